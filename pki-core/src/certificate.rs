@@ -1,0 +1,448 @@
+//! Certificates as the rest of the crate sees them.
+
+use core::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use der::asn1::ObjectIdentifier;
+use oids as oid;
+use rustls_pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
+use sha2::{Digest, Sha256};
+
+use crate::Validity;
+use crate::decode::{DecodeError, Elements};
+use crate::encode::tag;
+use crate::name::{Subject, SubjectAltName};
+use crate::verify::SubjectPublicKey;
+
+/// The object identifiers of this crate's certificates, from the `const-oid` database.
+pub(crate) mod oids {
+    pub(crate) use const_oid::db::rfc4519::{COMMON_NAME, ORGANIZATION_NAME};
+    pub(crate) use const_oid::db::rfc5280::{
+        ID_CE_AUTHORITY_KEY_IDENTIFIER as AUTHORITY_KEY_IDENTIFIER, ID_CE_BASIC_CONSTRAINTS as BASIC_CONSTRAINTS,
+        ID_CE_EXT_KEY_USAGE as EXT_KEY_USAGE, ID_CE_KEY_USAGE as KEY_USAGE, ID_CE_SUBJECT_ALT_NAME as SUBJECT_ALT_NAME,
+        ID_CE_SUBJECT_KEY_IDENTIFIER as SUBJECT_KEY_IDENTIFIER, ID_KP_CLIENT_AUTH as CLIENT_AUTH,
+        ID_KP_SERVER_AUTH as SERVER_AUTH,
+    };
+}
+
+/// SHA-256 over a certificate's DER, or over the `SubjectPublicKeyInfo` where there is no certificate.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    /// The fingerprint of these octets.
+    #[must_use]
+    pub fn of(der: &[u8]) -> Self {
+        Self(Sha256::digest(der).into())
+    }
+
+    /// The digest.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+/// Which key an authority signs with: the leftmost 160 bits of SHA-256 over the subject public
+/// key (RFC 7093 2, method 1). Equal for every certificate of one key, a cross-certificate included.
+///
+/// It is also the subject key identifier that this crate writes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct AuthorityId([u8; Self::LEN]);
+
+impl AuthorityId {
+    pub(crate) const LEN: usize = 20;
+
+    /// The identifier of a key.
+    #[must_use]
+    pub fn of(key: &SubjectPublicKey<'_>) -> Self {
+        let digest: [u8; 32] = Sha256::digest(key.bits()).into();
+        let mut id = [0; Self::LEN];
+        id.iter_mut().zip(digest).for_each(|(octet, digest)| *octet = digest);
+        Self(id)
+    }
+
+    /// The 160 bits.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; Self::LEN] {
+        &self.0
+    }
+}
+
+macro_rules! hexadecimal {
+    ($type:ident) => {
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
+            }
+        }
+
+        impl fmt::Debug for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($type), "({})"), self)
+            }
+        }
+    };
+}
+pub(crate) use hexadecimal;
+hexadecimal!(Fingerprint);
+hexadecimal!(AuthorityId);
+
+/// What a certificate may be used for on a connection (RFC 5280 4.2.1.12).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum ExtendedKeyUsage {
+    /// id-kp-serverAuth.
+    ServerAuth,
+    /// id-kp-clientAuth.
+    ClientAuth,
+}
+
+impl ExtendedKeyUsage {
+    pub(crate) const fn oid(self) -> ObjectIdentifier {
+        match self {
+            Self::ServerAuth => oid::SERVER_AUTH,
+            Self::ClientAuth => oid::CLIENT_AUTH,
+        }
+    }
+
+    fn from_oid(oid: ObjectIdentifier) -> Option<Self> {
+        [Self::ServerAuth, Self::ClientAuth].into_iter().find(|usage| usage.oid() == oid)
+    }
+}
+
+impl fmt::Display for ExtendedKeyUsage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ServerAuth => "serverAuth",
+            Self::ClientAuth => "clientAuth",
+        })
+    }
+}
+
+/// One extension: its identifier, whether it is critical, and the DER inside.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Extension<'a> {
+    pub(crate) oid: ObjectIdentifier,
+    pub(crate) critical: bool,
+    pub(crate) value: &'a [u8],
+}
+
+impl<'a> Extension<'a> {
+    /// Reads the content of an `Extensions` sequence, refusing a repeated identifier (RFC 5280 4.2).
+    pub(crate) fn parse_all(mut list: Elements<'a>) -> Result<Vec<Self>, DecodeError> {
+        let mut extensions: Vec<Self> = Vec::new();
+        while !list.is_empty() {
+            let mut extension = list.enter("Extension", tag::SEQUENCE)?;
+            let oid = extension.decode()?;
+            let critical = match extension.peek() {
+                Some(tag::BOOLEAN) => match extension.content(tag::BOOLEAN)? {
+                    [0xff] => true,
+                    _ => return Err(DecodeError::value("Extension", "critical is not DER TRUE (X.690 11.1, 11.5)")),
+                },
+                _ => false,
+            };
+            let value = extension.content(tag::OCTET_STRING)?;
+            extension.finish()?;
+            if extensions.iter().any(|other| other.oid == oid) {
+                return Err(DecodeError::value("Extensions", "one identifier stands twice (RFC 5280 4.2)"));
+            }
+            extensions.push(Self { oid, critical, value });
+        }
+        if extensions.is_empty() {
+            return Err(DecodeError::value("Extensions", "empty (RFC 5280 4.1)"));
+        }
+        Ok(extensions)
+    }
+}
+
+/// The content of an `ExtKeyUsageSyntax`, with `None` for a purpose this crate has no name for.
+pub(crate) fn parse_extended_key_usage(value: &[u8]) -> Result<Vec<Option<ExtendedKeyUsage>>, DecodeError> {
+    let mut purposes = Elements::of("extKeyUsage", tag::SEQUENCE, value)?;
+    let mut usages = Vec::new();
+    while !purposes.is_empty() {
+        usages.push(ExtendedKeyUsage::from_oid(purposes.decode()?));
+    }
+    Ok(usages)
+}
+
+/// Whether a `BasicConstraints` says CA, and its path length.
+pub(crate) fn parse_basic_constraints(value: &[u8]) -> Result<(bool, Option<u8>), DecodeError> {
+    let mut constraints = Elements::of("basicConstraints", tag::SEQUENCE, value)?;
+    let ca = constraints.peek() == Some(tag::BOOLEAN) && constraints.decode::<bool>()?;
+    let path_len = if constraints.is_empty() { None } else { Some(constraints.decode::<u8>()?) };
+    constraints.finish()?;
+    Ok((ca, path_len))
+}
+
+/// The names of a `SubjectAltName`, all of them dNSName or iPAddress.
+pub(crate) fn parse_subject_alt_names(value: &[u8], max: usize) -> Result<Vec<SubjectAltName>, DecodeError> {
+    const WHAT: &str = "subjectAltName";
+    let mut names = Elements::of(WHAT, tag::SEQUENCE, value)?;
+    let mut parsed = Vec::new();
+    while !names.is_empty() {
+        if parsed.len() == max {
+            return Err(DecodeError::value(WHAT, "more names than the limit"));
+        }
+        parsed.push(match names.peek() {
+            Some(tag::DNS_NAME) => core::str::from_utf8(names.content(tag::DNS_NAME)?)
+                .ok()
+                .and_then(|text| SubjectAltName::dns(text).ok())
+                .ok_or(DecodeError::value(WHAT, "a dNSName is not a DNS-1123 subdomain"))?,
+            Some(tag::IP_ADDRESS) => parse_ip_address(names.content(tag::IP_ADDRESS)?)
+                .and_then(|address| SubjectAltName::ip(address).ok())
+                .ok_or(DecodeError::value(WHAT, "an iPAddress is not the address of one host"))?,
+            _ => return Err(DecodeError::value(WHAT, "a name that is neither dNSName nor iPAddress")),
+        });
+    }
+    if parsed.is_empty() {
+        return Err(DecodeError::value(WHAT, "empty (RFC 5280 4.2.1.6)"));
+    }
+    Ok(parsed)
+}
+
+fn parse_ip_address(octets: &[u8]) -> Option<IpAddr> {
+    let v4 = |octets: [u8; 4]| IpAddr::V4(Ipv4Addr::from(octets));
+    let v6 = |octets: [u8; 16]| IpAddr::V6(Ipv6Addr::from(octets));
+    octets.try_into().map(v4).ok().or_else(|| octets.try_into().map(v6).ok())
+}
+
+/// The content of a `Name`: one value per relative distinguished name, of CN and O only,
+/// exactly one CN, each a UTF8String or PrintableString.
+///
+/// Kubernetes reads nothing else of a subject, and readers differ over what to do with the rest.
+pub(crate) fn parse_subject(name: &[u8], len_max: usize) -> Result<Subject, DecodeError> {
+    const WHAT: &str = "Name";
+    if name.len() > len_max {
+        return Err(DecodeError::value(WHAT, "longer than the limit"));
+    }
+    let mut rdns = Elements::of(WHAT, tag::SEQUENCE, name)?;
+    let (mut common_name, mut organizations) = (None, Vec::new());
+    while !rdns.is_empty() {
+        let mut rdn = rdns.enter(WHAT, tag::SET)?;
+        let mut attribute = rdn.enter(WHAT, tag::SEQUENCE)?;
+        if !rdn.is_empty() {
+            return Err(DecodeError::value(WHAT, "a relative distinguished name of several values"));
+        }
+        let attribute_type: ObjectIdentifier = attribute.decode()?;
+        let (kind, value) = attribute.any()?;
+        attribute.finish()?;
+        let printable = |octet: &u8| octet.is_ascii_alphanumeric() || b" '()+,-./:=?".contains(octet);
+        let text = match kind {
+            der::Tag::Utf8String => core::str::from_utf8(value).ok(),
+            der::Tag::PrintableString if value.iter().all(printable) => core::str::from_utf8(value).ok(),
+            _ => None,
+        }
+        .filter(|text| !text.is_empty() && !text.chars().any(char::is_control))
+        .ok_or(DecodeError::value(WHAT, "a value is not a non-empty UTF8String or PrintableString"))?;
+        match attribute_type {
+            oid::COMMON_NAME if common_name.is_none() => common_name = Some(text.to_owned()),
+            oid::COMMON_NAME => return Err(DecodeError::value(WHAT, "more than one common name")),
+            oid::ORGANIZATION_NAME => organizations.push(text.to_owned()),
+            _ => return Err(DecodeError::value(WHAT, "an attribute other than CN and O")),
+        }
+    }
+    let common_name = common_name.ok_or(DecodeError::value(WHAT, "no common name"))?;
+    Ok(Subject::from_parts(common_name, organizations))
+}
+
+/// A `TBSCertificate`, borrowed, with everything a cluster's certificates have.
+#[derive(Clone, Debug)]
+pub(crate) struct TbsView<'a> {
+    pub(crate) serial: &'a [u8],
+    pub(crate) signature: &'a [u8],
+    pub(crate) issuer: &'a [u8],
+    pub(crate) validity: Validity,
+    pub(crate) subject: &'a [u8],
+    pub(crate) public_key: SubjectPublicKey<'a>,
+    pub(crate) extensions: Vec<Extension<'a>>,
+}
+
+impl<'a> TbsView<'a> {
+    pub(crate) fn parse(encoded: &'a [u8]) -> Result<Self, DecodeError> {
+        let mut tbs = Elements::of("TBSCertificate", tag::SEQUENCE, encoded)?;
+        let mut version = tbs.enter("Version", tag::CONTEXT_0)?;
+        if version.content(tag::INTEGER)? != [2] {
+            return Err(DecodeError::value("Version", "not v3 (RFC 5280 4.1.2.1)"));
+        }
+        version.finish()?;
+        let serial = tbs.content(tag::INTEGER)?;
+        let signature = tbs.content(tag::SEQUENCE)?;
+        let issuer = tbs.element(tag::SEQUENCE)?;
+        let validity = Validity::decode(&mut tbs)?;
+        let subject = tbs.element(tag::SEQUENCE)?;
+        let public_key = SubjectPublicKey::parse(tbs.element(tag::SEQUENCE)?)?;
+        let mut explicit = tbs.enter("Extensions", tag::CONTEXT_3)?;
+        let extensions = Extension::parse_all(explicit.enter("Extensions", tag::SEQUENCE)?)?;
+        explicit.finish()?;
+        tbs.finish()?;
+        Ok(Self { serial, signature, issuer, validity, subject, public_key, extensions })
+    }
+
+    pub(crate) fn extension(&self, oid: ObjectIdentifier) -> Option<&Extension<'a>> {
+        self.extensions.iter().find(|extension| extension.oid == oid)
+    }
+}
+
+/// A `Certificate`, borrowed: the signed part and the signature.
+pub(crate) struct CertificateView<'a> {
+    pub(crate) tbs_der: &'a [u8],
+    pub(crate) tbs: TbsView<'a>,
+    pub(crate) signature: &'a [u8],
+}
+
+impl<'a> CertificateView<'a> {
+    pub(crate) fn parse(der: &'a [u8]) -> Result<Self, DecodeError> {
+        let mut certificate = Elements::of("Certificate", tag::SEQUENCE, der)?;
+        let tbs_der = certificate.element(tag::SEQUENCE)?;
+        let algorithm = certificate.content(tag::SEQUENCE)?;
+        let signature = certificate.bit_string()?;
+        certificate.finish()?;
+        let tbs = TbsView::parse(tbs_der)?;
+        if tbs.signature != algorithm {
+            return Err(DecodeError::value("Certificate", "two signature algorithms (RFC 5280 4.1.1.2)"));
+        }
+        Ok(Self { tbs_der, tbs, signature })
+    }
+}
+
+/// The certificate of an authority: self-signed or not, CA bit set, keyCertSign allowed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CaCertificate {
+    der: CertificateDer<'static>,
+    subject: Vec<u8>,
+    public_key: SubjectPublicKeyInfoDer<'static>,
+    subject_key_id: Vec<u8>,
+    id: AuthorityId,
+    fingerprint: Fingerprint,
+    validity: Validity,
+}
+
+impl CaCertificate {
+    /// Reads a CA certificate. Its own signature is not checked: an anchor is trusted by decision.
+    ///
+    /// # Errors
+    /// When it is not a v3 certificate of an accepted key with the CA bit and keyCertSign.
+    pub fn parse(der: CertificateDer<'static>) -> Result<Self, DecodeError> {
+        const WHAT: &str = "CA certificate";
+        let CertificateView { tbs, .. } = CertificateView::parse(&der)?;
+        let constraints = tbs.extension(oid::BASIC_CONSTRAINTS);
+        if !constraints.is_some_and(|ext| matches!(parse_basic_constraints(ext.value), Ok((true, _)))) {
+            return Err(DecodeError::value(WHAT, "the CA bit is not set (RFC 5280 4.2.1.9)"));
+        }
+        // keyCertSign is bit 5: 0x04 of the first octet of named bits (RFC 5280 4.2.1.3).
+        let key_usage = tbs.extension(oid::KEY_USAGE).map(|ext| ext.value);
+        if !matches!(key_usage, Some([_, _, _, bits, ..]) if bits & 0x04 != 0) {
+            return Err(DecodeError::value(WHAT, "keyCertSign is not set (RFC 5280 4.2.1.3)"));
+        }
+        let id = AuthorityId::of(&tbs.public_key);
+        let subject_key_id = match tbs.extension(oid::SUBJECT_KEY_IDENTIFIER) {
+            Some(ext) => Elements::new("subjectKeyIdentifier", ext.value)?.content(tag::OCTET_STRING)?.to_vec(),
+            None => id.as_bytes().to_vec(),
+        };
+        let (subject, public_key) = (tbs.subject.to_vec(), tbs.public_key.to_owned_der());
+        let (validity, fingerprint) = (tbs.validity, Fingerprint::of(&der));
+        Ok(Self { subject, public_key, subject_key_id, id, fingerprint, validity, der })
+    }
+
+    /// The certificate.
+    #[must_use]
+    pub const fn der(&self) -> &CertificateDer<'static> {
+        &self.der
+    }
+
+    /// The subject `Name`, as encoded.
+    #[must_use]
+    pub fn subject_der(&self) -> &[u8] {
+        &self.subject
+    }
+
+    /// The public key.
+    #[must_use]
+    pub const fn public_key(&self) -> &SubjectPublicKeyInfoDer<'static> {
+        &self.public_key
+    }
+
+    /// The subject key identifier that leaves name as their authority's.
+    pub(crate) fn subject_key_id(&self) -> &[u8] {
+        &self.subject_key_id
+    }
+
+    /// Which key this is.
+    #[must_use]
+    pub const fn id(&self) -> AuthorityId {
+        self.id
+    }
+
+    /// SHA-256 over the certificate.
+    #[must_use]
+    pub const fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
+    /// When the certificate is valid. webpki forgets this of an anchor; [`TrustBundle`](crate::TrustBundle) does not.
+    #[must_use]
+    pub const fn validity(&self) -> Validity {
+        self.validity
+    }
+}
+
+impl fmt::Debug for CaCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CaCertificate")
+            .field("id", &self.id)
+            .field("fingerprint", &self.fingerprint)
+            .field("validity", &self.validity)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Who a leaf certificate says it is, as a peer presents it. Nothing here is verified yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeafIdentity {
+    /// Common name and organizations.
+    pub(crate) subject: Subject,
+    /// Subject alternative names; empty without the extension.
+    pub(crate) subject_alt_names: Vec<SubjectAltName>,
+    /// When the certificate is valid.
+    pub(crate) validity: Validity,
+}
+
+impl LeafIdentity {
+    /// Reads who a certificate says it is.
+    ///
+    /// # Errors
+    /// When it is not a certificate with a Kubernetes subject (CN, any number of O).
+    pub fn parse(der: &[u8], limits: &crate::Limits) -> Result<Self, DecodeError> {
+        if der.len() > limits.certificate_len_max {
+            return Err(DecodeError::value("Certificate", "longer than the limit"));
+        }
+        let CertificateView { tbs, .. } = CertificateView::parse(der)?;
+        let subject_alt_names = match tbs.extension(oid::SUBJECT_ALT_NAME) {
+            Some(ext) => parse_subject_alt_names(ext.value, limits.subject_alt_names_max)?,
+            None => Vec::new(),
+        };
+        let subject = parse_subject(tbs.subject, limits.subject_len_max)?;
+        Ok(Self { subject, subject_alt_names, validity: tbs.validity })
+    }
+
+    /// Common name and organizations.
+    #[must_use]
+    pub const fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
+    /// Subject alternative names; empty without the extension.
+    #[must_use]
+    pub fn subject_alt_names(&self) -> &[SubjectAltName] {
+        &self.subject_alt_names
+    }
+
+    /// When the certificate is valid.
+    #[must_use]
+    pub const fn validity(&self) -> Validity {
+        self.validity
+    }
+}

@@ -1,0 +1,34 @@
+#![doc = include_str!("../README.md")]
+
+mod algorithm;
+mod bundle;
+mod certificate;
+mod chain;
+mod decode;
+mod encode;
+mod hierarchy;
+mod limits;
+mod name;
+mod path;
+mod profile;
+mod role;
+mod serial;
+mod signer;
+mod time;
+pub mod verify;
+
+// The public interface is:
+pub use crate::algorithm::{KeyAlgorithm, SignatureAlgorithm, UnknownAlgorithm};
+pub use crate::bundle::{BundleHash, TrustBundle};
+pub use crate::certificate::{AuthorityId, CaCertificate, ExtendedKeyUsage, Fingerprint, LeafIdentity};
+pub use crate::chain::{ChainError, PathError, VerifiedChain, verify_chain, verify_server_name};
+pub use crate::decode::DecodeError;
+pub use crate::hierarchy::{Hierarchy, Preset, Storage, UnknownPreset};
+pub use crate::limits::Limits;
+pub use crate::name::{DnsName, NameError, NameErrorKind, NodeName, Subject, SubjectAltName};
+pub use crate::path::{ClientCredential, ComponentKind, Endpoint, Path, Plane, ServerAuthority, TrustSlot};
+pub use crate::profile::LeafKind;
+pub use crate::role::{AuthorityRole, CaVersion, ClusterId};
+pub use crate::serial::Serial;
+pub use crate::signer::{SignError, SignErrorKind, Signer, sign_to_vec};
+pub use crate::time::{Validity, ValidityError, unix_time, utc};

@@ -1,0 +1,35 @@
+//! One place for every size that an input can make grow.
+
+/// Bounds on what is read from others. Generous by default, each one settable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Octets of a certification request, DER. Checked before anything is parsed.
+    pub request_len_max: usize,
+    /// Octets of a certificate, DER.
+    pub certificate_len_max: usize,
+    /// Octets of an encoded subject.
+    pub subject_len_max: usize,
+    /// Names in one subject alternative name extension.
+    pub subject_alt_names_max: usize,
+    /// Octets of a service-account token.
+    pub token_len_max: usize,
+}
+
+impl Limits {
+    /// 64 KiB for requests and certificates, 1 KiB for a subject, 100 alternative names, 16 KiB for
+    /// a token: several times what components of real clusters use.
+    pub const DEFAULT: Self = Self {
+        request_len_max: 64 << 10,
+        certificate_len_max: 64 << 10,
+        subject_len_max: 1 << 10,
+        subject_alt_names_max: 100,
+        token_len_max: 16 << 10,
+    };
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}

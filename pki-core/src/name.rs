@@ -1,0 +1,273 @@
+//! Names as types: node names, subjects, subject alternative names.
+//!
+//! A name that exists as a value of this module has the syntax that Kubernetes
+//! and RFC 5280 ask for; nothing here is taken from a request unread.
+
+use core::fmt;
+use core::str::FromStr;
+use std::net::IpAddr;
+
+/// The longest DNS label (RFC 1035 2.3.4).
+const DNS_LABEL_LEN_MAX: usize = 63;
+/// The longest DNS-1123 subdomain that the Kubernetes API accepts as an object's name.
+const DNS_SUBDOMAIN_LEN_MAX: usize = 253;
+
+/// A text that is not the name it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NameError {
+    text: String,
+    kind: NameErrorKind,
+}
+
+/// Why a text is not a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum NameErrorKind {
+    /// Empty, or with an empty label between two dots.
+    Empty,
+    /// Longer than the limit, in octets.
+    TooLong {
+        /// The limit.
+        max: usize,
+    },
+    /// A character other than `a-z`, `0-9`, `-` (and `.` between labels), or a
+    /// `-` at the beginning or end of a label (RFC 1123 2.1).
+    Character,
+    /// An address that names no single host: unspecified or multicast.
+    NotAHost,
+}
+
+impl NameError {
+    fn new(text: &str, kind: NameErrorKind) -> Self {
+        // Enough to recognise it; a hostile megabyte does not travel in an error.
+        let text = text.chars().take(DNS_LABEL_LEN_MAX).collect();
+        Self { text, kind }
+    }
+
+    /// Why.
+    #[must_use]
+    pub const fn kind(&self) -> NameErrorKind {
+        self.kind
+    }
+}
+
+impl fmt::Display for NameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.text.escape_debug();
+        match self.kind {
+            NameErrorKind::Empty => write!(f, "`{text}` is empty or has an empty label"),
+            NameErrorKind::TooLong { max } => write!(f, "`{text}` is longer than {max} octets"),
+            NameErrorKind::Character => {
+                write!(f, "`{text}` is not lower-case letters, digits and inner hyphens (RFC 1123 2.1)")
+            }
+            NameErrorKind::NotAHost => write!(f, "`{text}` is not the address of one host"),
+        }
+    }
+}
+
+impl core::error::Error for NameError {}
+
+pub(crate) fn check_dns_label(text: &str) -> Result<(), NameError> {
+    let error = |kind| Err(NameError::new(text, kind));
+    if text.is_empty() {
+        return error(NameErrorKind::Empty);
+    }
+    if text.len() > DNS_LABEL_LEN_MAX {
+        return error(NameErrorKind::TooLong { max: DNS_LABEL_LEN_MAX });
+    }
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if !text.bytes().all(allowed) || text.starts_with('-') || text.ends_with('-') {
+        return error(NameErrorKind::Character);
+    }
+    Ok(())
+}
+
+fn check_dns_subdomain(text: &str) -> Result<(), NameError> {
+    if text.len() > DNS_SUBDOMAIN_LEN_MAX {
+        return Err(NameError::new(text, NameErrorKind::TooLong { max: DNS_SUBDOMAIN_LEN_MAX }));
+    }
+    text.split('.').try_for_each(check_dns_label)
+}
+
+/// The name of a node or etcd member: a DNS-1123 subdomain of at most 253 octets.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeName(String);
+
+impl NodeName {
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for NodeName {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        check_dns_subdomain(text)?;
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for NodeName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One subject alternative name (RFC 5280 4.2.1.6) of the two kinds that
+/// cluster components use. E-mail, URI and other names do not exist here.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum SubjectAltName {
+    /// A dNSName: a DNS-1123 subdomain, never a wildcard.
+    Dns(DnsName),
+    /// An iPAddress of a single host.
+    Ip(IpAddr),
+}
+
+impl SubjectAltName {
+    /// A dNSName.
+    ///
+    /// # Errors
+    /// When `text` is not a DNS-1123 subdomain.
+    pub fn dns(text: &str) -> Result<Self, NameError> {
+        text.parse().map(Self::Dns)
+    }
+
+    /// An iPAddress. Loopback is accepted: etcd members serve on it.
+    ///
+    /// # Errors
+    /// When `address` is unspecified or multicast.
+    pub fn ip(address: IpAddr) -> Result<Self, NameError> {
+        if address.is_unspecified() || address.is_multicast() {
+            return Err(NameError::new(&address.to_string(), NameErrorKind::NotAHost));
+        }
+        Ok(Self::Ip(address))
+    }
+}
+
+impl fmt::Display for SubjectAltName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dns(name) => write!(f, "DNS:{name}"),
+            Self::Ip(address) => write!(f, "IP:{address}"),
+        }
+    }
+}
+
+/// A DNS-1123 subdomain: what a dNSName of a cluster component may be.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DnsName(String);
+
+impl DnsName {
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for DnsName {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        check_dns_subdomain(text)?;
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for DnsName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A subject as Kubernetes reads it: the common name is the user, each
+/// organization a group.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Subject {
+    common_name: String,
+    organizations: Vec<String>,
+}
+
+impl Subject {
+    /// A subject of a common name and any number of groups.
+    pub(crate) fn new(common_name: impl Into<String>, organizations: &[&str]) -> Self {
+        Self {
+            common_name: common_name.into(),
+            organizations: organizations.iter().map(|&group| group.to_owned()).collect(),
+        }
+    }
+
+    pub(crate) fn from_parts(common_name: String, organizations: Vec<String>) -> Self {
+        Self { common_name, organizations }
+    }
+
+    /// The common name (`CN`): the user.
+    #[must_use]
+    pub fn common_name(&self) -> &str {
+        &self.common_name
+    }
+
+    /// The organizations (`O`): the groups, in the order of the certificate.
+    #[must_use]
+    pub fn organizations(&self) -> &[String] {
+        &self.organizations
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for organization in &self.organizations {
+            write!(f, "O={},", organization.escape_debug())?;
+        }
+        write!(f, "CN={}", self.common_name.escape_debug())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn node_names_are_dns_1123_subdomains() {
+        for good in ["a", "node-1", "ip-10-0-0-1.ec2.internal", "0"] {
+            assert_eq!(good.parse::<NodeName>().unwrap().as_str(), good);
+        }
+        for (bad, kind) in [
+            ("", NameErrorKind::Empty),
+            ("a..b", NameErrorKind::Empty),
+            ("a.", NameErrorKind::Empty),
+            ("Node", NameErrorKind::Character),
+            ("-a", NameErrorKind::Character),
+            ("a-", NameErrorKind::Character),
+            ("*.a", NameErrorKind::Character),
+            ("a/b", NameErrorKind::Character),
+            ("a\0", NameErrorKind::Character),
+            ("ａ", NameErrorKind::Character),
+        ] {
+            assert_eq!(bad.parse::<NodeName>().unwrap_err().kind(), kind, "{bad:?}");
+        }
+        let label = "a".repeat(64);
+        assert_eq!(label.parse::<NodeName>().unwrap_err().kind(), NameErrorKind::TooLong { max: 63 });
+        let name = ["a"; 128].join(".");
+        assert_eq!(name.parse::<NodeName>().unwrap_err().kind(), NameErrorKind::TooLong { max: 253 });
+    }
+
+    #[test]
+    fn an_error_carries_at_most_a_label_of_the_offending_text() {
+        let error = "A".repeat(1 << 20).parse::<NodeName>().unwrap_err();
+        assert!(error.to_string().len() < 200, "{}", error.to_string().len());
+    }
+
+    #[test]
+    fn addresses_of_no_single_host_are_refused() {
+        for address in ["0.0.0.0", "::", "224.0.0.1", "ff02::1"] {
+            let error = SubjectAltName::ip(address.parse().unwrap()).unwrap_err();
+            assert_eq!(error.kind(), NameErrorKind::NotAHost);
+        }
+        assert!(SubjectAltName::ip("127.0.0.1".parse().unwrap()).is_ok());
+    }
+}
