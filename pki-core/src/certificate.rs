@@ -16,6 +16,7 @@ use crate::verify::SubjectPublicKey;
 
 /// The object identifiers of this crate's certificates, from the `const-oid` database.
 pub(crate) mod oids {
+    pub(crate) use const_oid::db::rfc2985::PKCS_9_AT_EXTENSION_REQUEST as EXTENSION_REQUEST;
     pub(crate) use const_oid::db::rfc4519::{COMMON_NAME, ORGANIZATION_NAME};
     pub(crate) use const_oid::db::rfc5280::{
         ID_CE_AUTHORITY_KEY_IDENTIFIER as AUTHORITY_KEY_IDENTIFIER, ID_CE_BASIC_CONSTRAINTS as BASIC_CONSTRAINTS,
@@ -286,26 +287,17 @@ impl<'a> TbsView<'a> {
     }
 }
 
-/// A `Certificate`, borrowed: the signed part and the signature.
-pub(crate) struct CertificateView<'a> {
-    pub(crate) tbs_der: &'a [u8],
-    pub(crate) tbs: TbsView<'a>,
-    pub(crate) signature: &'a [u8],
-}
-
-impl<'a> CertificateView<'a> {
-    pub(crate) fn parse(der: &'a [u8]) -> Result<Self, DecodeError> {
-        let mut certificate = Elements::of("Certificate", tag::SEQUENCE, der)?;
-        let tbs_der = certificate.element(tag::SEQUENCE)?;
-        let algorithm = certificate.content(tag::SEQUENCE)?;
-        let signature = certificate.bit_string()?;
-        certificate.finish()?;
-        let tbs = TbsView::parse(tbs_der)?;
-        if tbs.signature != algorithm {
-            return Err(DecodeError::value("Certificate", "two signature algorithms (RFC 5280 4.1.1.2)"));
-        }
-        Ok(Self { tbs_der, tbs, signature })
+/// Reads a `Certificate` and gives its signed part. Whether the signature verifies is `chain`'s to say.
+fn parse_certificate(der: &[u8]) -> Result<TbsView<'_>, DecodeError> {
+    let mut certificate = Elements::of("Certificate", tag::SEQUENCE, der)?;
+    let tbs = TbsView::parse(certificate.element(tag::SEQUENCE)?)?;
+    let algorithm = certificate.content(tag::SEQUENCE)?;
+    certificate.bit_string()?;
+    certificate.finish()?;
+    if tbs.signature != algorithm {
+        return Err(DecodeError::value("Certificate", "two signature algorithms (RFC 5280 4.1.1.2)"));
     }
+    Ok(tbs)
 }
 
 /// The certificate of an authority: self-signed or not, CA bit set, keyCertSign allowed.
@@ -327,7 +319,7 @@ impl CaCertificate {
     /// When it is not a v3 certificate of an accepted key with the CA bit and keyCertSign.
     pub fn parse(der: CertificateDer<'static>) -> Result<Self, DecodeError> {
         const WHAT: &str = "CA certificate";
-        let CertificateView { tbs, .. } = CertificateView::parse(&der)?;
+        let tbs = parse_certificate(&der)?;
         let constraints = tbs.extension(oid::BASIC_CONSTRAINTS);
         if !constraints.is_some_and(|ext| matches!(parse_basic_constraints(ext.value), Ok((true, _)))) {
             return Err(DecodeError::value(WHAT, "the CA bit is not set (RFC 5280 4.2.1.9)"));
@@ -419,7 +411,7 @@ impl LeafIdentity {
         if der.len() > limits.certificate_len_max {
             return Err(DecodeError::value("Certificate", "longer than the limit"));
         }
-        let CertificateView { tbs, .. } = CertificateView::parse(der)?;
+        let tbs = parse_certificate(der)?;
         let subject_alt_names = match tbs.extension(oid::SUBJECT_ALT_NAME) {
             Some(ext) => parse_subject_alt_names(ext.value, limits.subject_alt_names_max)?,
             None => Vec::new(),

@@ -7,14 +7,18 @@ mod chain;
 mod decode;
 mod encode;
 mod hierarchy;
+mod issuance;
 mod limits;
+mod lint;
 mod name;
 mod path;
 mod profile;
+mod request;
 mod role;
 mod serial;
 mod signer;
 mod time;
+mod token;
 pub mod verify;
 
 // The public interface is:
@@ -24,11 +28,18 @@ pub use crate::certificate::{AuthorityId, CaCertificate, ExtendedKeyUsage, Finge
 pub use crate::chain::{ChainError, PathError, VerifiedChain, verify_chain, verify_server_name};
 pub use crate::decode::DecodeError;
 pub use crate::hierarchy::{Hierarchy, Preset, Storage, UnknownPreset};
+pub use crate::issuance::{
+    Approval, IssueError, IssuedCertificate, Issuer, NameDifference, PreparedIssuance, ca_subject, mint_external_root,
+    mint_root,
+};
 pub use crate::limits::Limits;
+pub use crate::lint::Lint;
 pub use crate::name::{DnsName, NameError, NameErrorKind, NodeName, Subject, SubjectAltName};
 pub use crate::path::{ClientCredential, ComponentKind, Endpoint, Path, Plane, ServerAuthority, TrustSlot};
 pub use crate::profile::LeafKind;
+pub use crate::request::{CertificationRequest, RequestError, VerifiedRequest, create_request};
 pub use crate::role::{AuthorityRole, CaVersion, ClusterId};
 pub use crate::serial::Serial;
 pub use crate::signer::{SignError, SignErrorKind, Signer, sign_to_vec};
 pub use crate::time::{Validity, ValidityError, unix_time, utc};
+pub use crate::token::{TokenError, TokenKeys, VerifiedToken, issue_token};

@@ -1,0 +1,648 @@
+//! The rotation machine: state, events, derived actions.
+
+mod loaded;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pki_core::{AuthorityRole, CaVersion, ClusterId, LeafKind, Plane};
+use time::UtcDateTime;
+
+use self::loaded::{Authority, Loaded};
+use crate::action::{Action, ActionKey, BundleTarget, ConsumerTarget, LeafTarget};
+use crate::event::{AuthorityRecord, Event, Observation};
+use crate::plan::{Plan, Stage, Step, VersionRange};
+use crate::policy::{Trigger, Unit, UnitPolicy, units};
+use crate::rejected::Rejected;
+use crate::status::Status;
+use crate::strategy::Strategy;
+use crate::topology::{ConsumerId, PoolName, Reload, Topology};
+
+/// The authorities of one cluster and whatever rotation of them is running.
+///
+/// A pure value: [`apply`](Self::apply) takes an event and the time, [`pending_actions`](Self::pending_actions)
+/// derives what is to be done. Nothing to be done is remembered anywhere else, so a crash loses nothing.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    cluster: ClusterId,
+    topology: Topology,
+    strategy: Strategy,
+    authorities: BTreeMap<AuthorityRole, Authority>,
+    /// What each consumer was last seen to run with; `None` until it is seen.
+    loaded: BTreeMap<ConsumerId, Option<Loaded>>,
+    /// The consumers that do not run with what they should, kept so that one report costs O(log n).
+    waiting: BTreeSet<ConsumerId>,
+    phase: Phase,
+    /// The latest time ever given: a clock that steps back shortens no wait and begins nothing twice.
+    clock: UtcDateTime,
+    completed: Option<Completed>,
+}
+
+/// Where the cluster stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Phase {
+    /// No rotation is running.
+    Stable,
+    /// A unit is being rotated.
+    Rotating(Rotating),
+}
+
+/// A rotation that is running.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rotating {
+    policy: UnitPolicy,
+    from: CaVersion,
+    to: CaVersion,
+    plan: Plan,
+    stage: usize,
+    /// Authorities whose part of the stage is open: to be minted, or their old key to be destroyed.
+    open: BTreeSet<AuthorityRole>,
+}
+
+impl Rotating {
+    /// The unit.
+    #[must_use]
+    pub const fn unit(&self) -> Unit {
+        self.policy.unit
+    }
+
+    /// The authorities of the unit.
+    #[must_use]
+    pub const fn roles(&self) -> &'static [AuthorityRole] {
+        self.policy.roles
+    }
+
+    /// The generation that is replaced.
+    #[must_use]
+    pub const fn from(&self) -> CaVersion {
+        self.from
+    }
+
+    /// The generation that replaces it.
+    #[must_use]
+    pub const fn to(&self) -> CaVersion {
+        self.to
+    }
+
+    /// The plan.
+    #[must_use]
+    pub const fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The stage that runs.
+    #[must_use]
+    pub fn stage(&self) -> Option<&Stage> {
+        self.plan.stages().get(self.stage)
+    }
+
+    const fn versions(&self) -> (CaVersion, CaVersion) {
+        (self.from, self.to)
+    }
+
+    fn step(&self) -> Option<Step> {
+        self.stage().map(Stage::step)
+    }
+}
+
+/// The last rotation that completed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Completed {
+    /// The unit.
+    pub unit: Unit,
+    /// The authorities of the unit.
+    pub roles: &'static [AuthorityRole],
+    /// Their generation since.
+    pub to: CaVersion,
+}
+
+/// What an event changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// A rotation began, to this generation.
+    pub started: Option<CaVersion>,
+    /// Stages that ended, in order.
+    pub stages_ended: Vec<Stage>,
+    /// The rotation completed.
+    pub completed: bool,
+}
+
+/// Where a consumer stands, as far as plans ask.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    plane: Plane,
+    pool: Option<&'a PoolName>,
+}
+
+impl Machine {
+    /// A cluster at rest, with the active generation of each of its authorities.
+    ///
+    /// Consumers count as unseen until they are observed, but for those nobody can observe: they
+    /// were given what is valid now.
+    ///
+    /// # Errors
+    /// [`Rejected::SharedKey`] when one key serves two roles; [`Rejected::WrongVersion`] when an authority of the
+    /// hierarchy is missing or one too many is given.
+    pub fn new(
+        cluster: ClusterId,
+        topology: Topology,
+        strategy: Strategy,
+        authorities: impl IntoIterator<Item = (AuthorityRole, AuthorityRecord)>,
+        now: UtcDateTime,
+    ) -> Result<Self, Rejected> {
+        let mut known: BTreeMap<AuthorityRole, Authority> = BTreeMap::new();
+        for (role, record) in authorities {
+            no_shared_key(&known, role, &record)?;
+            if !topology.hierarchy().roles().contains(&role) || known.contains_key(&role) {
+                return Err(Rejected::WrongVersion { role, found: record.version });
+            }
+            known.insert(role, Authority::new(record));
+        }
+        if let Some(&role) = topology.hierarchy().roles().iter().find(|role| !known.contains_key(role)) {
+            return Err(Rejected::WrongVersion { role, found: CaVersion::FIRST });
+        }
+        let mut machine = Self {
+            cluster,
+            strategy,
+            authorities: known,
+            loaded: BTreeMap::new(),
+            waiting: BTreeSet::new(),
+            phase: Phase::Stable,
+            clock: now,
+            completed: None,
+            topology,
+        };
+        let consumers: Vec<_> = machine.topology.consumers().map(|(consumer, _)| consumer.clone()).collect();
+        consumers.into_iter().for_each(|consumer| machine.admit(consumer));
+        Ok(machine)
+    }
+
+    /// Applies an event that happened at `now`.
+    ///
+    /// # Errors
+    /// [`Rejected`], and nothing has changed.
+    pub fn apply(&mut self, event: &Event, now: UtcDateTime) -> Result<Applied, Rejected> {
+        let clock = self.clock.max(now);
+        let mut applied = Applied::default();
+        match event {
+            Event::RotationRequested { unit } => applied.started = Some(self.request(*unit)?),
+            Event::Tick => applied.started = self.tick(clock),
+            Event::AuthorityMinted { role, record } => self.mint(*role, *record)?,
+            Event::Observed(observation) => self.observe(observation)?,
+            Event::Acknowledged { consumer, stage, .. } => self.acknowledge(consumer, stage)?,
+            Event::ConsumerJoined { consumer, pool } => {
+                self.topology.add(consumer.clone(), pool.clone()).map_err(Rejected::Topology)?;
+                self.admit(consumer.clone());
+            }
+            Event::ConsumerRemoved { consumer } => {
+                if !self.topology.contains(consumer) {
+                    return Err(Rejected::UnknownConsumer(consumer.clone()));
+                }
+                self.topology.remove(consumer);
+                self.loaded.remove(consumer);
+                self.waiting.remove(consumer);
+            }
+            Event::KeyDestroyed { role, version } => self.destroy(*role, *version)?,
+        }
+        self.clock = clock;
+        self.settle(&mut applied);
+        Ok(applied)
+    }
+
+    fn request(&mut self, unit: Unit) -> Result<CaVersion, Rejected> {
+        if let Phase::Rotating(rotating) = &self.phase {
+            return Err(Rejected::InProgress { to: rotating.to });
+        }
+        let policies = units(self.topology.hierarchy());
+        let policy = policies.iter().find(|policy| policy.unit == unit).ok_or(Rejected::UnknownUnit(unit))?;
+        match policy.trigger {
+            Trigger::User => self.start(*policy),
+            Trigger::Automatic { .. } => Err(Rejected::AutomaticOnly(unit)),
+        }
+    }
+
+    /// Begins the first automatic unit that is due, if nothing runs and everything is in order. What
+    /// is not in order now is asked again at the next tick.
+    fn tick(&mut self, clock: UtcDateTime) -> Option<CaVersion> {
+        if self.phase != Phase::Stable {
+            return None;
+        }
+        let due = units(self.topology.hierarchy()).iter().find(|policy| self.is_due(policy, clock))?;
+        self.start(*due).ok()
+    }
+
+    fn is_due(&self, policy: &UnitPolicy, clock: UtcDateTime) -> bool {
+        let Trigger::Automatic { before_expiry } = policy.trigger else { return false };
+        let expiries = policy.roles.iter().filter_map(|role| self.authorities.get(role)?.active.not_after);
+        expiries.min().is_some_and(|expiry| clock >= expiry.saturating_sub(before_expiry))
+    }
+
+    fn start(&mut self, policy: UnitPolicy) -> Result<CaVersion, Rejected> {
+        let mut versions = policy.roles.iter().filter_map(|role| Some(self.authorities.get(role)?.active.version));
+        let from = versions.next().ok_or(Rejected::UnknownUnit(policy.unit))?;
+        if versions.any(|version| version != from) {
+            return Err(Rejected::MixedVersions(policy.unit));
+        }
+        if let Some(consumer) = self.waiting.first() {
+            return Err(Rejected::NotReady { consumer: consumer.clone() });
+        }
+        let (plan, to) = (self.strategy.plan(&self.topology, policy.roles), from.next());
+        let open = policy.roles.iter().copied().collect();
+        self.phase = Phase::Rotating(Rotating { policy, from, to, plan, stage: 0, open });
+        Ok(to)
+    }
+
+    fn mint(&mut self, role: AuthorityRole, record: AuthorityRecord) -> Result<(), Rejected> {
+        let Phase::Rotating(rotating) = &mut self.phase else { return Err(Rejected::NotInStage { current: None }) };
+        if !rotating.policy.roles.contains(&role) || record.version != rotating.to {
+            return Err(Rejected::WrongVersion { role, found: record.version });
+        }
+        if let Some(minted) = self.authorities.get(&role).and_then(|authority| authority.next.as_ref()) {
+            // A duplicate of what is known changes nothing; another key for the same generation is an error.
+            return if *minted == record { Ok(()) } else { Err(Rejected::MintedTwice { role }) };
+        }
+        no_shared_key(&self.authorities, role, &record)?;
+        if let Some(authority) = self.authorities.get_mut(&role) {
+            authority.next = Some(record);
+            authority.index_bundles();
+        }
+        rotating.open.remove(&role);
+        Ok(())
+    }
+
+    fn observe(&mut self, observation: &Observation) -> Result<(), Rejected> {
+        let consumer = &observation.consumer;
+        let previous = self.loaded.get(consumer).ok_or_else(|| Rejected::UnknownConsumer(consumer.clone()))?;
+        if let Some(applied) = previous.as_ref().map(|loaded| loaded.sequence).filter(|s| *s >= observation.sequence) {
+            return Err(Rejected::Stale { consumer: consumer.clone(), applied, found: observation.sequence });
+        }
+        let loaded = Loaded::read(observation, &self.topology, &self.authorities)?;
+        self.record(consumer.clone(), loaded);
+        Ok(())
+    }
+
+    fn acknowledge(&mut self, consumer: &ConsumerId, stage: &Stage) -> Result<(), Rejected> {
+        if !self.loaded.contains_key(consumer) {
+            return Err(Rejected::UnknownConsumer(consumer.clone()));
+        }
+        if consumer.kind().plane() != Plane::External {
+            return Err(Rejected::Observable(consumer.clone()));
+        }
+        let current = self.stage();
+        if current != Some(stage) {
+            return Err(Rejected::NotInStage { current: current.cloned() });
+        }
+        let loaded = self.expected(consumer);
+        self.record(consumer.clone(), loaded);
+        Ok(())
+    }
+
+    fn destroy(&mut self, role: AuthorityRole, version: CaVersion) -> Result<(), Rejected> {
+        let current = self.stage().cloned();
+        let Phase::Rotating(rotating) = &mut self.phase else { return Err(Rejected::NotInStage { current }) };
+        if rotating.step() != Some(Step::DestroyKeys) {
+            return Err(Rejected::NotInStage { current });
+        }
+        if !rotating.policy.roles.contains(&role) || version != rotating.from {
+            return Err(Rejected::WrongVersion { role, found: version });
+        }
+        rotating.open.remove(&role);
+        Ok(())
+    }
+
+    /// Takes a consumer in: to be seen, or given what is valid now where nobody can see it.
+    fn admit(&mut self, consumer: ConsumerId) {
+        if consumer.kind().plane() == Plane::External {
+            let loaded = self.expected(&consumer);
+            self.record(consumer, loaded);
+        } else {
+            self.waiting.insert(consumer.clone());
+            self.loaded.insert(consumer, None);
+        }
+    }
+
+    fn record(&mut self, consumer: ConsumerId, loaded: Loaded) {
+        if self.is_satisfied(&consumer, &loaded) {
+            self.waiting.remove(&consumer);
+        } else {
+            self.waiting.insert(consumer.clone());
+        }
+        self.loaded.insert(consumer, Some(loaded));
+    }
+
+    /// Ends every stage whose gate is open. A stage that asks nothing of anybody ends at once.
+    fn settle(&mut self, applied: &mut Applied) {
+        while let Phase::Rotating(rotating) = &mut self.phase {
+            if !self.waiting.is_empty() || !rotating.open.is_empty() {
+                return;
+            }
+            applied.stages_ended.extend(rotating.stage().cloned());
+            rotating.stage += 1;
+            match rotating.step() {
+                Some(Step::DestroyKeys) => rotating.open = rotating.policy.roles.iter().copied().collect(),
+                Some(_) => {}
+                None => {
+                    let Rotating { policy, to, .. } = *rotating;
+                    for role in policy.roles {
+                        self.authorities.entry(*role).and_modify(Authority::promote);
+                    }
+                    self.completed = Some(Completed { unit: policy.unit, roles: policy.roles, to });
+                    self.phase = Phase::Stable;
+                    applied.completed = true;
+                }
+            }
+            self.recount();
+        }
+    }
+
+    /// Compares every consumer with what the new stage asks of it: once per stage, not per report.
+    fn recount(&mut self) {
+        let satisfied = |(consumer, loaded): &(&ConsumerId, &Option<Loaded>)| {
+            loaded.as_ref().is_some_and(|loaded| self.is_satisfied(consumer, loaded))
+        };
+        self.waiting =
+            self.loaded.iter().filter(|entry| !satisfied(entry)).map(|(consumer, _)| consumer.clone()).collect();
+    }
+
+    fn place<'a>(&'a self, consumer: &'a ConsumerId) -> Place<'a> {
+        Place { plane: consumer.kind().plane(), pool: self.topology.pool_of(consumer) }
+    }
+
+    fn rotating(&self, role: AuthorityRole) -> Option<&Rotating> {
+        match &self.phase {
+            Phase::Rotating(rotating) if rotating.policy.roles.contains(&role) => Some(rotating),
+            _ => None,
+        }
+    }
+
+    fn active(&self, role: AuthorityRole) -> CaVersion {
+        self.authorities.get(&role).map_or(CaVersion::FIRST, |authority| authority.active.version)
+    }
+
+    fn bundle_for(&self, role: AuthorityRole, place: Place<'_>) -> VersionRange {
+        match self.rotating(role) {
+            Some(rotating) => rotating.plan.bundle_at(rotating.stage, rotating.versions(), place.plane, place.pool),
+            None => VersionRange::only(self.active(role)),
+        }
+    }
+
+    fn leaf_for(&self, role: AuthorityRole, leaf: LeafKind, place: Place<'_>) -> CaVersion {
+        match self.rotating(role) {
+            Some(rotating) => rotating.plan.leaf_at(rotating.stage, rotating.versions(), leaf, place.plane, place.pool),
+            None => self.active(role),
+        }
+    }
+
+    fn signer_for(&self, role: AuthorityRole) -> CaVersion {
+        match self.rotating(role) {
+            Some(rotating) => rotating.plan.signer_at(rotating.stage, rotating.versions()),
+            None => self.active(role),
+        }
+    }
+
+    /// The totality rule: which generation of which authority signs `leaf` for `consumer` now.
+    ///
+    /// It has an answer for every leaf of the hierarchy in every phase; `None` only for a leaf that
+    /// the hierarchy does not have.
+    #[must_use]
+    pub fn issuer_of(&self, consumer: &ConsumerId, leaf: LeafKind) -> Option<(AuthorityRole, CaVersion)> {
+        let role = self.topology.hierarchy().issuer_of(leaf)?;
+        let place = self.place(consumer);
+        let version = match self.rotating(role) {
+            Some(rotating) => {
+                rotating.plan.issuer_at(rotating.stage, rotating.versions(), leaf, place.plane, place.pool)
+            }
+            None => self.active(role),
+        };
+        Some((role, version))
+    }
+
+    /// What `consumer` shall run with at least.
+    fn expected(&self, consumer: &ConsumerId) -> Loaded {
+        let place = self.place(consumer);
+        let Some(uses) = self.topology.uses(consumer.kind()) else { return Loaded::default() };
+        let csr_signer_at_restart = uses
+            .leaves
+            .iter()
+            .find(|(leaf, _)| *leaf == LeafKind::KubeletClient)
+            .map(|(leaf, role)| self.leaf_for(*role, *leaf, place));
+        Loaded {
+            sequence: 0,
+            bundles: uses.trust.iter().map(|(_, role)| self.bundle_for(*role, place)).collect(),
+            leaves: uses.leaves.iter().map(|(leaf, role)| self.leaf_for(*role, *leaf, place)).collect(),
+            signs: uses.signs.map(|role| self.signer_for(role)),
+            csr_signer_at_restart,
+        }
+    }
+
+    fn is_satisfied(&self, consumer: &ConsumerId, loaded: &Loaded) -> bool {
+        let Some(uses) = self.topology.uses(consumer.kind()) else { return true };
+        let expected = self.expected(consumer);
+        let mut bundles = uses.trust.iter().zip(expected.bundles.iter().zip(&loaded.bundles));
+        bundles.all(|((_, role), (expected, loaded))| self.bundle_suffices(*role, *expected, *loaded))
+            && expected.leaves.iter().zip(&loaded.leaves).all(|(expected, loaded)| loaded >= expected)
+            && loaded.signs >= expected.signs
+            && loaded.csr_signer_at_restart >= expected.csr_signer_at_restart
+    }
+
+    /// Holding the next generation early does no harm. Holding the previous one late does: once it
+    /// is to be gone, only its absence suffices.
+    fn bundle_suffices(&self, role: AuthorityRole, expected: VersionRange, loaded: VersionRange) -> bool {
+        let early = self.rotating(role).is_some_and(|rotating| expected == VersionRange::only(rotating.from));
+        loaded == expected || (early && loaded.contains(expected))
+    }
+
+    /// Everything that is to be done now, from the state alone. Ask again after every event and restart.
+    ///
+    /// Of consumers that restart, as many of a kind (of a pool's nodes, as many of the pool) as may be away at once.
+    pub fn pending_actions(&self) -> impl Iterator<Item = Action> + '_ {
+        let authorities = match &self.phase {
+            Phase::Stable => None,
+            Phase::Rotating(rotating) => {
+                Some(rotating.open.iter().filter_map(|role| self.authority_action(rotating, *role)))
+            }
+        };
+        let mut away: BTreeMap<_, usize> = BTreeMap::new();
+        let consumers = self.waiting.iter().filter_map(move |consumer| {
+            let action = self.consumer_action(consumer);
+            if let Action::EnsureConsumer {
+                target: ConsumerTarget { reload: Reload::Restart | Reload::Recreate, .. },
+                ..
+            } = &action
+            {
+                let count = away.entry((consumer.kind(), self.topology.pool_of(consumer))).or_default();
+                *count += 1;
+                if *count > self.topology.max_unavailable(consumer) {
+                    return None;
+                }
+            }
+            Some(action)
+        });
+        authorities.into_iter().flatten().chain(consumers)
+    }
+
+    fn authority_action(&self, rotating: &Rotating, role: AuthorityRole) -> Option<Action> {
+        let key = |version| {
+            let stage = rotating.stage().map(Stage::to_string).unwrap_or_default();
+            ActionKey(format!("{}/{}/{}/{stage}/{role}/{version}", self.cluster, rotating.unit(), rotating.to))
+        };
+        match rotating.step()? {
+            Step::Mint => Some(Action::EnsureAuthority { key: key(rotating.to), role, version: rotating.to }),
+            Step::DestroyKeys => {
+                Some(Action::EnsureKeyDestroyed { key: key(rotating.from), role, version: rotating.from })
+            }
+            _ => None,
+        }
+    }
+
+    fn consumer_action(&self, consumer: &ConsumerId) -> Action {
+        let target = self.target(consumer);
+        let stage = match &self.phase {
+            Phase::Stable => None,
+            Phase::Rotating(rotating) => rotating.stage().map(|stage| (rotating, stage)),
+        };
+        let key = ActionKey(match stage {
+            Some((rotating, stage)) => {
+                format!("{}/{}/{}/{stage}/{consumer}", self.cluster, rotating.unit(), rotating.to)
+            }
+            None => format!("{}/at-rest/{consumer}", self.cluster),
+        });
+        match stage {
+            Some((_, stage)) if target.reload == Reload::Unobservable => {
+                Action::AwaitAcknowledgement { key, stage: stage.clone(), target }
+            }
+            _ => Action::EnsureConsumer { key, target },
+        }
+    }
+
+    /// What is missing at `consumer`; everything, while it is unseen.
+    fn target(&self, consumer: &ConsumerId) -> ConsumerTarget {
+        let loaded = self.loaded.get(consumer).and_then(Option::as_ref);
+        let expected = self.expected(consumer);
+        let uses = self.topology.uses(consumer.kind()).cloned().unwrap_or_default();
+        let missing = |index: usize| -> Option<VersionRange> { loaded.and_then(|l| l.bundles.get(index)).copied() };
+        let bundles: Vec<_> = uses
+            .trust
+            .iter()
+            .zip(&expected.bundles)
+            .enumerate()
+            .filter(|(index, ((_, role), versions))| {
+                !missing(*index).is_some_and(|loaded| self.bundle_suffices(*role, **versions, loaded))
+            })
+            .filter_map(|(_, ((slot, role), versions))| {
+                let hash = self.authorities.get(role)?.hash_of(*versions)?;
+                Some(BundleTarget { slot: *slot, role: *role, versions: *versions, hash })
+            })
+            .collect();
+        // A restart is what a kubelet's certificates come with, so all of them count while it is owed one.
+        let owed = expected.csr_signer_at_restart > loaded.and_then(|loaded| loaded.csr_signer_at_restart);
+        let leaves: Vec<_> = uses
+            .leaves
+            .iter()
+            .zip(&expected.leaves)
+            .enumerate()
+            .filter(|(index, (_, issuer))| {
+                owed || loaded.and_then(|loaded| loaded.leaves.get(*index)).is_none_or(|loaded| loaded < *issuer)
+            })
+            .map(|(_, ((leaf, role), issuer))| LeafTarget { leaf: *leaf, role: *role, issuer: *issuer })
+            .collect();
+        let signs = uses.signs.zip(expected.signs).filter(|_| loaded.is_none_or(|l| l.signs < expected.signs));
+        let reload = self.topology.reload(
+            consumer,
+            bundles.iter().map(|bundle| bundle.slot),
+            leaves.iter().map(|leaf| leaf.leaf),
+            signs.map(|(role, _)| role),
+        );
+        ConsumerTarget { consumer: consumer.clone(), bundles, leaves, signs, reload }
+    }
+
+    /// Whether every consumer runs with what it should and no rotation is running.
+    #[must_use]
+    pub fn is_at_rest(&self) -> bool {
+        self.phase == Phase::Stable && self.waiting.is_empty()
+    }
+
+    /// The consumers that do not run with what they should.
+    pub fn waiting(&self) -> impl Iterator<Item = &ConsumerId> {
+        self.waiting.iter()
+    }
+
+    /// Where the cluster stands.
+    #[must_use]
+    pub const fn phase(&self) -> &Phase {
+        &self.phase
+    }
+
+    /// The stage that runs.
+    #[must_use]
+    pub fn stage(&self) -> Option<&Stage> {
+        match &self.phase {
+            Phase::Stable => None,
+            Phase::Rotating(rotating) => rotating.stage(),
+        }
+    }
+
+    /// The last rotation that completed.
+    #[must_use]
+    pub const fn completed(&self) -> Option<&Completed> {
+        self.completed.as_ref()
+    }
+
+    /// The cluster's name.
+    #[must_use]
+    pub const fn cluster(&self) -> &ClusterId {
+        &self.cluster
+    }
+
+    /// Where the rotation stands that is running, or else the last one that completed.
+    #[must_use]
+    pub fn status(&self) -> Option<Status> {
+        Status::of(self)
+    }
+
+    /// The consumers.
+    #[must_use]
+    pub const fn topology(&self) -> &Topology {
+        &self.topology
+    }
+
+    /// The active generation of an authority.
+    #[must_use]
+    pub fn authority(&self, role: AuthorityRole) -> Option<&AuthorityRecord> {
+        self.authorities.get(&role).map(|authority| &authority.active)
+    }
+
+    /// Seen consumers on a plane, with the bundles and leaves that belong to `roles`.
+    pub(crate) fn seen<'a>(
+        &'a self,
+        plane: Plane,
+        roles: &'a [AuthorityRole],
+    ) -> impl Iterator<Item = (Vec<VersionRange>, Vec<CaVersion>, Option<CaVersion>, Option<CaVersion>)> + 'a {
+        self.loaded.iter().filter(move |(consumer, _)| consumer.kind().plane() == plane).filter_map(
+            move |(consumer, loaded)| {
+                let (loaded, uses) = (loaded.as_ref()?, self.topology.uses(consumer.kind())?);
+                let bundles = uses.trust.iter().zip(&loaded.bundles);
+                let leaves = uses.leaves.iter().zip(&loaded.leaves);
+                Some((
+                    bundles.filter(|((_, role), _)| roles.contains(role)).map(|(_, range)| *range).collect(),
+                    leaves.filter(|((_, role), _)| roles.contains(role)).map(|(_, version)| *version).collect(),
+                    loaded.signs.filter(|_| uses.signs.is_some_and(|role| roles.contains(&role))),
+                    loaded.csr_signer_at_restart.filter(|_| roles.contains(&AuthorityRole::Cluster)),
+                ))
+            },
+        )
+    }
+}
+
+/// No key serves two roles: a shared one would let each authority speak for the other.
+fn no_shared_key(
+    known: &BTreeMap<AuthorityRole, Authority>,
+    role: AuthorityRole,
+    record: &AuthorityRecord,
+) -> Result<(), Rejected> {
+    let shares = |other: &AuthorityRecord| other.id == record.id || other.anchor == record.anchor;
+    match known.iter().find(|(_, authority)| authority.generations().any(shares)) {
+        Some((other, _)) => Err(Rejected::SharedKey { role, other: *other }),
+        None => Ok(()),
+    }
+}

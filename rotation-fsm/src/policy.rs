@@ -1,0 +1,153 @@
+//! Which authorities rotate together, and who may begin.
+
+use core::fmt;
+
+use pki_core::{AuthorityRole, Hierarchy, Preset, Storage};
+use time::Duration;
+
+/// A set of authorities that rotates as one, under one CAVersion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Unit {
+    /// The certificate authorities of the cluster (GDC: exactly etcd, cluster and front-proxy), and in
+    /// kubeadm's preset the service-account keys with them.
+    Ca,
+    /// GKE's credential rotation: the cluster root and the service-account keys.
+    Credentials,
+    /// The service-account keys alone.
+    ServiceAccount,
+    /// GKE's etcd API authority.
+    EtcdApi,
+    /// GKE's etcd peer authority.
+    EtcdPeer,
+    /// GKE's front-proxy authority.
+    FrontProxy,
+    /// GKE's Konnectivity authority.
+    Konnectivity,
+}
+
+impl Unit {
+    /// The stable identifier.
+    #[must_use]
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::Ca => "ca",
+            Self::Credentials => "credentials",
+            Self::ServiceAccount => "service-account",
+            Self::EtcdApi => "etcd-api",
+            Self::EtcdPeer => "etcd-peer",
+            Self::FrontProxy => "front-proxy",
+            Self::Konnectivity => "konnectivity",
+        }
+    }
+}
+
+impl fmt::Display for Unit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.id())
+    }
+}
+
+/// Who begins the rotation of a unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Trigger {
+    /// A user, at any time.
+    User,
+    /// The clock alone, so long before the earliest expiry in the unit. A user's request is refused.
+    Automatic {
+        /// The distance to the expiry.
+        before_expiry: Duration,
+    },
+}
+
+/// One unit of a policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UnitPolicy {
+    /// Which unit.
+    pub unit: Unit,
+    /// The authorities in it.
+    pub roles: &'static [AuthorityRole],
+    /// Who begins.
+    pub trigger: Trigger,
+}
+
+/// GKE rotates what it manages by itself: so long before its expiry.
+///
+/// GKE states that etcd's authorities rotate before they expire and not when; thirty days is when it begins
+/// the automatic rotation of a cluster root.
+const GKE_AUTOMATIC: Trigger = Trigger::Automatic { before_expiry: Duration::days(30) };
+
+const fn unit(unit: Unit, roles: &'static [AuthorityRole], trigger: Trigger) -> UnitPolicy {
+    UnitPolicy { unit, roles, trigger }
+}
+
+/// The units of a hierarchy, in the order in which they are taken when several are due. Every
+/// authority is in exactly one.
+#[must_use]
+pub const fn units(hierarchy: &Hierarchy) -> &'static [UnitPolicy] {
+    use AuthorityRole as R;
+    const GKE_ETCD: &[UnitPolicy] = &[
+        unit(Unit::Credentials, &[R::Cluster, R::ServiceAccount], Trigger::User),
+        unit(Unit::EtcdApi, &[R::EtcdApi], GKE_AUTOMATIC),
+        unit(Unit::EtcdPeer, &[R::EtcdPeer], GKE_AUTOMATIC),
+        unit(Unit::FrontProxy, &[R::FrontProxy], GKE_AUTOMATIC),
+        unit(Unit::Konnectivity, &[R::Konnectivity], GKE_AUTOMATIC),
+    ];
+    const GKE_SPANNER: &[UnitPolicy] = &[
+        unit(Unit::Credentials, &[R::Cluster, R::ServiceAccount], Trigger::User),
+        unit(Unit::EtcdApi, &[R::EtcdApi], GKE_AUTOMATIC),
+        unit(Unit::FrontProxy, &[R::FrontProxy], GKE_AUTOMATIC),
+        unit(Unit::Konnectivity, &[R::Konnectivity], GKE_AUTOMATIC),
+    ];
+    // GDC's CA rotation is limited to its three CAs; the service-account keys are an operation of their own.
+    const GDC: &[UnitPolicy] = &[
+        unit(Unit::Ca, &[R::Cluster, R::Etcd, R::FrontProxy], Trigger::User),
+        unit(Unit::ServiceAccount, &[R::ServiceAccount], Trigger::User),
+    ];
+    const KUBEADM: &[UnitPolicy] =
+        &[unit(Unit::Ca, &[R::Cluster, R::Etcd, R::FrontProxy, R::ServiceAccount], Trigger::User)];
+    match hierarchy.origin() {
+        Preset::Gke(Storage::Spanner) => GKE_SPANNER,
+        Preset::Gke(_) => GKE_ETCD,
+        Preset::Gdc => GDC,
+        // A hierarchy that this crate does not know yet has the embedder's word for everything.
+        _ => KUBEADM,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_authority_of_a_preset_is_in_exactly_one_unit() {
+        for preset in Preset::ALL {
+            let hierarchy = Hierarchy::preset(preset);
+            let mut roles: Vec<_> = units(&hierarchy).iter().flat_map(|unit| unit.roles).copied().collect();
+            roles.sort_unstable();
+            let mut expected = hierarchy.roles().to_vec();
+            expected.sort_unstable();
+            assert_eq!(roles, expected, "{preset}");
+        }
+    }
+
+    #[test]
+    fn gdcs_ca_rotation_is_limited_to_etcd_cluster_and_front_proxy() {
+        let ca = units(&Hierarchy::gdc()).iter().find(|policy| policy.unit == Unit::Ca).unwrap();
+        assert_eq!(ca.roles, [AuthorityRole::Cluster, AuthorityRole::Etcd, AuthorityRole::FrontProxy]);
+    }
+
+    #[test]
+    fn gkes_etcd_authorities_rotate_by_themselves_and_apart() {
+        for policy in units(&Hierarchy::gke(Storage::Etcd)) {
+            let etcd = policy.roles.iter().any(|role| matches!(role, AuthorityRole::EtcdApi | AuthorityRole::EtcdPeer));
+            assert_eq!(etcd, matches!(policy.unit, Unit::EtcdApi | Unit::EtcdPeer));
+            if etcd {
+                assert_eq!(policy.roles.len(), 1);
+                assert!(matches!(policy.trigger, Trigger::Automatic { .. }));
+            }
+        }
+    }
+}

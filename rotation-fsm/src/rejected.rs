@@ -1,0 +1,122 @@
+//! Why an event changed nothing.
+
+use core::fmt;
+
+use pki_core::{AuthorityRole, CaVersion, LeafKind, TrustSlot};
+
+use crate::plan::Stage;
+use crate::policy::Unit;
+use crate::topology::{ConsumerId, TopologyError};
+
+/// Why an event was not applied. The machine is as it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Rejected {
+    /// A rotation is running; there is one at a time.
+    InProgress {
+        /// The CAVersion it leads to.
+        to: CaVersion,
+    },
+    /// The hierarchy has no such unit.
+    UnknownUnit(Unit),
+    /// The unit rotates by itself before it expires; nobody starts it.
+    AutomaticOnly(Unit),
+    /// Not everything runs with what it should, so nothing is begun.
+    NotReady {
+        /// The first consumer that does not, or was never seen.
+        consumer: ConsumerId,
+    },
+    /// The authorities of the unit are not at one version.
+    MixedVersions(Unit),
+    /// The consumer is not part of the topology.
+    UnknownConsumer(ConsumerId),
+    /// The report is older than one that was applied. Normal: log it and go on.
+    Stale {
+        /// Whose report.
+        consumer: ConsumerId,
+        /// The newest sequence applied.
+        applied: u64,
+        /// The sequence of the report.
+        found: u64,
+    },
+    /// The report lacks a bundle, leaf or signing key that the consumer must have.
+    Incomplete {
+        /// Whose report.
+        consumer: ConsumerId,
+    },
+    /// The consumer runs with a bundle that is no bundle of this cluster's authorities.
+    UnknownBundle {
+        /// Whose report.
+        consumer: ConsumerId,
+        /// Which bundle.
+        slot: TrustSlot,
+    },
+    /// The consumer presents a leaf that none of this cluster's authorities issued.
+    UnknownIssuer {
+        /// Whose report.
+        consumer: ConsumerId,
+        /// Which leaf; `None` for a signing key.
+        leaf: Option<LeafKind>,
+    },
+    /// The event belongs to no rotation that runs, or to another stage of it.
+    NotInStage {
+        /// The stage that runs, if any.
+        current: Option<Stage>,
+    },
+    /// The generation is not the one that is expected.
+    WrongVersion {
+        /// Which authority.
+        role: AuthorityRole,
+        /// The generation of the event.
+        found: CaVersion,
+    },
+    /// Another key was already minted for this generation.
+    MintedTwice {
+        /// Which authority.
+        role: AuthorityRole,
+    },
+    /// The new generation shares its key or its anchor with another authority.
+    SharedKey {
+        /// The new generation's authority.
+        role: AuthorityRole,
+        /// The authority that has the key.
+        other: AuthorityRole,
+    },
+    /// The consumer can be observed, so nobody's word counts.
+    Observable(ConsumerId),
+    /// The consumer does not fit the topology.
+    Topology(TopologyError),
+}
+
+impl fmt::Display for Rejected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InProgress { to } => write!(f, "a rotation to CAVersion {to} is running"),
+            Self::UnknownUnit(unit) => write!(f, "the hierarchy has no unit `{unit}`"),
+            Self::AutomaticOnly(unit) => write!(f, "`{unit}` rotates automatically before it expires"),
+            Self::NotReady { consumer } => write!(f, "`{consumer}` does not run with what it should"),
+            Self::MixedVersions(unit) => write!(f, "the authorities of `{unit}` are not at one version"),
+            Self::UnknownConsumer(consumer) => write!(f, "the consumer `{consumer}` is not part of the topology"),
+            Self::Stale { consumer, applied, found } => {
+                write!(f, "report {found} of `{consumer}` is older than the applied {applied}")
+            }
+            Self::Incomplete { consumer } => write!(f, "the report of `{consumer}` is incomplete"),
+            Self::UnknownBundle { consumer, slot } => {
+                write!(f, "`{consumer}` runs with a foreign bundle in `{slot:?}`")
+            }
+            Self::UnknownIssuer { consumer, leaf: Some(leaf) } => {
+                write!(f, "`{consumer}` presents a `{leaf}` of a foreign issuer")
+            }
+            Self::UnknownIssuer { consumer, leaf: None } => write!(f, "`{consumer}` signs with a foreign key"),
+            Self::NotInStage { current: Some(stage) } => write!(f, "not in this stage, which is `{stage}`"),
+            Self::NotInStage { current: None } => f.write_str("no rotation is running"),
+            Self::WrongVersion { role, found } => write!(f, "CAVersion {found} of `{role}` is not the expected one"),
+            Self::MintedTwice { role } => write!(f, "another key was already minted for `{role}`"),
+            Self::SharedKey { role, other } => write!(f, "the new key of `{role}` is also a key of `{other}`"),
+            Self::Observable(consumer) => write!(f, "`{consumer}` can be observed; an acknowledgement does not count"),
+            Self::Topology(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl core::error::Error for Rejected {}

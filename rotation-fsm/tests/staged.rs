@@ -1,0 +1,312 @@
+//! The staged order, driven by an honest cluster that reports what it was told to run with.
+
+#[cfg(test)]
+#[path = "support/cluster.rs"]
+mod cluster;
+
+use cluster::{Cluster, at, golden};
+use pki_core::{AuthorityRole, CaVersion, ComponentKind, Hierarchy, LeafKind, Preset, Storage};
+use rotation_fsm::{Action, AdmissionDenied, ConsumerId, Event, Phase, Rejected, RotationStarted, Step, Unit};
+use time::Duration;
+
+const V1: CaVersion = CaVersion::FIRST;
+const V2: CaVersion = V1.next();
+
+#[test]
+fn gdcs_status_is_worded_as_documented() {
+    let mut cluster = Cluster::new(Hierarchy::gdc());
+    let started = cluster.start(Unit::Ca);
+    assert_eq!(
+        RotationStarted(started).to_string(),
+        "successfully started the CA rotation with CAVersion 2, use gkectl update credentials certificate-authorities \
+         status command to view the current state of CA rotation"
+    );
+    let second = cluster.apply(&Event::RotationRequested { unit: Unit::Ca });
+    assert_eq!(second, Err(Rejected::InProgress { to: V2 }));
+    assert_eq!(
+        AdmissionDenied.to_string(),
+        "Exit with error: admission webhook \"vonpremusercluster.onprem.cluster.gke.io\" denied the request: requests \
+         must not modify CAVersion when cluster is not ready: ready condition is not true: ClusterCreateOrUpdate: \
+         Creating or updating user cluster control plane workloads"
+    );
+    let lines = cluster.run();
+    // The form of a rotation in progress, between the control plane's leaves and the CSR signer.
+    assert!(lines.iter().any(|(_, line)| line
+        == "State of CARotation with CAVersion 2 is - status: False, reason: CARotationProgressed, message: Control \
+            plane has CA bundle [1 2], certs from CA 2, CA 1 is CSR signer. Data plane has CA bundle [1 2], CA 1 was \
+            CSR signer at last restart."));
+    // The form of a completed one.
+    assert_eq!(
+        lines.last().unwrap().1,
+        "State of CARotation with CAVersion 2 is - status: True, reason: CARotationCompleted, message: Control plane \
+         has CA bundle [2], certs from CA 2, CA 2 is CSR signer. Data plane has CA bundle [2], CA 2 was CSR signer at \
+         last restart."
+    );
+}
+
+#[test]
+fn every_preset_rotates_every_authority_stage_by_stage() {
+    for preset in Preset::ALL {
+        let hierarchy = Hierarchy::preset(preset);
+        let mut cluster = Cluster::new(hierarchy.clone());
+        let mut lines = String::new();
+        for policy in rotation_fsm::units(&hierarchy) {
+            match policy.trigger {
+                rotation_fsm::Trigger::User => {
+                    cluster.start(policy.unit);
+                }
+                _ => {
+                    cluster.now = at(0) + Duration::days(5 * 365 - 29);
+                    assert_eq!(cluster.apply(&Event::Tick).unwrap().started, Some(V2), "{preset} {}", policy.unit);
+                }
+            }
+            for (stage, line) in cluster.run() {
+                lines.push_str(&format!("{}/{stage}\n    {line}\n", policy.unit));
+            }
+        }
+        for role in hierarchy.roles() {
+            assert_eq!(cluster.machine.authority(*role).unwrap().version, V2, "{preset} {role}");
+        }
+        assert!(cluster.machine.is_at_rest());
+        assert_eq!(cluster.machine.pending_actions().count(), 0);
+        golden(&format!("staged-{preset}.txt"), &lines);
+    }
+}
+
+#[test]
+fn trust_comes_before_use_and_use_ends_before_retirement() {
+    for preset in Preset::ALL {
+        let hierarchy = Hierarchy::preset(preset);
+        let mut cluster = Cluster::new(hierarchy.clone());
+        for policy in rotation_fsm::units(&hierarchy) {
+            if policy.trigger != rotation_fsm::Trigger::User {
+                continue;
+            }
+            cluster.start(policy.unit);
+            // The cluster asserts both laws on every path, both directions, after every single report.
+            cluster.run();
+            assert!(cluster.paths_checked > 1000, "{preset}: {}", cluster.paths_checked);
+        }
+    }
+}
+
+#[test]
+fn signers_switch_before_nodes_are_restarted_for_their_leaves() {
+    for preset in Preset::ALL {
+        let mut cluster = Cluster::new(Hierarchy::preset(preset));
+        let unit = if matches!(preset, Preset::Gke(_)) { Unit::Credentials } else { Unit::Ca };
+        cluster.start(unit);
+        let Phase::Rotating(rotating) = cluster.machine.phase() else { panic!("not rotating") };
+        let position =
+            |wanted: &dyn Fn(&rotation_fsm::Stage) -> bool| rotating.plan().stages().iter().position(wanted).unwrap();
+        let signer = position(&|stage| stage.step() == Step::SwitchSigner);
+        let nodes = position(&|stage| stage.step() == Step::Leaves && stage.to_string().starts_with("node-"));
+        assert!(signer < nodes, "{preset}");
+    }
+}
+
+#[test]
+fn a_node_that_restarted_under_the_old_signer_holds_the_rotation_up() {
+    let mut cluster = Cluster::new(Hierarchy::gdc());
+    cluster.start(Unit::Ca);
+    cluster.run_until("node-leaves/pool-a");
+    let kubelet = cluster.consumer(ComponentKind::Kubelet, "node-0");
+    // It has new leaves, and says that CA 1 was CSR signer when it restarted: not good enough.
+    cluster.take_up_everything_pending();
+    let mut report = cluster.observation(&kubelet);
+    report.csr_signer_at_restart = Some(cluster.authority_id(AuthorityRole::Cluster, V1));
+    cluster.apply(&Event::Observed(report)).unwrap();
+    assert!(cluster.machine.waiting().any(|waiting| *waiting == kubelet));
+    let asked = cluster.machine.pending_actions().find_map(|action| match action {
+        Action::EnsureConsumer { target, .. } if target.consumer == kubelet => Some(target),
+        _ => None,
+    });
+    assert!(asked.unwrap().leaves.iter().any(|leaf| leaf.leaf == LeafKind::KubeletClient));
+}
+
+#[test]
+fn what_is_late_stale_or_foreign_changes_nothing() {
+    let mut cluster = Cluster::new(Hierarchy::kubeadm());
+    cluster.start(Unit::Ca);
+    cluster.run_until("control-plane-trust");
+    let before = format!("{:?}", cluster.machine);
+    let scheduler = cluster.consumer(ComponentKind::Scheduler, "0");
+
+    let mut stale = cluster.observation(&scheduler);
+    stale.sequence = 1;
+    assert!(matches!(cluster.apply(&Event::Observed(stale)), Err(Rejected::Stale { .. })));
+
+    let mut foreign = cluster.observation(&scheduler);
+    foreign.bundles[0].1 = pki_core::BundleHash::of([]);
+    assert!(matches!(cluster.apply(&Event::Observed(foreign)), Err(Rejected::UnknownBundle { .. })));
+
+    let mut foreign = cluster.observation(&scheduler);
+    foreign.leaves[0].1 = cluster.authority_id(AuthorityRole::Etcd, V1);
+    assert!(matches!(cluster.apply(&Event::Observed(foreign)), Err(Rejected::UnknownIssuer { .. })));
+
+    let mut incomplete = cluster.observation(&scheduler);
+    incomplete.bundles.clear();
+    assert!(matches!(cluster.apply(&Event::Observed(incomplete)), Err(Rejected::Incomplete { .. })));
+
+    let nobody = ConsumerId::new(ComponentKind::Kubelet, "nobody".parse().unwrap());
+    let mut unknown = cluster.observation(&scheduler);
+    unknown.consumer = nobody.clone();
+    assert_eq!(cluster.apply(&Event::Observed(unknown)), Err(Rejected::UnknownConsumer(nobody.clone())));
+    assert_eq!(
+        cluster.apply(&Event::ConsumerRemoved { consumer: nobody.clone() }),
+        Err(Rejected::UnknownConsumer(nobody))
+    );
+
+    let stage = cluster.machine.stage().unwrap().clone();
+    let word = Event::Acknowledged { consumer: scheduler.clone(), stage, by: "somebody".to_owned() };
+    assert_eq!(cluster.apply(&word), Err(Rejected::Observable(scheduler)));
+
+    let early = Event::KeyDestroyed { role: AuthorityRole::Cluster, version: V1 };
+    assert!(matches!(cluster.apply(&early), Err(Rejected::NotInStage { .. })));
+
+    let shared = cluster.record(AuthorityRole::Cluster, V2);
+    let minted = Event::AuthorityMinted { role: AuthorityRole::FrontProxy, record: shared };
+    assert_eq!(cluster.apply(&minted), Err(Rejected::MintedTwice { role: AuthorityRole::FrontProxy }));
+
+    assert_eq!(format!("{:?}", cluster.machine), before);
+    // A duplicate of what is known is accepted and changes nothing either.
+    let again = cluster.record(AuthorityRole::Cluster, V2);
+    cluster.apply(&Event::AuthorityMinted { role: AuthorityRole::Cluster, record: again }).unwrap();
+    assert_eq!(format!("{:?}", cluster.machine), before);
+}
+
+#[test]
+fn a_key_serves_one_role() {
+    let mut cluster = Cluster::new(Hierarchy::kubeadm());
+    cluster.start(Unit::Ca);
+    let mut shared = cluster.record(AuthorityRole::Etcd, V1);
+    shared.version = V2;
+    assert_eq!(
+        cluster.apply(&Event::AuthorityMinted { role: AuthorityRole::Cluster, record: shared }),
+        Err(Rejected::SharedKey { role: AuthorityRole::Cluster, other: AuthorityRole::Etcd })
+    );
+}
+
+#[test]
+fn nobody_starts_what_rotates_by_itself_or_does_not_exist() {
+    let mut cluster = Cluster::new(Hierarchy::gke(Storage::Etcd));
+    for unit in [Unit::EtcdApi, Unit::EtcdPeer] {
+        assert_eq!(cluster.apply(&Event::RotationRequested { unit }), Err(Rejected::AutomaticOnly(unit)));
+    }
+    assert_eq!(cluster.apply(&Event::RotationRequested { unit: Unit::Ca }), Err(Rejected::UnknownUnit(Unit::Ca)));
+}
+
+#[test]
+fn automatic_rotation_begins_thirty_days_before_expiry_and_not_a_second_earlier() {
+    let mut cluster = Cluster::new(Hierarchy::gke(Storage::Etcd));
+    let due = cluster.record(AuthorityRole::EtcdApi, V1).not_after.unwrap() - Duration::days(30);
+    cluster.now = due - Duration::SECOND;
+    assert_eq!(cluster.apply(&Event::Tick).unwrap().started, None);
+    cluster.now = due;
+    assert_eq!(cluster.apply(&Event::Tick).unwrap().started, Some(V2));
+    // The two etcd authorities never overlap: the peer's is due as well, and waits.
+    let Phase::Rotating(rotating) = cluster.machine.phase() else { panic!("not rotating") };
+    assert_eq!(rotating.roles(), [AuthorityRole::EtcdApi]);
+    assert_eq!(cluster.apply(&Event::Tick).unwrap().started, None);
+    cluster.run();
+    assert_eq!(cluster.apply(&Event::Tick).unwrap().started, Some(V2));
+    let Phase::Rotating(rotating) = cluster.machine.phase() else { panic!("not rotating") };
+    assert_eq!(rotating.roles(), [AuthorityRole::EtcdPeer]);
+}
+
+#[test]
+fn nothing_begins_while_a_consumer_is_unseen() {
+    let mut cluster = Cluster::new(Hierarchy::gdc());
+    let newcomer = ConsumerId::new(ComponentKind::Kubelet, "node-9".parse().unwrap());
+    let pool = cluster.machine.topology().pools().next().cloned();
+    cluster.apply(&Event::ConsumerJoined { consumer: newcomer.clone(), pool }).unwrap();
+    assert_eq!(
+        cluster.apply(&Event::RotationRequested { unit: Unit::Ca }),
+        Err(Rejected::NotReady { consumer: newcomer.clone() })
+    );
+    cluster.apply(&Event::ConsumerRemoved { consumer: newcomer }).unwrap();
+    cluster.start(Unit::Ca);
+}
+
+#[test]
+fn a_node_that_joins_in_mid_rotation_is_waited_for() {
+    let mut cluster = Cluster::new(Hierarchy::gdc());
+    cluster.start(Unit::Ca);
+    cluster.run_until("control-plane-leaves");
+    let newcomer = ConsumerId::new(ComponentKind::Kubelet, "node-9".parse().unwrap());
+    let pool = cluster.machine.topology().pools().next().cloned();
+    cluster.apply(&Event::ConsumerJoined { consumer: newcomer.clone(), pool }).unwrap();
+    assert!(cluster.machine.waiting().any(|waiting| *waiting == newcomer));
+    // It comes up with both generations in its bundles, since that is what its pool has by now.
+    let target = cluster.machine.pending_actions().find_map(|action| match action {
+        Action::EnsureConsumer { target, .. } if target.consumer == newcomer => Some(target),
+        _ => None,
+    });
+    assert!(target.unwrap().bundles.iter().all(|bundle| bundle.versions.to_string() == "[1 2]"));
+    cluster.run();
+    assert!(cluster.machine.is_at_rest());
+}
+
+#[test]
+fn a_retired_authority_that_is_still_trusted_somewhere_is_not_at_rest() {
+    let mut cluster = Cluster::new(Hierarchy::gdc());
+    cluster.start(Unit::Ca);
+    cluster.run();
+    let kubelet = cluster.consumer(ComponentKind::Kubelet, "node-0");
+    cluster.restore_bundles(&kubelet, V1, V2);
+    let report = cluster.observation(&kubelet);
+    cluster.apply(&Event::Observed(report)).unwrap();
+    assert!(!cluster.machine.is_at_rest());
+    assert_eq!(cluster.machine.pending_actions().count(), 1);
+    cluster.take_up_everything_pending();
+    assert!(cluster.machine.is_at_rest());
+}
+
+#[test]
+fn restarts_go_one_replica_at_a_time() {
+    let mut cluster = Cluster::new(Hierarchy::gdc());
+    cluster.start(Unit::Ca);
+    cluster.run_until("control-plane-trust");
+    let mut kinds: Vec<_> = cluster
+        .machine
+        .pending_actions()
+        .filter_map(|action| match action {
+            Action::EnsureConsumer { target, .. } => Some(target.consumer.kind()),
+            _ => None,
+        })
+        .collect();
+    let all = kinds.len();
+    kinds.dedup();
+    assert_eq!(kinds.len(), all);
+    assert!(kinds.contains(&ComponentKind::Etcd) && kinds.contains(&ComponentKind::KubeApiServer));
+}
+
+#[test]
+fn the_totality_rule_answers_for_every_leaf_in_every_stage() {
+    for preset in Preset::ALL {
+        let hierarchy = Hierarchy::preset(preset);
+        let mut cluster = Cluster::new(hierarchy.clone());
+        for policy in rotation_fsm::units(&hierarchy).iter().filter(|p| p.trigger == rotation_fsm::Trigger::User) {
+            cluster.start(policy.unit);
+            let mut table = String::new();
+            cluster.run_with(|cluster| {
+                let stage = cluster.machine.stage().map_or_else(|| "rest".to_owned(), ToString::to_string);
+                let mut row = format!("{stage:<24}");
+                for leaf in LeafKind::ALL {
+                    let consumers: Vec<_> = cluster.machine.topology().consumers().map(|(id, _)| id.clone()).collect();
+                    for consumer in consumers {
+                        let answer = cluster.machine.issuer_of(&consumer, leaf);
+                        assert_eq!(answer.map(|(role, _)| role), hierarchy.issuer_of(leaf));
+                    }
+                    if let Some(holder) = cluster.holder_of(leaf) {
+                        let (_, version) = cluster.machine.issuer_of(&holder, leaf).unwrap();
+                        row.push_str(&format!(" {leaf}={version}"));
+                    }
+                }
+                table.push_str(&row);
+                table.push('\n');
+            });
+            golden(&format!("issuer-{preset}-{}.txt", policy.unit), &table);
+        }
+    }
+}

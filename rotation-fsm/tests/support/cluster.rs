@@ -1,0 +1,282 @@
+//! A cluster that takes up what it is told to, reports what it runs with, and after every report checks
+//! every path in both directions against what both ends have loaded.
+
+use std::collections::BTreeMap;
+
+use pki_core::{
+    AuthorityId, AuthorityRole, BundleHash, CaVersion, ComponentKind, Fingerprint, Hierarchy, LeafKind, Path, Plane,
+    TrustSlot, verify::SubjectPublicKey,
+};
+use rotation_fsm::{
+    Action, Applied, AuthorityRecord, ConsumerId, ConsumerTarget, Event, Machine, Observation, PoolName, Rejected,
+    Strategy, Topology, Unit, VersionRange,
+};
+use time::{Duration, UtcDateTime};
+
+pub(crate) fn at(seconds: i64) -> UtcDateTime {
+    UtcDateTime::from_unix_timestamp(1_700_000_000 + seconds).unwrap()
+}
+
+/// Compares with a file under `tests/golden`, or writes it when `UPDATE_GOLDEN` is set.
+pub(crate) fn golden(name: &str, found: &str) {
+    let path = format!("{}/tests/golden/{name}", env!("CARGO_MANIFEST_DIR"));
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, found).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), found, "{name}: run with UPDATE_GOLDEN=1 and read the diff");
+}
+
+#[derive(Clone, Debug, Default)]
+struct Held {
+    sequence: u64,
+    bundles: BTreeMap<TrustSlot, (AuthorityRole, VersionRange)>,
+    leaves: BTreeMap<LeafKind, (AuthorityRole, CaVersion)>,
+    signs: Option<(AuthorityRole, CaVersion)>,
+    csr_signer_at_restart: Option<CaVersion>,
+}
+
+pub(crate) struct Cluster {
+    pub(crate) machine: Machine,
+    pub(crate) now: UtcDateTime,
+    pub(crate) paths_checked: usize,
+    hierarchy: Hierarchy,
+    held: BTreeMap<ConsumerId, Held>,
+}
+
+impl Cluster {
+    /// Two API servers, three etcd members, three nodes in two pools, one of everything else.
+    pub(crate) fn new(hierarchy: Hierarchy) -> Self {
+        let mut topology = Topology::new(hierarchy.clone());
+        let pools = ["pool-a", "pool-b"].map(|name| PoolName::new(name.parse().unwrap()));
+        for pool in &pools {
+            topology.add_pool(pool.clone(), 1).unwrap();
+        }
+        for kind in ComponentKind::ALL {
+            let count = match kind {
+                ComponentKind::KubeApiServer => 2,
+                ComponentKind::Etcd | ComponentKind::Kubelet | ComponentKind::KonnectivityAgent => 3,
+                _ => 1,
+            };
+            for index in 0..count {
+                let on_a_node = kind.plane() == Plane::Data;
+                let name = if on_a_node { format!("node-{index}") } else { index.to_string() };
+                let pool = on_a_node.then(|| pools[index % 2].clone());
+                // What the hierarchy has no path for is not part of its clusters.
+                let _ = topology.add(ConsumerId::new(kind, name.parse().unwrap()), pool);
+            }
+        }
+        let now = at(0);
+        let authorities = hierarchy
+            .roles()
+            .iter()
+            .map(|role| (*role, record(&hierarchy, *role, CaVersion::FIRST)))
+            .collect::<Vec<_>>();
+        let machine = Machine::new("test".parse().unwrap(), topology, Strategy::Staged, authorities, now).unwrap();
+        let mut cluster = Self { machine, now, paths_checked: 0, hierarchy, held: BTreeMap::new() };
+        let outside = cluster.machine.topology().consumers().map(|(id, _)| id.clone());
+        for consumer in outside.filter(|id| id.kind().plane() == Plane::External).collect::<Vec<_>>() {
+            cluster.held.insert(consumer.clone(), cluster.fresh(&consumer));
+        }
+        while !cluster.machine.is_at_rest() {
+            cluster.take_up_everything_pending();
+        }
+        cluster
+    }
+
+    pub(crate) fn apply(&mut self, event: &Event) -> Result<Applied, Rejected> {
+        self.machine.apply(event, self.now)
+    }
+
+    pub(crate) fn start(&mut self, unit: Unit) -> CaVersion {
+        self.apply(&Event::RotationRequested { unit }).unwrap().started.unwrap()
+    }
+
+    pub(crate) fn consumer(&self, kind: ComponentKind, name: &str) -> ConsumerId {
+        ConsumerId::new(kind, name.parse().unwrap())
+    }
+
+    pub(crate) fn record(&self, role: AuthorityRole, version: CaVersion) -> AuthorityRecord {
+        record(&self.hierarchy, role, version)
+    }
+
+    pub(crate) fn authority_id(&self, role: AuthorityRole, version: CaVersion) -> AuthorityId {
+        self.record(role, version).id
+    }
+
+    pub(crate) fn holder_of(&self, leaf: LeafKind) -> Option<ConsumerId> {
+        self.held.iter().find(|(_, held)| held.leaves.contains_key(&leaf)).map(|(consumer, _)| consumer.clone())
+    }
+
+    pub(crate) fn restore_bundles(&mut self, consumer: &ConsumerId, first: CaVersion, last: CaVersion) {
+        for (_, versions) in self.held.get_mut(consumer).unwrap().bundles.values_mut() {
+            *versions = VersionRange::between(first, last);
+        }
+    }
+
+    /// Until the rotation completes: each stage as it ends, with the status line then.
+    pub(crate) fn run(&mut self) -> Vec<(String, String)> {
+        let mut lines = Vec::new();
+        while self.machine.stage().is_some() {
+            for (stage, line) in self.advance() {
+                lines.push((stage, line));
+            }
+        }
+        lines
+    }
+
+    pub(crate) fn run_with(&mut self, mut observe: impl FnMut(&mut Self)) {
+        observe(self);
+        while self.machine.stage().is_some() {
+            if !self.advance().is_empty() {
+                observe(self);
+            }
+        }
+    }
+
+    pub(crate) fn run_until(&mut self, stage: &str) {
+        while self.machine.stage().is_some_and(|current| current.to_string() != stage) {
+            self.advance();
+        }
+        assert!(self.machine.stage().is_some(), "the plan has no stage {stage}");
+    }
+
+    pub(crate) fn take_up_everything_pending(&mut self) {
+        self.advance();
+    }
+
+    /// Carries out what is pending, up to the first action that ends a stage.
+    fn advance(&mut self) -> Vec<(String, String)> {
+        let actions: Vec<_> = self.machine.pending_actions().collect();
+        assert!(!actions.is_empty(), "nothing to do in {:?}", self.machine.stage());
+        for action in actions {
+            let event = self.carry_out(&action);
+            let applied = self.apply(&event).unwrap();
+            self.check_paths();
+            if !applied.stages_ended.is_empty() {
+                let line = self.machine.status().unwrap().to_string();
+                return applied.stages_ended.iter().map(|stage| (stage.to_string(), line.clone())).collect();
+            }
+        }
+        Vec::new()
+    }
+
+    fn carry_out(&mut self, action: &Action) -> Event {
+        match action {
+            Action::EnsureAuthority { role, version, .. } => {
+                Event::AuthorityMinted { role: *role, record: self.record(*role, *version) }
+            }
+            Action::EnsureKeyDestroyed { role, version, .. } => Event::KeyDestroyed { role: *role, version: *version },
+            Action::EnsureConsumer { target, .. } => {
+                self.take_up(target);
+                Event::Observed(self.observation(&target.consumer))
+            }
+            Action::AwaitAcknowledgement { target, stage, .. } => {
+                self.take_up(target);
+                let consumer = target.consumer.clone();
+                Event::Acknowledged { consumer, stage: stage.clone(), by: "operator".to_owned() }
+            }
+            other => panic!("unknown action {other:?}"),
+        }
+    }
+
+    /// What a consumer is given when it is installed: everything of the active generation.
+    fn fresh(&self, consumer: &ConsumerId) -> Held {
+        let mut held = Held::default();
+        for path in Path::of(&self.hierarchy) {
+            let (client, server) = (path.client() == consumer.kind(), path.server() == consumer.kind());
+            let trust = [
+                path.client_trusts(&self.hierarchy).filter(|_| client),
+                path.server_trusts(&self.hierarchy).filter(|_| server),
+            ];
+            for (slot, role) in trust.into_iter().flatten() {
+                held.bundles.insert(slot, (role, VersionRange::only(CaVersion::FIRST)));
+            }
+            let leaves =
+                [path.client_credential().leaf().filter(|_| client), path.endpoint().leaf().filter(|_| server)];
+            for leaf in leaves.into_iter().flatten() {
+                held.leaves.insert(leaf, (self.hierarchy.issuer_of(leaf).unwrap(), CaVersion::FIRST));
+            }
+        }
+        held
+    }
+
+    fn take_up(&mut self, target: &ConsumerTarget) {
+        let issued: Vec<_> = target
+            .leaves
+            .iter()
+            .map(|leaf| (leaf.leaf, self.machine.issuer_of(&target.consumer, leaf.leaf).unwrap()))
+            .collect();
+        let csr_signer = self.held.values().find_map(|held| held.signs.filter(|(r, _)| *r == AuthorityRole::Cluster));
+        let held = self.held.entry(target.consumer.clone()).or_default();
+        held.bundles.extend(target.bundles.iter().map(|bundle| (bundle.slot, (bundle.role, bundle.versions))));
+        held.leaves.extend(issued);
+        held.signs = target.signs.or(held.signs);
+        if target.consumer.kind() == ComponentKind::Kubelet {
+            held.csr_signer_at_restart = csr_signer.map(|(_, version)| version);
+        }
+    }
+
+    pub(crate) fn observation(&mut self, consumer: &ConsumerId) -> Observation {
+        let hierarchy = self.hierarchy.clone();
+        let id = |(role, version): (AuthorityRole, CaVersion)| record(&hierarchy, role, version).id;
+        let held = self.held.get_mut(consumer).unwrap();
+        held.sequence += 1;
+        let hash = |(role, versions): (AuthorityRole, VersionRange)| {
+            BundleHash::of([versions.first(), versions.last()].map(|version| record(&hierarchy, role, version).anchor))
+        };
+        Observation {
+            consumer: consumer.clone(),
+            sequence: held.sequence,
+            bundles: held.bundles.iter().map(|(slot, bundle)| (*slot, hash(*bundle))).collect(),
+            leaves: held.leaves.iter().map(|(leaf, issuer)| (*leaf, id(*issuer))).collect(),
+            signs_with: held.signs.map(id),
+            csr_signer_at_restart: held.csr_signer_at_restart.map(|version| id((AuthorityRole::Cluster, version))),
+        }
+    }
+
+    /// Trust before use, and use before retirement: on every path whatever one end presents, the other
+    /// has an anchor for.
+    fn check_paths(&mut self) {
+        for path in Path::of(&self.hierarchy) {
+            let of = |kind| self.held.iter().filter(move |(consumer, _)| consumer.kind() == kind);
+            for (client_id, client) in of(path.client()) {
+                for (server_id, server) in of(path.server()) {
+                    let covers = |holder: &Held, slot, issuer: (AuthorityRole, CaVersion)| {
+                        holder.bundles.get(&slot).is_none_or(|(role, versions)| {
+                            *role == issuer.0 && versions.contains(VersionRange::only(issuer.1))
+                        })
+                    };
+                    let stage = self.machine.stage();
+                    if let (Some((slot, _)), Some(leaf)) = (path.client_trusts(&self.hierarchy), path.endpoint().leaf())
+                        && let Some(issuer) = server.leaves.get(&leaf)
+                    {
+                        assert!(covers(client, slot, *issuer), "{path}: {client_id} -> {server_id} in {stage:?}");
+                    }
+                    if let (Some((slot, _)), Some(leaf)) =
+                        (path.server_trusts(&self.hierarchy), path.client_credential().leaf())
+                        && let Some(issuer) = client.leaves.get(&leaf)
+                    {
+                        assert!(covers(server, slot, *issuer), "{path}: {server_id} <- {client_id} in {stage:?}");
+                    }
+                    self.paths_checked += 1;
+                }
+            }
+        }
+    }
+}
+
+/// A generation that differs from every other in key and anchor. The key is 32 octets that name it, in
+/// the form of an Ed25519 key; nobody verifies with it here.
+fn record(hierarchy: &Hierarchy, role: AuthorityRole, version: CaVersion) -> AuthorityRecord {
+    let mut spki = vec![0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+    let mut key = format!("{role}/{version}").into_bytes();
+    key.resize(32, 0);
+    spki.extend(key);
+    let born = at(0) + Duration::days(i64::from(version.number() - 1) * 5 * 365);
+    AuthorityRecord {
+        version,
+        id: AuthorityId::of(&SubjectPublicKey::parse(&spki).unwrap()),
+        anchor: Fingerprint::of(&spki),
+        not_after: hierarchy.ca_lifetime(role).map(|lifetime| born + lifetime),
+    }
+}
