@@ -1,0 +1,417 @@
+//! The cluster's authorities: keys in a key store, certificates by generation, and leaves for requests.
+
+use core::fmt;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use getrandom::SysRng;
+use pki_core::verify::{SubjectPublicKey, Verifiers};
+use pki_core::{
+    Approval, AuthorityId, AuthorityRole, CaCertificate, CaVersion, CertificationRequest, ClusterId, DecodeError,
+    DnsName, Fingerprint, Hierarchy, IssueError, Issuer, KeyAlgorithm, LeafKind, Limits, NameError, NodeName, RequestError,
+    Serial, SignError, Signer, SubjectAltName, TokenError, TokenKeys, TrustBundle, Validity, ValidityError,
+    create_request, issue_token, mint_external_root, mint_root,
+};
+use rotation_fsm::{AuthorityRecord, VersionRange};
+use rustls_pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
+use signer_hsm::{KeyLabel, KeySpec, KeyStore, KeyStoreError, SoftwareKey, SoftwareKeyStore};
+use time::{Duration, UtcDateTime};
+use trust_model::tls::{IdentityError, TlsIdentity};
+
+/// Who signs service-account tokens, as their `iss` claim says.
+pub(crate) const TOKEN_ISSUER: &str = "https://kubernetes.default.svc";
+
+/// What may go wrong between a request and a certificate.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum AuthorityError {
+    /// There is no such generation.
+    Unknown(AuthorityRole, CaVersion),
+    /// The key store refused.
+    Keys(KeyStoreError),
+    /// A component's own key could not be made.
+    LeafKey(signer_hsm::KeyError),
+    /// The request was refused.
+    Request(RequestError),
+    /// No certificate was issued.
+    Issue(IssueError),
+    /// The signer failed.
+    Sign(SignError),
+    /// A token could not be issued.
+    Token(TokenError),
+    /// A certificate or key is not of an accepted form.
+    Decode(DecodeError),
+    /// A validity cannot be encoded.
+    Validity(ValidityError),
+    /// A certificate and its key do not make a TLS identity.
+    Identity(IdentityError),
+    /// A name is not a DNS name.
+    Name(NameError),
+    /// The operating system has no entropy.
+    Entropy(getrandom::Error),
+}
+
+impl fmt::Display for AuthorityError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown(role, version) => write!(f, "`{role}` has no CAVersion {version}"),
+            Self::Keys(error) => write!(f, "{error}"),
+            Self::LeafKey(error) => write!(f, "{error}"),
+            Self::Request(error) => write!(f, "{error}"),
+            Self::Issue(error) => write!(f, "{error}"),
+            Self::Sign(error) => write!(f, "{error}"),
+            Self::Token(error) => write!(f, "{error}"),
+            Self::Decode(error) => write!(f, "{error}"),
+            Self::Validity(error) => write!(f, "{error}"),
+            Self::Identity(error) => write!(f, "{error}"),
+            Self::Name(error) => write!(f, "{error}"),
+            Self::Entropy(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl core::error::Error for AuthorityError {}
+
+macro_rules! from {
+    ($($error:ty => $variant:ident),* $(,)?) => {
+        $(impl From<$error> for AuthorityError {
+            fn from(error: $error) -> Self {
+                Self::$variant(error)
+            }
+        })*
+    };
+}
+
+from! {
+    KeyStoreError => Keys,
+    signer_hsm::KeyError => LeafKey,
+    RequestError => Request,
+    IssueError => Issue,
+    SignError => Sign,
+    TokenError => Token,
+    DecodeError => Decode,
+    ValidityError => Validity,
+    IdentityError => Identity,
+    getrandom::Error => Entropy,
+    NameError => Name,
+}
+
+/// The bundle of one slot: certificates, or the public keys of a key set.
+#[derive(Clone, Debug)]
+pub(crate) enum Anchors {
+    Certificates(Arc<TrustBundle>),
+    Keys(Arc<TokenKeys>),
+}
+
+impl Anchors {
+    pub(crate) fn hash(&self) -> pki_core::BundleHash {
+        match self {
+            Self::Certificates(bundle) => bundle.hash(),
+            Self::Keys(keys) => keys.hash(),
+        }
+    }
+
+    pub(crate) fn certificates(&self) -> Option<&Arc<TrustBundle>> {
+        match self {
+            Self::Certificates(bundle) => Some(bundle),
+            Self::Keys(_) => None,
+        }
+    }
+}
+
+/// A leaf and the generation it came from.
+#[derive(Clone, Debug)]
+pub(crate) struct HeldLeaf {
+    pub(crate) issuer: AuthorityId,
+    pub(crate) version: CaVersion,
+    pub(crate) credential: Credential,
+}
+
+#[derive(Clone)]
+pub(crate) enum Credential {
+    Certificate(TlsIdentity),
+    Token(Arc<str>),
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Certificate(_) => "Certificate",
+            Self::Token(_) => "Token",
+        })
+    }
+}
+
+impl HeldLeaf {
+    pub(crate) fn identity(&self) -> Option<&TlsIdentity> {
+        match &self.credential {
+            Credential::Certificate(identity) => Some(identity),
+            Credential::Token(_) => None,
+        }
+    }
+
+    pub(crate) fn token(&self) -> Option<&Arc<str>> {
+        match &self.credential {
+            Credential::Certificate(_) => None,
+            Credential::Token(token) => Some(token),
+        }
+    }
+}
+
+/// For whom a leaf is: what whoever may decide has decided.
+#[derive(Clone, Debug)]
+pub(crate) struct Holder {
+    pub(crate) node: Option<NodeName>,
+    pub(crate) names: Vec<SubjectAltName>,
+}
+
+/// A key of a component and the request it makes for itself.
+pub(crate) struct Enrolment {
+    signer: Arc<dyn Signer>,
+    request: Vec<u8>,
+}
+
+impl Enrolment {
+    /// A fresh P-256 key, which never leaves this value, and a request for this leaf.
+    pub(crate) fn new(leaf: LeafKind, holder: &Holder) -> Result<Self, AuthorityError> {
+        let signer = SoftwareKey::generate(KeyAlgorithm::P256)?;
+        let subject = leaf.subject(holder.node.as_ref()).ok_or(IssueError::Approval(leaf))?;
+        let request = create_request(&subject, &holder.names, &signer)?;
+        Ok(Self { signer: Arc::new(signer), request })
+    }
+
+    pub(crate) fn request(&self) -> &[u8] {
+        &self.request
+    }
+
+    /// The identity that a certificate makes with this key.
+    pub(crate) fn finish(self, certificate: CertificateDer<'static>) -> Result<TlsIdentity, AuthorityError> {
+        Ok(TlsIdentity::new(vec![certificate], self.signer)?)
+    }
+}
+
+/// What one generation of an authority is: a certificate that issues, or a bare key.
+enum Generation {
+    Certificate(Arc<Issuer>),
+    Key(SubjectPublicKeyInfoDer<'static>),
+}
+
+/// The authorities of one cluster.
+pub(crate) struct Authorities {
+    cluster: ClusterId,
+    hierarchy: Hierarchy,
+    keys: SoftwareKeyStore,
+    verifiers: Verifiers<'static>,
+    generations: Mutex<BTreeMap<(AuthorityRole, CaVersion), Generation>>,
+    /// An organization's own CA, where the hierarchy has clients that are served by it.
+    external: Option<(CaCertificate, Issuer, Arc<dyn Signer>)>,
+}
+
+impl Authorities {
+    /// The first generation of every authority, born at `born`.
+    pub(crate) fn new(cluster: ClusterId, hierarchy: Hierarchy, born: UtcDateTime) -> Result<Self, AuthorityError> {
+        let verifiers = pki_core::verify::aws_lc_rs();
+        let external = if hierarchy.external_serving() {
+            let signer: Arc<dyn Signer> = Arc::new(SoftwareKey::generate(KeyAlgorithm::P256)?);
+            let validity = Validity::around(born, Duration::minutes(5), Duration::days(20 * 365))?;
+            let name: DnsName = "org-ca".parse()?;
+            let root = mint_external_root(&name, validity, serial()?, &*signer, verifiers)?;
+            Some((root.clone(), Issuer::new(root)?, signer))
+        } else {
+            None
+        };
+        let keys = SoftwareKeyStore::new();
+        let authorities = Self { cluster, hierarchy, keys, verifiers, generations: Mutex::default(), external };
+        for role in authorities.hierarchy.roles() {
+            authorities.ensure(*role, CaVersion::FIRST, born)?;
+        }
+        Ok(authorities)
+    }
+
+    pub(crate) fn hierarchy(&self) -> &Hierarchy {
+        &self.hierarchy
+    }
+
+    fn label(&self, role: AuthorityRole, version: CaVersion) -> KeyLabel {
+        KeyLabel::authority(&self.cluster, role, version)
+    }
+
+    /// Makes a generation exist: its key is looked for by label before one is generated, and a certificate that
+    /// exists is not minted again.
+    pub(crate) fn ensure(
+        &self,
+        role: AuthorityRole,
+        version: CaVersion,
+        now: UtcDateTime,
+    ) -> Result<AuthorityRecord, AuthorityError> {
+        let mut generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(generation) = generations.get(&(role, version)) {
+            return record(generation, version);
+        }
+        let label = self.label(role, version);
+        let signer = if self.keys.find(&label)? {
+            self.keys.open(&label)?
+        } else {
+            self.keys.generate(&label, KeySpec::new(KeyAlgorithm::P256))?
+        };
+        let generation = match self.hierarchy.ca_lifetime(role) {
+            Some(lifetime) => {
+                let validity = Validity::around(now, self.hierarchy.ca_backdate(), lifetime)?;
+                let root = mint_root(role, version, validity, serial()?, &*signer, self.verifiers)?;
+                Generation::Certificate(Arc::new(Issuer::new(root)?))
+            }
+            None => Generation::Key(signer.public_key().clone()),
+        };
+        let record = record(&generation, version)?;
+        generations.insert((role, version), generation);
+        Ok(record)
+    }
+
+    /// Destroys a generation's private key. Its certificate stays, to be recognised.
+    pub(crate) fn destroy_key(&self, role: AuthorityRole, version: CaVersion) -> Result<(), AuthorityError> {
+        Ok(self.keys.destroy(&self.label(role, version))?)
+    }
+
+    /// A bundle of these generations.
+    pub(crate) fn anchors(&self, role: AuthorityRole, versions: VersionRange) -> Result<Anchors, AuthorityError> {
+        let generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut certificates, mut keys) = (Vec::new(), Vec::new());
+        for ((_, version), generation) in generations.range((role, versions.first())..=(role, versions.last())) {
+            match generation {
+                Generation::Certificate(issuer) => certificates.push(issuer.certificate().clone()),
+                Generation::Key(key) => keys.push(key.clone()),
+            }
+            debug_assert!((versions.first()..=versions.last()).contains(version), "the range is one role's");
+        }
+        Ok(if role.is_certificate_authority() {
+            Anchors::Certificates(Arc::new(TrustBundle::new(certificates)?))
+        } else {
+            Anchors::Keys(Arc::new(TokenKeys::new(keys)?))
+        })
+    }
+
+    /// The organization's CA, as clients outside trust it.
+    pub(crate) fn external_bundle(&self) -> Result<Option<Arc<TrustBundle>>, AuthorityError> {
+        let bundle = |(root, _, _): &(CaCertificate, Issuer, Arc<dyn Signer>)| TrustBundle::new([root.clone()]);
+        Ok(self.external.as_ref().map(bundle).transpose()?.map(Arc::new))
+    }
+
+    /// A serving certificate of the organization's CA.
+    pub(crate) fn external_identity(
+        &self,
+        names: Vec<SubjectAltName>,
+        now: UtcDateTime,
+    ) -> Result<Option<TlsIdentity>, AuthorityError> {
+        let Some((_, issuer, signer)) = &self.external else { return Ok(None) };
+        let holder = Holder { node: None, names };
+        let enrolment = Enrolment::new(LeafKind::ApiServer, &holder)?;
+        let certificate = self.issue(issuer, &**signer, LeafKind::ApiServer, &holder, enrolment.request(), now)?;
+        enrolment.finish(certificate).map(Some)
+    }
+
+    /// Answers a request for a certificate with the key of this generation.
+    pub(crate) fn sign_request(
+        &self,
+        leaf: LeafKind,
+        version: CaVersion,
+        holder: &Holder,
+        request: &[u8],
+        now: UtcDateTime,
+    ) -> Result<CertificateDer<'static>, AuthorityError> {
+        let role = self.hierarchy.issuer_of(leaf).ok_or(IssueError::NotACertificate(leaf))?;
+        let issuer = self.issuer(role, version)?;
+        let signer = self.keys.open(&self.label(role, version))?;
+        self.issue(&issuer, &*signer, leaf, holder, request, now)
+    }
+
+    fn issue(
+        &self,
+        issuer: &Issuer,
+        signer: &dyn Signer,
+        leaf: LeafKind,
+        holder: &Holder,
+        request: &[u8],
+        now: UtcDateTime,
+    ) -> Result<CertificateDer<'static>, AuthorityError> {
+        let verified = CertificationRequest::parse(request, &Limits::DEFAULT)?.verify(self.verifiers)?;
+        let mut approval = Approval::new(self.hierarchy.leaf_lifetime()).with_names(holder.names.clone());
+        if let Some(node) = &holder.node {
+            approval = approval.for_node(node.clone());
+        }
+        let prepared = issuer.prepare(leaf, verified, &approval, serial()?, now)?;
+        Ok(prepared.sign(signer, self.verifiers)?.der().clone())
+    }
+
+    /// A leaf from this generation, by request, for a component whose key is made here and now.
+    pub(crate) fn enrol(
+        &self,
+        leaf: LeafKind,
+        version: CaVersion,
+        holder: &Holder,
+        now: UtcDateTime,
+    ) -> Result<HeldLeaf, AuthorityError> {
+        let enrolment = Enrolment::new(leaf, holder)?;
+        let certificate = self.sign_request(leaf, version, holder, enrolment.request(), now)?;
+        self.hold(leaf, version, enrolment.finish(certificate)?)
+    }
+
+    /// An identity as a held leaf of a generation.
+    pub(crate) fn hold(
+        &self,
+        leaf: LeafKind,
+        version: CaVersion,
+        identity: TlsIdentity,
+    ) -> Result<HeldLeaf, AuthorityError> {
+        let role = self.hierarchy.issuer_of(leaf).ok_or(IssueError::NotACertificate(leaf))?;
+        let issuer = self.id(role, version)?;
+        Ok(HeldLeaf { issuer, version, credential: Credential::Certificate(identity) })
+    }
+
+    /// A service-account token signed with this generation's key.
+    pub(crate) fn token(
+        &self,
+        version: CaVersion,
+        subject: &str,
+        now: UtcDateTime,
+    ) -> Result<HeldLeaf, AuthorityError> {
+        let role = AuthorityRole::ServiceAccount;
+        let signer = self.keys.open(&self.label(role, version))?;
+        let expiry = now.saturating_add(self.hierarchy.leaf_lifetime());
+        let token = issue_token(&*signer, TOKEN_ISSUER, subject, now.saturating_sub(Duration::MINUTE), expiry)?;
+        let issuer = self.id(role, version)?;
+        Ok(HeldLeaf { issuer, version, credential: Credential::Token(token.into()) })
+    }
+
+    /// Which key a generation signs with.
+    pub(crate) fn id(&self, role: AuthorityRole, version: CaVersion) -> Result<AuthorityId, AuthorityError> {
+        let generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
+        let generation = generations.get(&(role, version)).ok_or(AuthorityError::Unknown(role, version))?;
+        Ok(record(generation, version)?.id)
+    }
+
+    fn issuer(&self, role: AuthorityRole, version: CaVersion) -> Result<Arc<Issuer>, AuthorityError> {
+        let generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
+        match generations.get(&(role, version)) {
+            Some(Generation::Certificate(issuer)) => Ok(Arc::clone(issuer)),
+            _ => Err(AuthorityError::Unknown(role, version)),
+        }
+    }
+}
+
+fn record(generation: &Generation, version: CaVersion) -> Result<AuthorityRecord, AuthorityError> {
+    Ok(match generation {
+        Generation::Certificate(issuer) => {
+            let certificate = issuer.certificate();
+            let (id, anchor) = (certificate.id(), certificate.fingerprint());
+            AuthorityRecord { version, id, anchor, not_after: Some(certificate.validity().not_after()) }
+        }
+        Generation::Key(key) => {
+            let id = AuthorityId::of(&SubjectPublicKey::parse(key)?);
+            AuthorityRecord { version, id, anchor: Fingerprint::of(key), not_after: None }
+        }
+    })
+}
+
+fn serial() -> Result<Serial, AuthorityError> {
+    Ok(Serial::generate(&mut SysRng)?)
+}
