@@ -8,7 +8,7 @@ use getrandom::SysRng;
 use pki_core::verify::{SubjectPublicKey, Verifiers};
 use pki_core::{
     Approval, AuthorityId, AuthorityRole, CaCertificate, CaVersion, CertificationRequest, ClusterId, DecodeError,
-    DnsName, Fingerprint, Hierarchy, IssueError, Issuer, KeyAlgorithm, LeafKind, Limits, NameError, NodeName, RequestError,
+    Fingerprint, Hierarchy, IssueError, Issuer, KeyAlgorithm, LeafKind, Limits, NameError, NodeName, RequestError,
     Serial, SignError, Signer, SubjectAltName, TokenError, TokenKeys, TrustBundle, Validity, ValidityError,
     create_request, issue_token, mint_external_root, mint_root,
 };
@@ -191,12 +191,14 @@ impl Enrolment {
 }
 
 /// What one generation of an authority is: a certificate that issues, or a bare key.
+#[derive(Debug)]
 enum Generation {
     Certificate(Arc<Issuer>),
     Key(SubjectPublicKeyInfoDer<'static>),
 }
 
 /// The authorities of one cluster.
+#[derive(Debug)]
 pub(crate) struct Authorities {
     cluster: ClusterId,
     hierarchy: Hierarchy,
@@ -214,8 +216,7 @@ impl Authorities {
         let external = if hierarchy.external_serving() {
             let signer: Arc<dyn Signer> = Arc::new(SoftwareKey::generate(KeyAlgorithm::P256)?);
             let validity = Validity::around(born, Duration::minutes(5), Duration::days(20 * 365))?;
-            let name: DnsName = "org-ca".parse()?;
-            let root = mint_external_root(&name, validity, serial()?, &*signer, verifiers)?;
+            let root = mint_external_root(&"org-ca".parse()?, validity, serial()?, &*signer, verifiers)?;
             Some((root.clone(), Issuer::new(root)?, signer))
         } else {
             None
@@ -303,10 +304,33 @@ impl Authorities {
         now: UtcDateTime,
     ) -> Result<Option<TlsIdentity>, AuthorityError> {
         let Some((_, issuer, signer)) = &self.external else { return Ok(None) };
+        self.serving_identity(issuer, &**signer, LeafKind::ApiServer, names, now).map(Some)
+    }
+
+    /// A serving certificate of a CA that nobody knows, such as a pod makes for itself.
+    pub(crate) fn unvouched_identity(
+        &self,
+        names: Vec<SubjectAltName>,
+        now: UtcDateTime,
+    ) -> Result<TlsIdentity, AuthorityError> {
+        let signer = SoftwareKey::generate(KeyAlgorithm::P256)?;
+        let validity = Validity::around(now, Duration::minutes(5), self.hierarchy.leaf_lifetime())?;
+        let root = mint_external_root(&"unvouched".parse()?, validity, serial()?, &signer, self.verifiers)?;
+        self.serving_identity(&Issuer::new(root)?, &signer, LeafKind::Webhook, names, now)
+    }
+
+    fn serving_identity(
+        &self,
+        issuer: &Issuer,
+        signer: &dyn Signer,
+        leaf: LeafKind,
+        names: Vec<SubjectAltName>,
+        now: UtcDateTime,
+    ) -> Result<TlsIdentity, AuthorityError> {
         let holder = Holder { node: None, names };
-        let enrolment = Enrolment::new(LeafKind::ApiServer, &holder)?;
-        let certificate = self.issue(issuer, &**signer, LeafKind::ApiServer, &holder, enrolment.request(), now)?;
-        enrolment.finish(certificate).map(Some)
+        let enrolment = Enrolment::new(leaf, &holder)?;
+        let certificate = self.issue(issuer, signer, leaf, &holder, enrolment.request(), now)?;
+        enrolment.finish(certificate)
     }
 
     /// Answers a request for a certificate with the key of this generation.

@@ -1,1 +1,26 @@
+#![doc = include_str!("../README.md")]
 
+mod authorities;
+mod clock;
+mod cluster;
+mod component;
+mod dial;
+mod fault;
+mod probe;
+mod report;
+mod rotation;
+mod server;
+mod timeline;
+mod traffic;
+mod wire;
+
+// The public interface is:
+pub use crate::authorities::AuthorityError;
+pub use crate::clock::{Clock, Stopwatch};
+pub use crate::cluster::{Carrier, ClusterError, ClusterSpec, MiniCluster};
+pub use crate::fault::{Fault, UnknownFault};
+pub use crate::probe::Accepted;
+pub use crate::report::{PathReport, ProbeReport, Report, StageReport};
+pub use crate::rotation::{Options, Outcome, Progress, Row, RunError, run};
+pub use crate::timeline::{Change, Holding, Timeline};
+pub use crate::traffic::Broken;

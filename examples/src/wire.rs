@@ -63,9 +63,8 @@ pub(crate) fn read_request<S: Read>(stream: &mut S) -> io::Result<Request> {
         let httparse::Status::Complete(head) = parsed.parse(octets).map_err(invalid)? else { return Ok(None) };
         request.method = parsed.method.unwrap_or_default().to_owned();
         request.target = parsed.path.unwrap_or_default().to_owned();
-        request.bearer = header(parsed.headers, "authorization")
-            .and_then(|value| value.strip_prefix("Bearer "))
-            .map(str::to_owned);
+        request.bearer =
+            header(parsed.headers, "authorization").and_then(|value| value.strip_prefix("Bearer ")).map(str::to_owned);
         Ok(Some((head, content_length(parsed.headers)?)))
     })?;
     Ok(request)
@@ -136,12 +135,10 @@ mod tests {
         let mut wire = Vec::new();
         send_request(&mut wire, &request).unwrap();
         let read = read_request(&mut wire.as_slice()).unwrap();
-        assert_eq!((read.method, read.target, read.bearer, read.body), (
-            request.method,
-            request.target,
-            request.bearer,
-            request.body
-        ));
+        assert_eq!(
+            (read.method, read.target, read.bearer, read.body),
+            (request.method, request.target, request.bearer, request.body)
+        );
         let mut wire = Vec::new();
         send_response(&mut wire, &Response::refused(403, "no")).unwrap();
         let read = read_response(&mut wire.as_slice()).unwrap();

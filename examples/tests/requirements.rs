@@ -46,11 +46,7 @@ fn check(markdown: &str, read: &dyn Fn(&str) -> Option<String>) -> Result<Covera
         }
         let at = index + 1;
         let [number, owner, requirement, tests] = cells.as_slice() else {
-            faults.push(format!(
-                "line {at}: {} cells instead of {}",
-                cells.len(),
-                HEADER.len()
-            ));
+            faults.push(format!("line {at}: {} cells instead of {}", cells.len(), HEADER.len()));
             continue;
         };
         items += 1;
@@ -77,15 +73,9 @@ fn check(markdown: &str, read: &dyn Fn(&str) -> Option<String>) -> Result<Covera
     }
 
     if items != ITEMS {
-        faults.push(format!(
-            "the page ends with item {items} instead of {ITEMS}"
-        ));
+        faults.push(format!("the page ends with item {items} instead of {ITEMS}"));
     }
-    if faults.is_empty() {
-        Ok(Coverage { items, shown })
-    } else {
-        Err(faults)
-    }
+    if faults.is_empty() { Ok(Coverage { items, shown }) } else { Err(faults) }
 }
 
 /// Splits a row of a table into trimmed cells; `\|` is a bar inside a cell. `None` if the line is not a row.
@@ -114,18 +104,13 @@ fn cells(line: &str) -> Option<Vec<String>> {
 
 /// Whether the row is the line of dashes under a header.
 fn is_rule(cells: &[String]) -> bool {
-    cells
-        .iter()
-        .all(|cell| cell.contains('-') && cell.chars().all(|c| matches!(c, '-' | ':')))
+    cells.iter().all(|cell| cell.contains('-') && cell.chars().all(|c| matches!(c, '-' | ':')))
 }
 
 /// Checks one entry of a test cell, backticks included.
 fn check_entry(entry: &str, read: &dyn Fn(&str) -> Option<String>) -> Result<(), String> {
     let malformed = || format!("{entry} is not of the form `path/from/root.rs::test_name`");
-    let bare = entry
-        .strip_prefix('`')
-        .and_then(|rest| rest.strip_suffix('`'))
-        .ok_or_else(malformed)?;
+    let bare = entry.strip_prefix('`').and_then(|rest| rest.strip_suffix('`')).ok_or_else(malformed)?;
     let (path, name) = bare.split_once("::").ok_or_else(malformed)?;
     let stays_inside = path.split('/').all(|part| !matches!(part, "" | "." | ".."));
     if !path.ends_with(".rs") || !stays_inside || !is_identifier(name) {
@@ -160,14 +145,11 @@ fn has_test(source: &str, name: &str) -> Result<(), String> {
         } else if line.starts_with("//") {
             // A comment neither opens nor ends the attributes of a function.
         } else {
-            let declares =
-                line.starts_with(&opening) || line.starts_with(&format!("pub {opening}"));
+            let declares = line.starts_with(&opening) || line.starts_with(&format!("pub {opening}"));
             match (declares, is_test, is_ignored) {
                 (true, true, false) => return Ok(()),
                 (true, true, true) => fault = format!("the test `{name}` is ignored"),
-                (true, false, _) => {
-                    fault = format!("the function `{name}` is not marked with #[test]")
-                }
+                (true, false, _) => fault = format!("the function `{name}` is not marked with #[test]"),
                 (false, _, _) => {}
             }
             is_test = false;
@@ -179,14 +161,9 @@ fn has_test(source: &str, name: &str) -> Result<(), String> {
 
 /// A faultless page with the given text in the test cell of every item that `tests` names.
 fn page(tests: &dyn Fn(usize) -> &'static str) -> String {
-    let mut page = String::from(
-        "# Title\n\nText.\n\n| # | Crate | Requirement | Tests |\n|---|---|---|---|\n",
-    );
+    let mut page = String::from("# Title\n\nText.\n\n| # | Crate | Requirement | Tests |\n|---|---|---|---|\n");
     for item in 1..=ITEMS {
-        page.push_str(&format!(
-            "| {item} | pki-core | Something `a \\| b` holds. | {} |\n",
-            tests(item)
-        ));
+        page.push_str(&format!("| {item} | pki-core | Something `a \\| b` holds. | {} |\n", tests(item)));
     }
     page
 }
@@ -223,9 +200,7 @@ fn one_file(path: &str) -> Option<String> {
 
 /// The faults of a page whose item 7 has the given test cell.
 fn faults_of(cell: &'static str) -> Vec<String> {
-    check(&page(&|item| if item == 7 { cell } else { "" }), &one_file)
-        .err()
-        .unwrap_or_default()
+    check(&page(&|item| if item == 7 { cell } else { "" }), &one_file).err().unwrap_or_default()
 }
 
 #[test]
@@ -234,10 +209,7 @@ fn every_requirement_is_listed_and_every_named_test_exists() {
     let read = |path: &str| fs::read_to_string(format!("{ROOT}/{path}")).ok();
     match check(&markdown, &read) {
         Ok(coverage) => {
-            println!(
-                "{} of {} items are shown by named tests",
-                coverage.shown, coverage.items
-            );
+            println!("{} of {} items are shown by named tests", coverage.shown, coverage.items);
         }
         Err(faults) => panic!("docs/requirements.md:\n{}", faults.join("\n")),
     }
@@ -245,13 +217,7 @@ fn every_requirement_is_listed_and_every_named_test_exists() {
 
 #[test]
 fn a_page_without_tests_is_faultless() {
-    assert_eq!(
-        check(&page(&|_| ""), &one_file),
-        Ok(Coverage {
-            items: ITEMS,
-            shown: 0
-        })
-    );
+    assert_eq!(check(&page(&|_| ""), &one_file), Ok(Coverage { items: ITEMS, shown: 0 }));
 }
 
 #[test]
@@ -261,34 +227,20 @@ fn items_are_counted_once_however_many_tests_they_name() {
         132 => "`pki-core/tests/a.rs::property`",
         _ => "",
     });
-    assert_eq!(
-        check(&page, &one_file),
-        Ok(Coverage {
-            items: ITEMS,
-            shown: 2
-        })
-    );
+    assert_eq!(check(&page, &one_file), Ok(Coverage { items: ITEMS, shown: 2 }));
 }
 
 #[test]
 fn a_missing_file_is_a_fault() {
-    assert_eq!(
-        faults_of("`pki-core/tests/b.rs::plain`"),
-        ["line 13: item 7: no file `pki-core/tests/b.rs`"]
-    );
+    assert_eq!(faults_of("`pki-core/tests/b.rs::plain`"), ["line 13: item 7: no file `pki-core/tests/b.rs`"]);
 }
 
 #[test]
 fn a_missing_function_is_a_fault() {
-    for (cell, name) in [
-        ("`pki-core/tests/a.rs::plai`", "plai"),
-        ("`pki-core/tests/a.rs::lain`", "lain"),
-    ] {
+    for (cell, name) in [("`pki-core/tests/a.rs::plai`", "plai"), ("`pki-core/tests/a.rs::lain`", "lain")] {
         assert_eq!(
             faults_of(cell),
-            [format!(
-                "line 13: item 7: `pki-core/tests/a.rs`: no function `{name}`"
-            )],
+            [format!("line 13: item 7: `pki-core/tests/a.rs`: no function `{name}`")],
             "part of a name is not the name"
         );
     }
@@ -298,9 +250,7 @@ fn a_missing_function_is_a_fault() {
 fn a_function_without_the_test_attribute_is_a_fault() {
     assert_eq!(
         faults_of("`pki-core/tests/a.rs::helper`"),
-        [
-            "line 13: item 7: `pki-core/tests/a.rs`: the function `helper` is not marked with #[test]"
-        ]
+        ["line 13: item 7: `pki-core/tests/a.rs`: the function `helper` is not marked with #[test]"]
     );
 }
 
@@ -338,24 +288,15 @@ fn a_malformed_entry_is_a_fault() {
     ] {
         assert_eq!(
             faults_of(cell),
-            [format!(
-                "line 13: item 7: {cell} is not of the form `path/from/root.rs::test_name`"
-            )]
+            [format!("line 13: item 7: {cell} is not of the form `path/from/root.rs::test_name`")]
         );
     }
 }
 
 #[test]
 fn a_gap_in_the_numbering_is_one_fault() {
-    let page = page(&|_| "")
-        .lines()
-        .filter(|line| !line.starts_with("| 5 |"))
-        .collect::<Vec<_>>()
-        .join("\n");
-    assert_eq!(
-        check(&page, &one_file),
-        Err(vec!["line 11: item `6` where 5 is due".to_owned()])
-    );
+    let page = page(&|_| "").lines().filter(|line| !line.starts_with("| 5 |")).collect::<Vec<_>>().join("\n");
+    assert_eq!(check(&page, &one_file), Err(vec!["line 11: item `6` where 5 is due".to_owned()]));
 }
 
 #[test]
@@ -363,54 +304,28 @@ fn a_repeated_number_is_a_fault() {
     let page = page(&|_| "").replace("| 6 |", "| 5 |");
     assert_eq!(
         check(&page, &one_file),
-        Err(vec![
-            "line 12: item `5` where 6 is due".to_owned(),
-            "line 13: item `7` where 6 is due".to_owned()
-        ])
+        Err(vec!["line 12: item `5` where 6 is due".to_owned(), "line 13: item `7` where 6 is due".to_owned()])
     );
 }
 
 #[test]
 fn a_page_that_ends_early_or_late_is_a_fault() {
     let whole = page(&|_| "");
-    let short = whole
-        .lines()
-        .filter(|line| !line.starts_with("| 132 |"))
-        .collect::<Vec<_>>()
-        .join("\n");
-    assert_eq!(
-        check(&short, &one_file),
-        Err(vec![
-            "the page ends with item 131 instead of 132".to_owned()
-        ])
-    );
+    let short = whole.lines().filter(|line| !line.starts_with("| 132 |")).collect::<Vec<_>>().join("\n");
+    assert_eq!(check(&short, &one_file), Err(vec!["the page ends with item 131 instead of 132".to_owned()]));
     let long = format!("{whole}| 133 | pki-core | One more. | |\n");
-    assert_eq!(
-        check(&long, &one_file),
-        Err(vec![
-            "the page ends with item 133 instead of 132".to_owned()
-        ])
-    );
-    assert_eq!(
-        check("", &one_file),
-        Err(vec!["the page ends with item 0 instead of 132".to_owned()])
-    );
+    assert_eq!(check(&long, &one_file), Err(vec!["the page ends with item 133 instead of 132".to_owned()]));
+    assert_eq!(check("", &one_file), Err(vec!["the page ends with item 0 instead of 132".to_owned()]));
 }
 
 #[test]
 fn an_unknown_crate_and_an_empty_requirement_are_faults() {
     let page = page(&|_| "")
         .replace("| 2 | pki-core |", "| 2 | pki |")
-        .replace(
-            "| 3 | pki-core | Something `a \\| b` holds. |",
-            "| 3 | pki-core | |",
-        );
+        .replace("| 3 | pki-core | Something `a \\| b` holds. |", "| 3 | pki-core | |");
     assert_eq!(
         check(&page, &one_file),
-        Err(vec![
-            "line 8: item 2: unknown crate `pki`".to_owned(),
-            "line 9: item 3: no requirement".to_owned()
-        ])
+        Err(vec!["line 8: item 2: unknown crate `pki`".to_owned(), "line 9: item 3: no requirement".to_owned()])
     );
 }
 
@@ -419,9 +334,6 @@ fn a_bar_that_is_not_escaped_is_a_fault() {
     let page = page(&|_| "").replacen("a \\| b", "a | b", 1);
     assert_eq!(
         check(&page, &one_file),
-        Err(vec![
-            "line 7: 5 cells instead of 4".to_owned(),
-            "line 8: item `2` where 1 is due".to_owned()
-        ])
+        Err(vec!["line 7: 5 cells instead of 4".to_owned(), "line 8: item `2` where 1 is due".to_owned()])
     );
 }

@@ -1,0 +1,267 @@
+//! Builds a miniature cluster of real TLS endpoints, rotates every certificate authority under live traffic, and
+//! shows that nothing broke.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::error::ErrorKind;
+use clap::{Parser, ValueEnum};
+use comfy_table::{CellAlignment, Table, presets};
+use examples::{Fault, Options, Outcome, Progress, Row, run};
+use indicatif::{ProgressBar, ProgressStyle};
+use pki_core::Preset;
+
+/// The paths held, and every old credential was refused.
+const EXIT_CLEAN: u8 = 0;
+/// A path broke, or an old credential was accepted.
+const EXIT_BROKEN: u8 = 1;
+/// The arguments cannot be used.
+const EXIT_UNUSABLE: u8 = 2;
+
+/// Rotate every certificate authority of a cluster under live TLS traffic
+///
+/// Every component is a real rustls endpoint on loopback, one or more per role. While the authorities are
+/// replaced stage by stage, every client keeps opening new connections to every server; each must complete a full
+/// handshake and get its answer.
+#[derive(Debug, Parser)]
+#[command(
+    name = "rotate_cluster",
+    after_help = "Examples:
+  rotate_cluster                                   a GDC user cluster, six nodes
+  rotate_cluster --preset gke --nodes 20           GKE with its two etcd authorities
+  rotate_cluster --out report                      keep report/report.json and report/timeline.svg
+  rotate_cluster --plant retire-old-ca-early       see the check fail
+  rotate_cluster --format json | jq .probes        for machines
+
+Exit status: 0 nothing failed, 1 a path broke or an old credential was accepted, 2 unusable arguments."
+)]
+struct Arguments {
+    /// The cluster's hierarchy: gke, gke-spanner, gdc or kubeadm
+    #[arg(long, value_name = "PRESET", default_value_t = Preset::Gdc)]
+    preset: Preset,
+
+    /// Nodes, in two pools
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u16).range(1..=500))]
+    nodes: u16,
+
+    /// Where report.json and timeline.svg are written [default: a new directory among the temporary files]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+
+    /// Do one thing wrong: skip-trust-distribution, retire-old-ca-early or switch-signer-after-nodes
+    #[arg(long, value_name = "FAULT")]
+    plant: Option<Fault>,
+
+    /// How long each stage lasts at least, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 250, value_parser = clap::value_parser!(u64).range(0..=60_000))]
+    dwell: u64,
+
+    /// What standard output gets: text as it happens, or the report as JSON at the end
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            return if error.print().is_ok() { ExitCode::from(EXIT_CLEAN) } else { ExitCode::from(EXIT_BROKEN) };
+        }
+        // One line: what is wrong. The usage is a --help away.
+        Err(error) => return unusable(error.to_string().lines().next().unwrap_or("error: unusable arguments")),
+    };
+    let out = match Output::open(arguments.out.as_deref()) {
+        Ok(out) => out,
+        Err(error) => return unusable(&format!("error: {error}")),
+    };
+    let mut options = Options::new(arguments.preset);
+    options.nodes = usize::from(arguments.nodes);
+    options.fault = arguments.plant;
+    options.dwell = Duration::from_millis(arguments.dwell);
+
+    let mut screen = Screen::new(arguments.format);
+    let outcome = run(&options, &mut |progress| screen.show(progress));
+    screen.finish();
+    let outcome = match outcome {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::from(EXIT_BROKEN);
+        }
+    };
+    match conclude(&outcome, &out, arguments.format) {
+        Ok(()) if outcome.is_clean() => ExitCode::from(EXIT_CLEAN),
+        Ok(()) => ExitCode::from(EXIT_BROKEN),
+        Err(error) => unusable(&format!("error: {error}")),
+    }
+}
+
+fn unusable(message: &str) -> ExitCode {
+    eprintln!("{message}");
+    ExitCode::from(EXIT_UNUSABLE)
+}
+
+/// Writes the files, the table, what broke, and the last line.
+fn conclude(outcome: &Outcome, out: &Output, format: Format) -> std::io::Result<()> {
+    let json = serde_json::to_string_pretty(&outcome.report)? + "\n";
+    out.write("report.json", &json)?;
+    out.write("timeline.svg", &outcome.timeline.to_svg())?;
+    let mut stdout = std::io::stdout().lock();
+    if format == Format::Json {
+        stdout.write_all(json.as_bytes())?;
+    } else {
+        writeln!(stdout, "\n{}\n", table(&outcome.rows))?;
+        writeln!(stdout, "report and timeline: {}", out.directory.display())?;
+    }
+    // What broke is for the reader of either format; the report has it in numbers.
+    let mut say = |line: String| {
+        if format == Format::Text { writeln!(stdout, "{line}") } else { writeln!(std::io::stderr(), "{line}") }
+    };
+    for (stage, broken) in &outcome.broken {
+        say(format!("broken: {} -> {} stage={stage} error={}", broken.client, broken.server, broken.error))?;
+    }
+    for accepted in &outcome.accepted {
+        let (judge, presenter) = (&accepted.accepted_by, &accepted.presented_by);
+        say(format!(
+            "accepted: {judge} took an old credential of {presenter} ({}): {}",
+            accepted.path, accepted.found
+        ))?;
+    }
+    let probes = outcome.report.probes;
+    say(format!(
+        "handshakes: {}  failed: {}  old credentials refused: {}/{}",
+        outcome.sum(|row| row.handshakes),
+        outcome.sum(|row| row.failed),
+        probes.refused,
+        probes.total
+    ))
+}
+
+fn table(rows: &[Row]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header([
+        "STAGE",
+        "DURATION",
+        "HANDSHAKES",
+        "FAILED",
+        "UNAVAILABLE",
+        "RESTARTS",
+    ]);
+    for row in rows {
+        table.add_row([
+            row.id.clone(),
+            format!("{} ms", row.duration_ms),
+            row.handshakes.to_string(),
+            row.failed.to_string(),
+            row.unavailable.to_string(),
+            row.restarts.to_string(),
+        ]);
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+/// Progress: a live line on a terminal, plain lines elsewhere, nothing in between on a JSON standard output.
+struct Screen {
+    format: Format,
+    bar: Option<ProgressBar>,
+}
+
+impl Screen {
+    fn new(format: Format) -> Self {
+        let live = std::io::stderr().is_terminal();
+        let bar = live.then(|| {
+            let bar = ProgressBar::new(1);
+            if let Ok(style) = ProgressStyle::with_template("{spinner} [{pos}/{len}] {prefix:<36} {bar:24} {msg}") {
+                bar.set_style(style);
+            }
+            bar.enable_steady_tick(Duration::from_millis(100));
+            bar
+        });
+        Self { format, bar }
+    }
+
+    fn show(&mut self, progress: Progress) {
+        match progress {
+            Progress::Note(note) => self.line(&note),
+            Progress::StageBegan { id, number, of } => {
+                if let Some(bar) = &self.bar {
+                    bar.set_length(u64::try_from(of).unwrap_or(u64::MAX));
+                    bar.set_position(u64::try_from(number).unwrap_or_default());
+                    bar.set_prefix(id);
+                }
+            }
+            Progress::Traffic { handshakes, failed } => {
+                if let Some(bar) = &self.bar {
+                    bar.set_message(format!("{handshakes} handshakes, {failed} failed"));
+                }
+            }
+            Progress::StageEnded(row) => {
+                let Row { id, handshakes, failed, status, .. } = row;
+                self.line(&format!("{id}: {handshakes} handshakes, {failed} failed"));
+                if let Some(status) = status {
+                    self.line(&format!("  {status}"));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A line that stays. Where it cannot be written nobody reads it.
+    fn line(&self, line: &str) {
+        match (&self.bar, self.format) {
+            (Some(bar), _) => bar.suspend(|| self.print(line)),
+            (None, _) => self.print(line),
+        }
+    }
+
+    fn print(&self, line: &str) {
+        let _written = match self.format {
+            Format::Text => writeln!(std::io::stdout(), "{line}"),
+            Format::Json => writeln!(std::io::stderr(), "{line}"),
+        };
+    }
+
+    fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// A directory in which files appear whole or not at all.
+struct Output {
+    directory: PathBuf,
+}
+
+impl Output {
+    /// Makes sure that the directory can be written, before anything is begun.
+    fn open(directory: Option<&Path>) -> Result<Self, String> {
+        let Some(directory) = directory else {
+            let made = tempfile::Builder::new().prefix("rotate-cluster-").tempdir();
+            let directory = made.map_err(|error| format!("no temporary directory: {error}"))?.keep();
+            return Ok(Self { directory });
+        };
+        let cannot = |error| format!("cannot write to `{}`: {error}", directory.display());
+        std::fs::create_dir_all(directory).map_err(cannot)?;
+        tempfile::NamedTempFile::new_in(directory).map_err(cannot)?;
+        Ok(Self { directory: directory.to_owned() })
+    }
+
+    fn write(&self, name: &str, content: &str) -> std::io::Result<()> {
+        let mut file = tempfile::NamedTempFile::new_in(&self.directory)?;
+        file.write_all(content.as_bytes())?;
+        file.persist(self.directory.join(name))?;
+        Ok(())
+    }
+}

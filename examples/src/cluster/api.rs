@@ -1,0 +1,120 @@
+//! What the servers of the cluster answer, and to whom.
+
+use std::sync::Arc;
+
+use pki_core::{ClientCredential, ComponentKind, LeafKind, Limits, NodeName, Path};
+use rotation_fsm::ConsumerId;
+use rustls_pki_types::CertificateDer;
+use trust_model::{Decision, decide_client};
+
+use super::{Shared, holder_of};
+use crate::authorities::{Anchors, TOKEN_ISSUER};
+use crate::component::Component;
+use crate::wire::{Request, Response};
+
+/// Answers one request at `server`.
+///
+/// TLS has verified that the client satisfies some path of this socket. Which one it asks for
+/// stands in the request, and that path's own rule is applied here.
+pub(super) fn answer(
+    shared: &Shared,
+    server: &Component,
+    request: &Request,
+    chain: &[CertificateDer<'static>],
+) -> Response {
+    match target(request) {
+        Some(Target::Health(path)) => match authenticate(shared, server, path, request, chain) {
+            Ok(_) => Response::ok("ok"),
+            Err(refused) => refused,
+        },
+        Some(Target::Enrol(leaf, node)) => enrol(shared, server, leaf, &node, request, chain).unwrap_or_else(|r| r),
+        None => Response::refused(404, "no such resource"),
+    }
+}
+
+enum Target {
+    Health(Path),
+    Enrol(LeafKind, NodeName),
+}
+
+fn target(request: &Request) -> Option<Target> {
+    let mut parts = request.target.strip_prefix('/')?.split('/');
+    let target = match (request.method.as_str(), parts.next()?) {
+        ("GET", "healthz") => Target::Health(Path::from_id(parts.next()?)?),
+        ("POST", "certificatesigningrequests") => {
+            let leaf = match parts.next()? {
+                "kube-apiserver-client-kubelet" => LeafKind::KubeletClient,
+                "kubelet-serving" => LeafKind::KubeletServing,
+                _ => return None,
+            };
+            Target::Enrol(leaf, parts.next()?.parse().ok()?)
+        }
+        _ => return None,
+    };
+    parts.next().is_none().then_some(target)
+}
+
+/// Who the client is on this path, or why it is nobody.
+fn authenticate(
+    shared: &Shared,
+    server: &Component,
+    path: Path,
+    request: &Request,
+    chain: &[CertificateDer<'static>],
+) -> Result<String, Response> {
+    if path.server() != server.id.kind() || !path.exists_in(shared.hierarchy()) {
+        return Err(Response::refused(404, "no such path here"));
+    }
+    let loaded = server.loaded();
+    let anchors =
+        path.server_trust().and_then(|slot| loaded.material.bundles.get(&slot)).map(|(_, _, anchors)| anchors);
+    let (verifiers, now) = (pki_core::verify::aws_lc_rs(), shared.environment().clock.now());
+    match (path.client_credential(), anchors) {
+        (ClientCredential::Certificate(_), Some(Anchors::Certificates(bundle))) => {
+            match decide_client(path, chain, bundle, &Limits::DEFAULT, verifiers, now) {
+                Decision::Allow(verified) => Ok(verified.identity().subject().common_name().to_owned()),
+                Decision::Deny(denial) => Err(Response::refused(401, denial)),
+            }
+        }
+        (ClientCredential::ServiceAccountToken, Some(Anchors::Keys(keys))) => {
+            let token = request.bearer.as_deref().unwrap_or_default();
+            let verified = keys.verify(token, TOKEN_ISSUER, &Limits::DEFAULT, verifiers, now);
+            verified.map(|token| token.subject().to_owned()).map_err(|error| Response::refused(401, error))
+        }
+        (ClientCredential::BootstrapToken, _) if request.bearer.as_deref() == Some(shared.bootstrap_token()) => {
+            Ok("system:bootstrap".to_owned())
+        }
+        (ClientCredential::Anonymous, _) => Ok("system:anonymous".to_owned()),
+        _ => Err(Response::refused(401, "no credential of this path")),
+    }
+}
+
+/// Has the CSR signer answer a node's request: a client certificate for its bootstrap token, a serving
+/// certificate for that client certificate.
+fn enrol(
+    shared: &Shared,
+    server: &Component,
+    leaf: LeafKind,
+    node: &NodeName,
+    request: &Request,
+    chain: &[CertificateDer<'static>],
+) -> Result<Response, Response> {
+    let path = if leaf == LeafKind::KubeletClient { Path::NodeBootstrap } else { Path::NodeApi };
+    let requester = authenticate(shared, server, path, request, chain)?;
+    if path == Path::NodeApi && requester != format!("system:node:{node}") {
+        return Err(Response::refused(403, format!("`{requester}` is not the node `{node}`")));
+    }
+    let kubelet = ConsumerId::new(ComponentKind::Kubelet, node.clone());
+    let kubelet = shared.component(&kubelet).ok_or_else(|| Response::refused(403, "no such node"))?;
+    let signer = csr_signer(shared).ok_or_else(|| Response::refused(503, "no CSR signer"))?;
+    let holder = holder_of(kubelet, leaf);
+    let (version, _) = signer.loaded().material.signs.ok_or_else(|| Response::refused(503, "no CSR signer"))?;
+    let now = shared.environment().clock.now();
+    let signed = shared.authorities.sign_request(leaf, version, &holder, &request.body, now);
+    signed.map(|certificate| Response::ok(certificate.to_vec())).map_err(|error| Response::refused(403, error))
+}
+
+/// kube-controller-manager, which holds the CSR signer.
+pub(super) fn csr_signer(shared: &Shared) -> Option<&Arc<Component>> {
+    shared.of_kind(ComponentKind::ControllerManager).next()
+}

@@ -1,0 +1,280 @@
+//! Carrying out what the rotation machine asks for, on the real components.
+
+use std::sync::Arc;
+
+use pki_core::{AuthorityRole, CaVersion, ComponentKind, LeafKind, Path};
+use rotation_fsm::{Action, ConsumerId, ConsumerTarget, Event, Reload, VersionRange};
+use rotation_runtime::Executor;
+use rustls_pki_types::CertificateDer;
+use time::UtcDateTime;
+
+use super::{ClusterError, MiniCluster, api, holder_of};
+use crate::authorities::{AuthorityError, Enrolment, HeldLeaf};
+use crate::component::Component;
+use crate::dial::{NoAnswer, dialled_name, exchange};
+use crate::fault::Fault;
+use crate::wire::Request;
+
+/// Whoever carries a rotation out: an executor on the miniature cluster, and its operator.
+#[derive(Debug)]
+pub struct Carrier<'a> {
+    cluster: &'a MiniCluster,
+}
+
+impl<'a> Carrier<'a> {
+    /// The carrier of this cluster.
+    #[must_use]
+    pub const fn new(cluster: &'a MiniCluster) -> Self {
+        Self { cluster }
+    }
+}
+
+impl Executor for Carrier<'_> {
+    type Error = ClusterError;
+
+    fn now(&mut self) -> UtcDateTime {
+        self.cluster.now()
+    }
+
+    fn execute(&mut self, action: &Action) -> Result<Vec<Event>, ClusterError> {
+        let authorities = &self.cluster.shared.authorities;
+        Ok(vec![match action {
+            Action::EnsureAuthority { role, version, .. } => {
+                let record = authorities.ensure(*role, *version, self.cluster.now())?;
+                Event::AuthorityMinted { role: *role, record }
+            }
+            Action::EnsureConsumer { target, .. } => {
+                self.cluster.bring_up(target)?;
+                Event::Observed(self.cluster.component(&target.consumer)?.observe())
+            }
+            Action::AwaitAcknowledgement { target, stage, .. } => {
+                // Here the operator is at hand: a new kubeconfig, and the word that it is in use.
+                self.cluster.bring_up(target)?;
+                let consumer = target.consumer.clone();
+                Event::Acknowledged { consumer, stage: stage.clone(), by: "operator".to_owned() }
+            }
+            Action::EnsureKeyDestroyed { role, version, .. } => {
+                authorities.destroy_key(*role, *version)?;
+                Event::KeyDestroyed { role: *role, version: *version }
+            }
+            // An action of a later version of the machine; undone, it stays pending and the run says so.
+            _ => return Ok(Vec::new()),
+        }])
+    }
+}
+
+impl MiniCluster {
+    fn component(&self, id: &ConsumerId) -> Result<&Arc<Component>, ClusterError> {
+        self.shared.component(id).ok_or_else(|| ClusterError::Unknown(id.clone()))
+    }
+
+    /// Writes what is missing, and has the component load it in the way that it needs.
+    fn bring_up(&self, target: &ConsumerTarget) -> Result<(), ClusterError> {
+        let component = self.component(&target.consumer)?;
+        self.switch_late(target)?;
+        self.write_bundles(component, target)?;
+        self.write_leaves(component, target)?;
+        self.write_signer(component, target)?;
+        let joins = component.id.kind() == ComponentKind::Kubelet
+            && (target.reload == Reload::Recreate
+                || target.leaves.iter().any(|leaf| leaf.leaf == LeafKind::KubeletClient));
+        let was_running = component.is_running();
+        let stops = was_running && matches!(target.reload, Reload::Restart | Reload::Recreate);
+        if stops {
+            component.set_running(false);
+            component.listeners.values().for_each(crate::server::Listener::stop);
+            component.count_restart();
+        }
+        if component.id.kind() == ComponentKind::Kubelet && (stops || !was_running) {
+            self.note_csr_signer(component, target)?;
+        }
+        if joins {
+            self.join(component)?;
+            self.claim_leaves(component, target)?;
+        }
+        component.load(self.shared.environment())?;
+        if stops || !was_running {
+            self.open_sockets(component)?;
+            component.set_running(true);
+        }
+        self.log(component);
+        Ok(())
+    }
+
+    fn write_bundles(&self, component: &Component, target: &ConsumerTarget) -> Result<(), ClusterError> {
+        for bundle in &target.bundles {
+            let both = bundle.versions.first() != bundle.versions.last();
+            let versions = match self.fault {
+                Some(Fault::SkipTrustDistribution) if both => None,
+                Some(Fault::RetireOldCaEarly) if both => Some(VersionRange::only(bundle.versions.last())),
+                _ => Some(bundle.versions),
+            };
+            if versions != Some(bundle.versions) {
+                component.claim(|claims| claims.bundles.insert(bundle.slot, bundle.hash));
+            }
+            let Some(versions) = versions else { continue };
+            let anchors = self.shared.authorities.anchors(bundle.role, versions)?;
+            if versions == bundle.versions && anchors.hash() != bundle.hash {
+                return Err(ClusterError::WrongBundle(component.id.clone()));
+            }
+            component.write(|material| material.bundles.insert(bundle.slot, (bundle.role, versions, anchors)));
+        }
+        Ok(())
+    }
+
+    /// Leaves that whoever runs the rotation has issued; what nodes ask for themselves is not among them.
+    fn write_leaves(&self, component: &Component, target: &ConsumerTarget) -> Result<(), ClusterError> {
+        for wanted in &target.leaves {
+            let held = match wanted.leaf {
+                LeafKind::KubeletClient | LeafKind::KubeletServing => continue,
+                LeafKind::ServiceAccountToken => {
+                    let subject = format!("system:serviceaccount:default:{}", component.id.instance());
+                    let version = self.token_signer(wanted.issuer);
+                    self.shared.authorities.token(version, &subject, self.now())?
+                }
+                leaf => {
+                    let holder = holder_of(component, leaf);
+                    self.shared.authorities.enrol(leaf, wanted.issuer, &holder, self.now())?
+                }
+            };
+            component.write(|material| material.leaves.insert(wanted.leaf, held));
+        }
+        Ok(())
+    }
+
+    /// With which generation the API servers sign tokens now.
+    fn token_signer(&self, fallback: CaVersion) -> CaVersion {
+        let signing =
+            self.shared.of_kind(ComponentKind::KubeApiServer).filter_map(|server| server.loaded().material.signs);
+        signing.map(|(version, _)| version).min().unwrap_or(fallback)
+    }
+
+    fn write_signer(&self, component: &Component, target: &ConsumerTarget) -> Result<(), ClusterError> {
+        let Some((role, version)) = target.signs else { return Ok(()) };
+        let id = self.shared.authorities.id(role, version)?;
+        if self.fault == Some(Fault::SwitchSignerAfterNodes)
+            && role == AuthorityRole::Cluster
+            && version != CaVersion::FIRST
+        {
+            component.claim(|claims| claims.signs = Some(id));
+        } else {
+            component.write(|material| material.signs = Some((version, id)));
+        }
+        Ok(())
+    }
+
+    /// Under the fault, the CSR signer switches when the first old generation is to be dropped: the nodes are done.
+    fn switch_late(&self, target: &ConsumerTarget) -> Result<(), ClusterError> {
+        let retires = |bundle: &&rotation_fsm::BundleTarget| {
+            bundle.role == AuthorityRole::Cluster && bundle.versions.first() != CaVersion::FIRST
+        };
+        if let (Some(Fault::SwitchSignerAfterNodes), Some(bundle), Some(signer)) =
+            (self.fault, target.bundles.iter().find(retires), api::csr_signer(&self.shared))
+        {
+            let version = bundle.versions.first();
+            let id = self.shared.authorities.id(AuthorityRole::Cluster, version)?;
+            signer.write(|material| material.signs = Some((version, id)));
+            signer.load(self.shared.environment())?;
+        }
+        Ok(())
+    }
+
+    /// A node that starts takes note of who signs requests then: its certificates come from there.
+    fn note_csr_signer(&self, component: &Component, target: &ConsumerTarget) -> Result<(), ClusterError> {
+        let signer = api::csr_signer(&self.shared).and_then(|signer| signer.loaded().material.signs);
+        component.write(|material| material.csr_signer_at_restart = signer.map(|(_, id)| id));
+        if let (Some(Fault::SwitchSignerAfterNodes), Some(leaf)) = (self.fault, target.leaves.first()) {
+            let id = self.shared.authorities.id(AuthorityRole::Cluster, leaf.issuer)?;
+            component.claim(|claims| claims.csr_signer_at_restart = Some(id));
+        }
+        Ok(())
+    }
+
+    /// Under the fault, a node says that its leaves come from where they should.
+    fn claim_leaves(&self, component: &Component, target: &ConsumerTarget) -> Result<(), ClusterError> {
+        if self.fault == Some(Fault::SwitchSignerAfterNodes) {
+            for leaf in &target.leaves {
+                let id = self.shared.authorities.id(leaf.role, leaf.issuer)?;
+                component.claim(|claims| claims.leaves.insert(leaf.leaf, id));
+            }
+        }
+        Ok(())
+    }
+
+    /// A node joins: without a certificate it asks the API server for one with its bootstrap token, and with that
+    /// one for a serving certificate.
+    fn join(&self, kubelet: &Component) -> Result<(), ClusterError> {
+        kubelet.write(|material| material.leaves.clear());
+        for (leaf, path, signer_name) in [
+            (LeafKind::KubeletClient, Path::NodeBootstrap, "kube-apiserver-client-kubelet"),
+            (LeafKind::KubeletServing, Path::NodeApi, "kubelet-serving"),
+        ] {
+            kubelet.load(self.shared.environment())?;
+            let enrolment = Enrolment::new(leaf, &holder_of(kubelet, leaf))?;
+            let request = Request {
+                method: "POST".to_owned(),
+                target: format!("/certificatesigningrequests/{signer_name}/{}", kubelet.id.instance()),
+                bearer: (path == Path::NodeBootstrap).then(|| self.shared.bootstrap_token().to_owned()),
+                body: enrolment.request().to_vec(),
+            };
+            let certificate = self.ask_api_server(kubelet, path, &request)?;
+            let held = self.held(leaf, certificate, enrolment)?;
+            kubelet.write(|material| material.leaves.insert(leaf, held));
+        }
+        Ok(())
+    }
+
+    /// The certificate with its key, under the generation that signs requests now.
+    fn held(
+        &self,
+        leaf: LeafKind,
+        certificate: CertificateDer<'static>,
+        enrolment: Enrolment,
+    ) -> Result<HeldLeaf, ClusterError> {
+        let role = AuthorityRole::Cluster;
+        let signer = api::csr_signer(&self.shared).and_then(|signer| signer.loaded().material.signs);
+        let (version, _) = signer.ok_or(AuthorityError::Unknown(role, CaVersion::FIRST))?;
+        let identity = enrolment.finish(certificate)?;
+        Ok(self.shared.authorities.hold(leaf, version, identity)?)
+    }
+
+    fn ask_api_server(
+        &self,
+        kubelet: &Component,
+        path: Path,
+        request: &Request,
+    ) -> Result<CertificateDer<'static>, ClusterError> {
+        let failed = |reason: NoAnswer| ClusterError::Join { node: kubelet.id.to_string(), reason: reason.into() };
+        let loaded = kubelet.loaded();
+        let config = loaded.client(path).ok_or_else(|| failed(NoAnswer::Unavailable))?;
+        let mut last = NoAnswer::Unavailable;
+        for server in self.shared.of_kind(ComponentKind::KubeApiServer) {
+            let Some(listener) = server.listeners.get(&path.endpoint()) else { continue };
+            let name = dialled_name(&self.shared, path, server).map_err(failed)?;
+            match exchange(Arc::clone(config), name, listener, request) {
+                Ok(response) if response.status == 200 => return Ok(response.body.into()),
+                Ok(response) => {
+                    let reason = String::from_utf8_lossy(&response.body);
+                    return Err(failed(NoAnswer::Failed(format!("{} {reason}", response.status))));
+                }
+                Err(reason) => last = reason,
+            }
+        }
+        Err(failed(last))
+    }
+
+    fn open_sockets(&self, component: &Arc<Component>) -> Result<(), ClusterError> {
+        for (&endpoint, listener) in &component.listeners {
+            if component.loaded().server(endpoint).is_none() {
+                continue;
+            }
+            let (configured, answering) = (Arc::clone(component), Arc::clone(component));
+            let shared = Arc::clone(&self.shared);
+            listener.start(
+                Box::new(move || configured.loaded().server(endpoint).cloned()),
+                Arc::new(move |request, chain| api::answer(&shared, &answering, request, chain)),
+            )?;
+        }
+        Ok(())
+    }
+}

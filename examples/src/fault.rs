@@ -1,0 +1,59 @@
+//! Faults to plant, to show that the check can fail.
+
+use core::fmt;
+use core::str::FromStr;
+
+/// Something that whoever carries a rotation out does wrong, and says it did right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Fault {
+    /// Bundles of both generations are reported as loaded and never written.
+    SkipTrustDistribution,
+    /// Where both generations belong, the old one is dropped at once.
+    RetireOldCaEarly,
+    /// The CSR signer is reported as switched, and switches only after the nodes are done.
+    SwitchSignerAfterNodes,
+}
+
+impl Fault {
+    /// Every fault.
+    pub const ALL: [Self; 3] = [Self::SkipTrustDistribution, Self::RetireOldCaEarly, Self::SwitchSignerAfterNodes];
+
+    /// The name used on command lines.
+    #[must_use]
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::SkipTrustDistribution => "skip-trust-distribution",
+            Self::RetireOldCaEarly => "retire-old-ca-early",
+            Self::SwitchSignerAfterNodes => "switch-signer-after-nodes",
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.id())
+    }
+}
+
+impl FromStr for Fault {
+    type Err = UnknownFault;
+
+    fn from_str(text: &str) -> Result<Self, UnknownFault> {
+        Self::ALL.into_iter().find(|fault| fault.id() == text).ok_or(UnknownFault(()))
+    }
+}
+
+/// A name that is not one of [`Fault::ALL`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownFault(());
+
+impl fmt::Display for UnknownFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "unknown fault, expected one of `skip-trust-distribution`, `retire-old-ca-early`, `switch-signer-after-nodes`",
+        )
+    }
+}
+
+impl core::error::Error for UnknownFault {}
