@@ -125,9 +125,16 @@ fn conclude(outcome: &Outcome, out: &Output, format: Format) -> std::io::Result<
     let mut say = |line: String| {
         if format == Format::Text { writeln!(stdout, "{line}") } else { writeln!(std::io::stderr(), "{line}") }
     };
-    for (stage, broken) in &outcome.broken {
-        say(format!("broken: {} -> {} stage={stage} error={}", broken.client, broken.server, broken.error))?;
-    }
+    let lines: Vec<_> = outcome
+        .broken
+        .iter()
+        .map(|(stage, broken)| {
+            format!("broken: {} -> {} stage={stage} error={}", broken.client, broken.server, broken.error)
+        })
+        .collect();
+    // Two paths between the same two, broken for the same reason, are one line.
+    let mut seen = std::collections::BTreeSet::new();
+    lines.into_iter().filter(|line| seen.insert(line.clone())).try_for_each(&mut say)?;
     for accepted in &outcome.accepted {
         let (judge, presenter) = (&accepted.accepted_by, &accepted.presented_by);
         say(format!(

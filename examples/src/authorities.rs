@@ -229,10 +229,6 @@ impl Authorities {
         Ok(authorities)
     }
 
-    pub(crate) fn hierarchy(&self) -> &Hierarchy {
-        &self.hierarchy
-    }
-
     fn label(&self, role: AuthorityRole, version: CaVersion) -> KeyLabel {
         KeyLabel::authority(&self.cluster, role, version)
     }

@@ -201,10 +201,9 @@ impl MiniCluster {
         for (kind, instance, pool, host) in instances(&hierarchy, spec.nodes) {
             let name: NodeName = instance.parse().map_err(AuthorityError::Name)?;
             let id = ConsumerId::new(kind, name.clone());
-            let pool = pool.map(pool_name).transpose()?;
-            topology.add(id.clone(), pool.clone())?;
+            topology.add(id.clone(), pool.map(pool_name).transpose()?)?;
             let holder = Holder { names: server_names(kind, &name, host)?, node: Some(name) };
-            components.insert(id.clone(), Arc::new(Component::new(id, pool, host, holder)));
+            components.insert(id.clone(), Arc::new(Component::new(id, host, holder)));
         }
         let _first = shared.components.set(components);
         let records = hierarchy

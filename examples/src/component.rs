@@ -9,7 +9,7 @@ use pki_core::{
     AuthorityId, AuthorityRole, BundleHash, CaVersion, ClientCredential, DnsName, Endpoint, Hierarchy, LeafKind,
     Limits, Path, ServerAuthority, TrustBundle, TrustSlot,
 };
-use rotation_fsm::{ConsumerId, Observation, PoolName, VersionRange};
+use rotation_fsm::{ConsumerId, Observation, VersionRange};
 use rustls::crypto::CryptoProvider;
 use rustls::{ClientConfig, ServerConfig};
 use trust_model::tls::{ConfigError, TlsIdentity, client_config, server_config};
@@ -149,7 +149,6 @@ fn certificates(material: &Material, slot: TrustSlot) -> Option<Arc<TrustBundle>
 #[derive(Debug)]
 pub(crate) struct Component {
     pub(crate) id: ConsumerId,
-    pub(crate) pool: Option<PoolName>,
     pub(crate) host: IpAddr,
     pub(crate) holder: Holder,
     pub(crate) listeners: BTreeMap<Endpoint, Listener>,
@@ -172,12 +171,11 @@ pub(crate) struct Claims {
 }
 
 impl Component {
-    pub(crate) fn new(id: ConsumerId, pool: Option<PoolName>, host: IpAddr, holder: Holder) -> Self {
+    pub(crate) fn new(id: ConsumerId, host: IpAddr, holder: Holder) -> Self {
         let endpoints = Endpoint::ALL.into_iter().filter(|endpoint| endpoint.component() == id.kind());
         let listeners = endpoints.map(|endpoint| (endpoint, Listener::new(host))).collect();
         Self {
             id,
-            pool,
             host,
             holder,
             listeners,

@@ -139,18 +139,15 @@ impl Timeline {
 
     /// What the colours mean.
     fn key() -> Group {
-        let entries = [
-            ("old", "upper: trusts the old generation; lower: presents its leaf"),
-            ("both", "trusts both"),
-            ("new", "the new generation"),
-        ];
+        let entries = [("old", "generation 1"), ("both", "both"), ("new", "generation 2")];
+        let meaning = "upper bar: what it trusts, lower bar: whose certificate or token it presents";
         let mut group = Group::new();
         let mut x = MARGIN;
-        for (class, meaning) in entries {
-            group = group.add(rectangle(class, x, 38, 12, 10)).add(text("quiet", x + 18, 47, meaning.to_owned()));
-            x += 36 + 7 * i32::try_from(meaning.len()).unwrap_or_default();
+        for (class, name) in entries {
+            group = group.add(rectangle(class, x, 38, 12, 10)).add(text("quiet", x + 18, 47, name.to_owned()));
+            x += 44 + 7 * i32::try_from(name.len()).unwrap_or_default();
         }
-        group
+        group.add(text("quiet", x + 12, 47, meaning.to_owned()))
     }
 
     /// The labels, every second component on a band.

@@ -1,0 +1,115 @@
+//! `rotate_cluster` as a person or a script meets it: exit codes, streams, files.
+
+#[cfg(test)]
+mod cli {
+    use std::path::PathBuf;
+    use std::process::{Command, Output};
+
+    /// The example's binary, which a whole test run has built beside the tests.
+    fn rotate_cluster(arguments: &[&str]) -> Output {
+        let tests = std::env::current_exe().unwrap();
+        let binary = tests.parent().unwrap().parent().unwrap().join("examples/rotate_cluster");
+        assert!(binary.exists(), "{} is not built: `cargo build --examples`", binary.display());
+        Command::new(binary).args(arguments).output().unwrap()
+    }
+
+    fn text(stream: &[u8]) -> String {
+        String::from_utf8(stream.to_vec()).unwrap()
+    }
+
+    fn refused(arguments: &[&str], reason: &str) {
+        let output = rotate_cluster(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+        assert_eq!(stdout, "", "{arguments:?}");
+        assert_eq!(stderr.lines().count(), 1, "{arguments:?}: {stderr}");
+        assert!(stderr.starts_with("error: ") && stderr.contains(reason), "{arguments:?}: {stderr}");
+    }
+
+    #[test]
+    fn unusable_arguments_get_one_line_and_exit_code_two() {
+        refused(&["--preset", "k3s"], "expected one of `gke`, `gke-spanner`, `gdc`, `kubeadm`");
+        refused(&["--nodes", "0"], "1..=500");
+        refused(&["--nodes", "many"], "many");
+        refused(&["--plant", "nonsense"], "expected one of `skip-trust-distribution`");
+        refused(&["--nonsense"], "--nonsense");
+    }
+
+    #[test]
+    fn an_unwritable_directory_is_refused_before_anything_begins() {
+        let scratch = tempfile::tempdir().unwrap();
+        let file = scratch.path().join("file");
+        std::fs::write(&file, "content").unwrap();
+        for out in [file.clone(), file.join("below")] {
+            refused(&["--out", out.to_str().unwrap()], "cannot write to");
+        }
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "content");
+        let left: Vec<PathBuf> =
+            std::fs::read_dir(scratch.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(left, [file]);
+    }
+
+    #[test]
+    fn a_clean_run_exits_with_zero_and_leaves_two_whole_files() {
+        let scratch = tempfile::tempdir().unwrap();
+        let out = scratch.path().join("new/report");
+        let arguments = ["--preset", "kubeadm", "--nodes", "2", "--dwell", "0", "--out", out.to_str().unwrap()];
+        let output = rotate_cluster(&arguments);
+        let stdout = text(&output.stdout);
+        assert_eq!(output.status.code(), Some(0), "{stdout}{}", text(&output.stderr));
+        let last = stdout.lines().last().unwrap();
+        assert!(last.starts_with("handshakes: ") && last.contains("  failed: 0  old credentials refused: "), "{last}");
+        let (refused, total) = last.rsplit_once(' ').unwrap().1.split_once('/').unwrap();
+        assert!(refused == total && total != "0", "{last}");
+        assert!(stdout.contains("status: True, reason: CARotationCompleted"));
+        assert!(!stdout.contains('\u{1b}'), "escape codes off a terminal");
+
+        let mut files: Vec<_> =
+            std::fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        files.sort();
+        assert_eq!(files, ["report.json", "timeline.svg"]);
+        let report: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(out.join("report.json")).unwrap()).unwrap();
+        assert_eq!(report["preset"], "kubeadm");
+        let picture = std::fs::read_to_string(out.join("timeline.svg")).unwrap();
+        assert!(picture.starts_with("<svg ") && picture.trim_end().ends_with("</svg>"));
+        for part in ["kube-apiserver/0", "etcd/2", "kubelet/node-1", "ca/control-plane-trust"] {
+            assert!(picture.contains(part), "{part}");
+        }
+    }
+
+    #[test]
+    fn a_planted_fault_exits_with_one_and_names_what_broke() {
+        let output = rotate_cluster(&["--nodes", "1", "--dwell", "0", "--plant", "switch-signer-after-nodes"]);
+        assert_eq!(output.status.code(), Some(1));
+        let stdout = text(&output.stdout);
+        let broken: Vec<_> = stdout.lines().filter(|line| line.starts_with("broken: ")).collect();
+        assert_eq!(
+            broken,
+            [
+                "broken: kubelet/node-0 -> kube-apiserver/0 stage=ca/control-plane-retire error=invalid peer certificate: UnknownIssuer",
+                "broken: kubelet/node-0 -> kube-apiserver/1 stage=ca/control-plane-retire error=invalid peer certificate: UnknownIssuer",
+                "broken: kube-apiserver/0 -> kubelet/node-0 stage=ca/control-plane-retire error=invalid peer certificate: UnknownIssuer",
+                "broken: kube-apiserver/1 -> kubelet/node-0 stage=ca/control-plane-retire error=invalid peer certificate: UnknownIssuer",
+            ]
+        );
+    }
+
+    #[test]
+    fn json_is_the_only_thing_on_standard_output_when_asked_for() {
+        let output = rotate_cluster(&["--preset", "kubeadm", "--nodes", "1", "--dwell", "0", "--format", "json"]);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(report["probes"]["refused"], report["probes"]["total"]);
+    }
+
+    #[test]
+    fn help_shows_real_uses_and_the_exit_codes() {
+        let output = rotate_cluster(&["--help"]);
+        assert_eq!(output.status.code(), Some(0));
+        let help = text(&output.stdout);
+        for part in ["--preset", "--nodes", "--out", "--plant", "--format", "Examples:", "Exit status:"] {
+            assert!(help.contains(part), "{part}");
+        }
+    }
+}
