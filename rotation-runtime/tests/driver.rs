@@ -1,0 +1,220 @@
+//! The drive loop on a journal: crashes, lost reports, two controllers, a store that fails.
+
+#[cfg(test)]
+#[path = "support/honest.rs"]
+mod honest;
+
+#[cfg(test)]
+mod driving {
+    use std::convert::Infallible;
+
+    use pki_core::{AuthorityRole, CaVersion, Hierarchy};
+    use rotation_fsm::{Event, Machine, Rejected, Unit};
+    use rotation_runtime::{DriveError, Driver, Durable, Journal, MemoryStore, Record, Revision, Store, StoreError};
+
+    use super::honest::{Honest, machine, now};
+
+    type Loop = Driver<MemoryStore>;
+
+    fn open(store: &MemoryStore) -> Loop {
+        Driver::open::<Infallible>(store.clone(), machine).unwrap()
+    }
+
+    fn install(driver: &mut Loop, cluster: &mut Honest) {
+        while !driver.machine().is_at_rest() {
+            driver.step(cluster).unwrap();
+        }
+    }
+
+    fn start(driver: &mut Loop) {
+        let event = Event::RotationRequested { unit: Unit::Ca };
+        assert_eq!(driver.submit::<Infallible>(event, now()).unwrap().unwrap().started, CaVersion::new(2));
+    }
+
+    fn is_rotated(machine: &Machine) -> bool {
+        let version = |role: &AuthorityRole| machine.authority(*role).unwrap().version;
+        machine.is_at_rest() && Hierarchy::kubeadm().roles().iter().all(|role| Some(version(role)) == CaVersion::new(2))
+    }
+
+    #[test]
+    fn a_rotation_is_driven_to_its_end_and_replays_to_the_same_state() {
+        let (store, mut cluster) = (MemoryStore::new(), Honest::default());
+        let mut driver = open(&store);
+        install(&mut driver, &mut cluster);
+        start(&mut driver);
+        while driver.machine().stage().is_some() {
+            driver.step(&mut cluster).unwrap();
+        }
+        assert!(is_rotated(driver.machine()));
+        assert_eq!(format!("{:?}", open(&store).machine()), format!("{:?}", driver.machine()));
+    }
+
+    #[test]
+    fn every_stage_is_seen_by_the_caller() {
+        let (store, mut cluster) = (MemoryStore::new(), Honest::default());
+        let mut driver = open(&store);
+        install(&mut driver, &mut cluster);
+        start(&mut driver);
+        let mut ended = Vec::new();
+        while driver.machine().stage().is_some() {
+            let applied = driver.step(&mut cluster).unwrap();
+            ended.extend(applied.stages_ended.iter().map(ToString::to_string));
+        }
+        assert_eq!(ended.first().map(String::as_str), Some("mint"));
+        assert_eq!(ended.last().map(String::as_str), Some("destroy-keys"));
+        let position = |stage: &str| ended.iter().position(|name| name == stage).unwrap();
+        assert!(position("control-plane-trust") < position("control-plane-leaves"));
+        assert!(position("signer") < position("node-leaves/pool-a"));
+    }
+
+    #[test]
+    fn a_crash_after_any_event_loses_nothing() {
+        let (store, mut cluster) = (MemoryStore::new(), Honest::default());
+        let mut driver = open(&store);
+        install(&mut driver, &mut cluster);
+        start(&mut driver);
+        let mut crashes = 0;
+        while driver.machine().stage().is_some() {
+            // The process dies with an action carried out and its report unseen; the cluster lives on.
+            let action = driver.machine().pending_actions().next().unwrap();
+            rotation_runtime::Executor::execute(&mut cluster, &action).unwrap();
+            driver = open(&store);
+            crashes += 1;
+            driver.step(&mut cluster).unwrap();
+            driver = open(&store);
+        }
+        assert!(crashes > 10 && is_rotated(driver.machine()), "{crashes}");
+    }
+
+    #[test]
+    fn lost_reports_are_asked_for_again() {
+        let (store, mut cluster) = (MemoryStore::new(), Honest::default());
+        let mut driver = open(&store);
+        cluster.lose_every = Some(3);
+        install(&mut driver, &mut cluster);
+        start(&mut driver);
+        while driver.machine().stage().is_some() {
+            driver.step(&mut cluster).unwrap();
+        }
+        assert!(is_rotated(driver.machine()));
+        let mut keys = cluster.executed.clone();
+        keys.sort();
+        let all = keys.len();
+        keys.dedup();
+        assert!(keys.len() < all, "nothing was asked for twice");
+    }
+
+    #[test]
+    fn of_two_controllers_one_wins_and_the_other_must_look_again() {
+        let (store, mut cluster) = (MemoryStore::new(), Honest::default());
+        let mut first = open(&store);
+        install(&mut first, &mut cluster);
+        let mut second = open(&store);
+        start(&mut first);
+        let request = || Event::RotationRequested { unit: Unit::Ca };
+        let conflict = second.submit::<Infallible>(request(), now());
+        assert!(matches!(conflict, Err(DriveError::Store(StoreError::Conflict { .. }))), "{conflict:?}");
+        // It is ahead of the journal by an event that never happened: it does nothing any more.
+        let executed = cluster.executed.len();
+        assert!(matches!(second.step(&mut cluster), Err(DriveError::Store(StoreError::Conflict { .. }))));
+        assert!(matches!(second.submit::<Infallible>(request(), now()), Err(DriveError::Store(_))));
+        assert!(matches!(second.compact::<Infallible>(), Err(DriveError::Store(_))));
+        assert_eq!(cluster.executed.len(), executed);
+        // Opened again it sees what the winner did.
+        let mut second = open(&store);
+        let denied = second.submit::<Infallible>(request(), now()).unwrap();
+        assert_eq!(denied, Err(Rejected::InProgress { to: CaVersion::new(2).unwrap() }));
+    }
+
+    /// A store that takes so many appends and then fails.
+    #[derive(Debug)]
+    struct Failing {
+        inner: MemoryStore,
+        left: usize,
+    }
+
+    impl Store for Failing {
+        fn create(&mut self, snapshot: &Machine) -> Result<Durable, StoreError> {
+            self.inner.create(snapshot)
+        }
+        fn load(&mut self) -> Result<Option<Journal>, StoreError> {
+            self.inner.load()
+        }
+        fn append(&mut self, expected: Revision, record: &Record) -> Result<Durable, StoreError> {
+            self.left = self.left.checked_sub(1).ok_or(StoreError::Lost)?;
+            self.inner.append(expected, record)
+        }
+        fn snapshot(&mut self, revision: Revision, machine: &Machine) -> Result<Durable, StoreError> {
+            self.inner.snapshot(revision, machine)
+        }
+    }
+
+    #[test]
+    fn nothing_is_done_on_a_state_that_is_not_durable() {
+        let (inner, mut cluster) = (MemoryStore::new(), Honest::default());
+        let store = Failing { inner: inner.clone(), left: 4 };
+        let mut driver = Driver::open::<Infallible>(store, machine).unwrap();
+        assert!(matches!(driver.step(&mut cluster), Err(DriveError::Store(StoreError::Lost))));
+        // Four reports were kept, the fifth was not, and no sixth action was carried out.
+        assert_eq!(cluster.executed.len(), 5);
+        assert!(matches!(driver.step(&mut cluster), Err(DriveError::Store(StoreError::Lost))));
+        assert_eq!(cluster.executed.len(), 5);
+        // From the journal it goes on where it was: the fifth is asked for again.
+        let mut driver = open(&inner);
+        assert_eq!(driver.revision().number(), 4);
+        install(&mut driver, &mut cluster);
+        let fifth = cluster.executed[4].clone();
+        assert_eq!(cluster.executed.iter().filter(|key| **key == fifth).count(), 2);
+    }
+
+    #[test]
+    fn a_rejected_event_is_not_journaled() {
+        let store = MemoryStore::new();
+        let mut driver = open(&store);
+        let before = driver.revision();
+        let request = Event::RotationRequested { unit: Unit::Ca };
+        assert!(matches!(driver.submit::<Infallible>(request, now()).unwrap(), Err(Rejected::NotReady { .. })));
+        assert_eq!(driver.revision(), before);
+        assert_eq!(open(&store).revision(), before);
+    }
+
+    #[test]
+    fn compacting_keeps_revision_and_state() {
+        let (store, mut cluster) = (MemoryStore::new(), Honest::default());
+        let mut driver = open(&store);
+        install(&mut driver, &mut cluster);
+        let (revision, state) = (driver.revision(), format!("{:?}", driver.machine()));
+        driver.compact::<Infallible>().unwrap();
+        assert_eq!(driver.revision(), revision);
+        let journal = store.clone().load().unwrap().unwrap();
+        assert!(journal.events.is_empty() && journal.snapshot_revision == revision);
+        assert_eq!(format!("{:?}", open(&store).machine()), state);
+        start(&mut driver);
+    }
+
+    #[test]
+    fn a_foreign_journal_does_not_replay() {
+        let mut store = MemoryStore::new();
+        drop(open(&store));
+        let foreign = Record::new(Event::RotationRequested { unit: Unit::EtcdApi }, now());
+        let _durable = store.append(Revision::default(), &foreign).unwrap();
+        let opened = Driver::open::<Infallible>(store, machine);
+        assert!(matches!(opened, Err(DriveError::Replay(Rejected::UnknownUnit(Unit::EtcdApi)))));
+    }
+
+    #[test]
+    fn the_memory_store_keeps_the_contract_of_a_store() {
+        let mut store = MemoryStore::new();
+        assert!(store.load().unwrap().is_none());
+        let record = Record::new(Event::Tick, now());
+        assert_eq!(store.append(Revision::default(), &record), Err(StoreError::Lost));
+        let first = store.create(&machine()).unwrap().revision();
+        assert!(matches!(store.create(&machine()), Err(StoreError::Conflict { .. })));
+        let second = store.append(first, &record).unwrap().revision();
+        assert_eq!(second, first.next());
+        assert_eq!(store.append(first, &record), Err(StoreError::Conflict { expected: first, found: second }));
+        assert!(matches!(store.snapshot(first, &machine()), Err(StoreError::Conflict { .. })));
+        let journal = store.load().unwrap().unwrap();
+        assert_eq!((journal.events.len(), journal.revision()), (1, second));
+    }
+}
