@@ -160,7 +160,7 @@ impl Cluster {
         Vec::new()
     }
 
-    fn carry_out(&mut self, action: &Action) -> Event {
+    pub(crate) fn carry_out(&mut self, action: &Action) -> Event {
         match action {
             Action::EnsureAuthority { role, version, .. } => {
                 Event::AuthorityMinted { role: *role, record: self.record(*role, *version) }
@@ -236,7 +236,7 @@ impl Cluster {
 
     /// Trust before use, and use before retirement: on every path whatever one end presents, the other
     /// has an anchor for.
-    fn check_paths(&mut self) {
+    pub(crate) fn check_paths(&mut self) {
         for path in Path::of(&self.hierarchy) {
             let of = |kind| self.held.iter().filter(move |(consumer, _)| consumer.kind() == kind);
             for (client_id, client) in of(path.client()) {
