@@ -192,8 +192,9 @@ pub fn run(options: &Options, progress: &mut dyn FnMut(Progress)) -> Result<Outc
     run.install()?;
     let traffic = Traffic::start(cluster.shared()).map_err(ClusterError::Io)?;
     let rotated = run.rotate(&hierarchy, &traffic);
-    traffic.stop();
+    let unnoticed = traffic.stop();
     rotated?;
+    run.broken.extend(unnoticed.into_iter().map(|broken| ("after".to_owned(), broken)));
     let probed = if run.broken.is_empty() { probe(&cluster)? } else { Default::default() };
     Ok(run.finish(probed))
 }

@@ -70,6 +70,11 @@ impl Listener {
         self.refusals.lock().unwrap_or_else(PoisonError::into_inner).remove(&client)
     }
 
+    /// What the server has said about clients that nobody has asked for.
+    pub(crate) fn take_refusals(&self) -> BTreeMap<SocketAddr, String> {
+        std::mem::take(&mut *self.refusals.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Opens the socket: any free port at first, the same one after a restart.
     pub(crate) fn start(&self, config: Box<Config>, handler: Arc<Handler>) -> io::Result<()> {
         let socket = self.bind()?;

@@ -13,6 +13,7 @@ use crate::cluster::Shared;
 use crate::component::Component;
 use crate::dial::{NoAnswer, dialled_name, exchange, health_request};
 use crate::report::PathReport;
+use crate::server::Listener;
 
 /// Exchanges that run at once.
 const WORKERS: usize = 4;
@@ -139,12 +140,25 @@ impl Traffic {
         tally
     }
 
-    /// Ends the traffic.
-    pub(crate) fn stop(self) {
+    /// Ends the traffic, and gives what servers refused without any client having noticed.
+    pub(crate) fn stop(self) -> Vec<Broken> {
         self.inner.stop.store(true, Ordering::SeqCst);
         for worker in self.workers {
             drop(worker.join());
         }
+        let mut unnoticed = Vec::new();
+        for path in Path::of(self.inner.shared.hierarchy()) {
+            for server in self.inner.shared.of_kind(path.server()) {
+                let refusals = server.listeners.get(&path.endpoint()).map(Listener::take_refusals).unwrap_or_default();
+                unnoticed.extend(refusals.into_iter().map(|(client, error)| Broken {
+                    path,
+                    client: client.to_string(),
+                    server: server.id.to_string(),
+                    error,
+                }));
+            }
+        }
+        unnoticed
     }
 }
 

@@ -16,15 +16,18 @@ use crate::{AuthorityId, LeafIdentity, Limits, TrustBundle};
 /// A chain that verified: who it is, and which authority vouches for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedChain {
-    identity: LeafIdentity,
+    identity: Result<LeafIdentity, DecodeError>,
     anchor: AuthorityId,
 }
 
 impl VerifiedChain {
-    /// Who the peer is.
-    #[must_use]
-    pub const fn identity(&self) -> &LeafIdentity {
-        &self.identity
+    /// Who the peer is, as Kubernetes reads a client.
+    ///
+    /// # Errors
+    /// When the leaf has no such subject or names. A server need not: it is known by its alternative names
+    /// alone (RFC 9525 6.3), and may come from a CA that has never heard of Kubernetes.
+    pub const fn identity(&self) -> Result<&LeafIdentity, &DecodeError> {
+        self.identity.as_ref()
     }
 
     /// The authority at the top of the chain.
@@ -49,8 +52,13 @@ pub fn verify_chain(
     verifiers: Verifiers<'_>,
     now: UtcDateTime,
 ) -> Result<VerifiedChain, ChainError> {
-    let identity = LeafIdentity::parse(end_entity, limits).map_err(ChainError::Malformed)?;
-    let certificate = EndEntityCert::try_from(end_entity).map_err(ChainError::from_webpki)?;
+    if end_entity.len() > limits.certificate_len_max {
+        return Err(ChainError::Malformed(DecodeError::value("Certificate", "longer than the limit")));
+    }
+    let certificate = EndEntityCert::try_from(end_entity).map_err(|error| {
+        // Our own reader says what is wrong and where; webpki says that it is.
+        LeafIdentity::parse(end_entity, limits).map_or_else(ChainError::Malformed, |_| ChainError::from_webpki(error))
+    })?;
     let anchors = bundle.anchors_at(now);
     if anchors.is_empty() && !bundle.is_empty() {
         return Err(ChainError::EveryAnchorExpired);
@@ -63,7 +71,7 @@ pub fn verify_chain(
         .verify_for_usage(verifiers.algorithms(), &anchors, intermediates, unix_time(now), usage, None, None)
         .map_err(ChainError::from_webpki)?;
     let anchor = bundle.certificate_of(path.anchor()).ok_or(ChainError::UnknownIssuer)?.id();
-    Ok(VerifiedChain { identity, anchor })
+    Ok(VerifiedChain { identity: LeafIdentity::parse(end_entity, limits), anchor })
 }
 
 /// The value octets of id-kp-serverAuth and id-kp-clientAuth (RFC 5280 4.2.1.12), as webpki takes them.
@@ -85,7 +93,7 @@ pub fn verify_server_name(end_entity: &CertificateDer<'_>, name: &ServerName<'_>
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ChainError {
-    /// The leaf is not a certificate of a cluster.
+    /// The leaf is too long, or not what a Kubernetes client's certificate is.
     Malformed(DecodeError),
     /// No anchor of the bundle vouches for the leaf.
     UnknownIssuer,

@@ -188,6 +188,19 @@ fn a_key_serves_one_role() {
 }
 
 #[test]
+fn a_rotation_replaces_the_key_and_not_only_the_certificate() {
+    let mut cluster = Cluster::new(Hierarchy::gke(Storage::Etcd));
+    cluster.start(Unit::Credentials);
+    let mut renewed = cluster.record(AuthorityRole::Cluster, V1);
+    renewed.version = V2;
+    renewed.anchor = cluster.record(AuthorityRole::Cluster, V2).anchor;
+    assert_eq!(
+        cluster.apply(&Event::AuthorityMinted { role: AuthorityRole::Cluster, record: renewed }),
+        Err(Rejected::SharedKey { role: AuthorityRole::Cluster, other: AuthorityRole::Cluster })
+    );
+}
+
+#[test]
 fn nobody_starts_what_rotates_by_itself_or_does_not_exist() {
     let mut cluster = Cluster::new(Hierarchy::gke(Storage::Etcd));
     for unit in [Unit::EtcdApi, Unit::EtcdPeer] {

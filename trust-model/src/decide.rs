@@ -167,11 +167,16 @@ pub fn decide_client(
     };
     let verified = verify_chain(leaf, intermediates, bundle, ExtendedKeyUsage::ClientAuth, limits, verifiers, now);
     let mismatch = match &verified {
-        Ok(chain) => identity_rule.check(chain.identity()).err(),
+        Ok(chain) => match chain.identity() {
+            Ok(identity) => identity_rule.check(identity).err().map(Reason::Identity),
+            Err(error) => Some(Reason::Chain(ChainError::Malformed(error.clone()))),
+        },
         // A leaf that cannot be read is told by the chain's own reason.
-        Err(_) => LeafIdentity::parse(leaf, limits).ok().and_then(|identity| identity_rule.check(&identity).err()),
+        Err(_) => LeafIdentity::parse(leaf, limits)
+            .ok()
+            .and_then(|identity| identity_rule.check(&identity).err().map(Reason::Identity)),
     };
-    conclude(path, verified, mismatch.map(Reason::Identity))
+    conclude(path, verified, mismatch)
 }
 
 /// Whether a server that presented `chain`, leaf first, is the one that was `dialled` on `path`.

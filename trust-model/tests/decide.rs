@@ -60,7 +60,7 @@ fn every_path_allows_the_client_that_it_is_for() {
     for (path, kind) in certificate_paths() {
         let leaf = Leaf::of(kind);
         let verified = client(path, &[authority.issue(&leaf).0], &authority.bundle()).into_result().unwrap();
-        assert_eq!(verified.identity().subject().common_name(), leaf.common_name, "{path}");
+        assert_eq!(verified.identity().unwrap().subject().common_name(), leaf.common_name, "{path}");
         assert_eq!(verified.anchor(), anchor, "{path}");
         allowed += 1;
     }
@@ -178,6 +178,18 @@ fn the_common_name_of_a_server_never_counts() {
         leaf.names = vec!["other.test".to_owned()];
     };
     assert_eq!(server_codes(named_by_subject), ["server.name_mismatch"]);
+}
+
+#[test]
+fn a_server_is_known_by_its_alternative_names_whatever_else_its_certificate_says() {
+    // As other issuers write them: a wildcard beside the name, an organization of their own.
+    let foreign = |leaf: &mut Leaf| {
+        leaf.organizations = vec!["Example Ltd.".to_owned()];
+        leaf.names.push("*.example.test".to_owned());
+    };
+    assert_eq!(server_codes(foreign), [""; 0]);
+    // A client is known by its subject, which must be one that Kubernetes reads.
+    assert_eq!(client_codes(Path::KcmApi, |leaf| leaf.names = vec!["*.example.test".to_owned()]), ["chain.malformed"]);
 }
 
 #[test]

@@ -72,7 +72,10 @@ fn authenticate(
     match (path.client_credential(), anchors) {
         (ClientCredential::Certificate(_), Some(Anchors::Certificates(bundle))) => {
             match decide_client(path, chain, bundle, &Limits::DEFAULT, verifiers, now) {
-                Decision::Allow(verified) => Ok(verified.identity().subject().common_name().to_owned()),
+                Decision::Allow(verified) => match verified.identity() {
+                    Ok(identity) => Ok(identity.subject().common_name().to_owned()),
+                    Err(error) => Err(Response::refused(401, error)),
+                },
                 Decision::Deny(denial) => Err(Response::refused(401, denial)),
             }
         }
