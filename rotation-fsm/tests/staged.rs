@@ -188,6 +188,18 @@ fn a_key_serves_one_role() {
 }
 
 #[test]
+fn a_cluster_rotates_again_and_again() {
+    let mut cluster = Cluster::new(Hierarchy::gdc());
+    for version in 2..=4 {
+        assert_eq!(cluster.start(Unit::Ca).number(), version);
+        let lines = cluster.run();
+        assert!(lines.last().unwrap().1.starts_with(&format!("State of CARotation with CAVersion {version} is")));
+        assert!(lines.iter().any(|(_, line)| line.contains(&format!("CA bundle [{} {version}]", version - 1))));
+        assert!(cluster.machine.is_at_rest());
+    }
+}
+
+#[test]
 fn a_rotation_replaces_the_key_and_not_only_the_certificate() {
     let mut cluster = Cluster::new(Hierarchy::gke(Storage::Etcd));
     cluster.start(Unit::Credentials);
