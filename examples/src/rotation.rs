@@ -8,7 +8,7 @@ use pki_core::{Hierarchy, Preset};
 use rotation_fsm::{
     Event, Machine, Phase, Rejected, RotationStarted, Stage, Strategy, Trigger, Unit, UnitPolicy, units,
 };
-use rotation_runtime::{DriveError, Driver, MemoryStore};
+use rotation_runtime::{DriveError, Driver, MemoryStore, Stepped};
 
 use crate::clock::{Clock, Stopwatch, pause};
 use crate::cluster::{Carrier, ClusterError, ClusterSpec, MiniCluster};
@@ -127,8 +127,8 @@ pub enum RunError {
     Drive(DriveError<ClusterError>),
     /// The machine would not begin the rotation of a unit.
     NotStarted(Unit, Option<Rejected>),
-    /// Nothing is pending, and the stage has not ended.
-    Stuck(String),
+    /// A round of actions changed nothing, and the stage has not ended; what the machine rejected, if anything.
+    Stuck(String, Option<Rejected>),
 }
 
 impl fmt::Display for RunError {
@@ -138,7 +138,8 @@ impl fmt::Display for RunError {
             Self::Drive(error) => write!(f, "{error}"),
             Self::NotStarted(unit, Some(rejected)) => write!(f, "`{unit}` did not begin to rotate: {rejected}"),
             Self::NotStarted(unit, None) => write!(f, "`{unit}` is not due"),
-            Self::Stuck(stage) => write!(f, "`{stage}` does not end"),
+            Self::Stuck(stage, Some(rejected)) => write!(f, "`{stage}` does not end: {rejected}"),
+            Self::Stuck(stage, None) => write!(f, "`{stage}` does not end"),
         }
     }
 }
@@ -227,9 +228,9 @@ impl Run<'_> {
     /// One round of pending actions; whether a stage ended with it.
     fn step(&mut self, carrier: &mut Carrier<'_>, stage: &str) -> Result<Vec<Stage>, RunError> {
         let before = self.driver.revision();
-        let applied = self.driver.step(carrier)?;
+        let Stepped { applied, rejected, .. } = self.driver.step(carrier)?;
         if self.driver.revision() == before {
-            return Err(RunError::Stuck(stage.to_owned()));
+            return Err(RunError::Stuck(stage.to_owned(), rejected.into_iter().next()));
         }
         Ok(applied.stages_ended)
     }
@@ -277,7 +278,11 @@ impl Run<'_> {
             Phase::Rotating(rotating) if rotating.unit() == policy.unit => {}
             _ => return Err(RunError::NotStarted(policy.unit, None)),
         }
-        (self.progress)(Progress::Note(RotationStarted(started).to_string()));
+        (self.progress)(Progress::Note(if policy.roles.iter().any(|role| role.is_certificate_authority()) {
+            RotationStarted(started).to_string()
+        } else {
+            format!("successfully started the rotation of the service-account keys with CAVersion {started}")
+        }));
         Ok(())
     }
 
@@ -290,7 +295,7 @@ impl Run<'_> {
         let mut stages = plan.iter().enumerate();
         while self.driver.machine().stage().is_some() {
             let (began, restarts) = (self.watch.elapsed_ms(), self.restarts());
-            let Some((index, stage)) = stages.next() else { return Err(RunError::Stuck(unit.to_string())) };
+            let Some((index, stage)) = stages.next() else { return Err(RunError::Stuck(unit.to_string(), None)) };
             let id = format!("{unit}/{stage}");
             (self.progress)(Progress::StageBegan { id: id.clone(), number: index + 1, of: plan.len() });
             let ended = loop {

@@ -7,7 +7,10 @@ use pki_core::{AuthorityRole, BundleHash, CaVersion, LeafKind, TrustSlot};
 use crate::plan::{Stage, VersionRange};
 use crate::topology::{ConsumerId, Reload};
 
-/// Names one action for ever: the same state gives the same key, so doing it twice can be seen.
+/// Names an action by cluster, unit, CAVersion, stage and whom it concerns.
+///
+/// The same state gives the same key, after a restart too. A key that comes again says that the end it names has not
+/// been seen yet: carry it out again.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ActionKey(pub(crate) String);
 

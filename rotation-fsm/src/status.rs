@@ -36,21 +36,21 @@ impl fmt::Display for AdmissionDenied {
     }
 }
 
-/// Why the status is what it is.
+/// Why the status is what it is. The status writes it after the kind of rotation, as in `CARotationCompleted`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {
     /// The rotation is running.
-    CaRotationProgressed,
+    Progressed,
     /// The rotation has completed.
-    CaRotationCompleted,
+    Completed,
 }
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::CaRotationProgressed => "CARotationProgressed",
-            Self::CaRotationCompleted => "CARotationCompleted",
+            Self::Progressed => "Progressed",
+            Self::Completed => "Completed",
         })
     }
 }
@@ -82,10 +82,10 @@ impl Status {
     /// The status of the rotation that is running, or else of the last one that completed.
     pub(crate) fn of(machine: &Machine) -> Option<Self> {
         let (version, roles, reason) = match machine.phase() {
-            Phase::Rotating(rotating) => (rotating.to(), rotating.roles(), Reason::CaRotationProgressed),
+            Phase::Rotating(rotating) => (rotating.to(), rotating.roles(), Reason::Progressed),
             Phase::Stable => {
                 let completed = machine.completed()?;
-                (completed.to, completed.roles, Reason::CaRotationCompleted)
+                (completed.to, completed.roles, Reason::Completed)
             }
         };
         // Of a unit with certificate authorities the message speaks of those; its key set follows them.
@@ -105,7 +105,7 @@ impl Status {
     /// Whether the rotation has completed.
     #[must_use]
     pub const fn is_complete(&self) -> bool {
-        matches!(self.reason, Reason::CaRotationCompleted)
+        matches!(self.reason, Reason::Completed)
     }
 
     /// Why.
@@ -160,9 +160,10 @@ impl fmt::Display for Status {
     /// GDC's line, word for word where the unit has what it speaks of; a clause without a subject is left out.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let status = if self.is_complete() { "True" } else { "False" };
+        let rotation = if self.key_set { "KeyRotation" } else { "CARotation" };
         write!(
             f,
-            "State of CARotation with CAVersion {} is - status: {status}, reason: {}, message: ",
+            "State of {rotation} with CAVersion {} is - status: {status}, reason: {rotation}{}, message: ",
             self.version, self.reason
         )?;
         let (set, generation, signer) =

@@ -37,6 +37,17 @@ pub struct Driver<S> {
     failed: Option<StoreError>,
 }
 
+/// What one round came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stepped {
+    /// What the last accepted event changed: the stages that it ended, if any.
+    pub applied: Applied,
+    /// What the machine did not accept. A stale report or one of another stage is normal; a consumer that runs with a
+    /// foreign bundle is a matter for an operator, since its stage will not end.
+    pub rejected: Vec<Rejected>,
+}
+
 /// Why the loop stopped.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -117,25 +128,25 @@ impl<S: Store> Driver<S> {
     /// Carries out what is to be done now, once, and applies what was observed.
     ///
     /// It returns after the first action that ends a stage, so that the caller sees every stage;
-    /// call again until nothing is pending. What the machine rejects (late, stale, of another stage) is
-    /// normal and dropped.
+    /// call again until nothing is pending.
     ///
     /// # Errors
     /// When the store or an action fails.
-    pub fn step<X: Executor>(&mut self, executor: &mut X) -> Result<Applied, DriveError<X::Error>> {
+    pub fn step<X: Executor>(&mut self, executor: &mut X) -> Result<Stepped, DriveError<X::Error>> {
         self.check_store()?;
+        let mut stepped = Stepped::default();
         let actions: Vec<_> = self.machine.pending_actions().collect();
         for action in actions {
             for event in executor.execute(&action).map_err(DriveError::Execute)? {
                 let now = executor.now();
-                if let Ok(applied) = self.submit(event, now)?
-                    && (applied.completed || !applied.stages_ended.is_empty())
-                {
-                    return Ok(applied);
+                match self.submit(event, now)? {
+                    Ok(applied) if applied.stages_ended.is_empty() => stepped.applied = applied,
+                    Ok(applied) => return Ok(Stepped { applied, ..stepped }),
+                    Err(rejected) => stepped.rejected.push(rejected),
                 }
             }
         }
-        Ok(Applied::default())
+        Ok(stepped)
     }
 
     /// The machine, to be asked. After a failure of the store it is ahead of the journal by one event.

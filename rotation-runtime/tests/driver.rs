@@ -57,8 +57,8 @@ mod driving {
         start(&mut driver);
         let mut ended = Vec::new();
         while driver.machine().stage().is_some() {
-            let applied = driver.step(&mut cluster).unwrap();
-            ended.extend(applied.stages_ended.iter().map(ToString::to_string));
+            let stepped = driver.step(&mut cluster).unwrap();
+            ended.extend(stepped.applied.stages_ended.iter().map(ToString::to_string));
         }
         assert_eq!(ended.first().map(String::as_str), Some("mint"));
         assert_eq!(ended.last().map(String::as_str), Some("destroy-keys"));
@@ -102,6 +102,30 @@ mod driving {
         let all = keys.len();
         keys.dedup();
         assert!(keys.len() < all, "nothing was asked for twice");
+    }
+
+    #[test]
+    fn what_the_machine_rejects_is_told() {
+        struct Foreign(Honest);
+        impl rotation_runtime::Executor for Foreign {
+            type Error = Infallible;
+            fn now(&mut self) -> time::UtcDateTime {
+                now()
+            }
+            fn execute(&mut self, action: &rotation_fsm::Action) -> Result<Vec<Event>, Infallible> {
+                let mut events = self.0.execute(action)?;
+                for event in &mut events {
+                    if let Event::Observed(observation) = event {
+                        observation.bundles.iter_mut().for_each(|(_, hash)| *hash = pki_core::BundleHash::of([]));
+                    }
+                }
+                Ok(events)
+            }
+        }
+        let mut driver = open(&MemoryStore::new());
+        let stepped = driver.step(&mut Foreign(Honest::default())).unwrap();
+        assert!(stepped.rejected.iter().any(|rejected| matches!(rejected, Rejected::UnknownBundle { .. })));
+        assert!(!driver.machine().is_at_rest());
     }
 
     #[test]
