@@ -3,7 +3,7 @@
 use core::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use der::asn1::ObjectIdentifier;
+use der::asn1::{BitStringRef, ObjectIdentifier};
 use oids as oid;
 use rustls_pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
 use sha2::{Digest, Sha256};
@@ -132,21 +132,21 @@ pub(crate) struct Extension<'a> {
 }
 
 impl<'a> Extension<'a> {
+    /// Five times what a certificate of this crate has. Each one is compared with all before it.
+    const COUNT_MAX: usize = 32;
+
     /// Reads the content of an `Extensions` sequence, refusing a repeated identifier (RFC 5280 4.2).
     pub(crate) fn parse_all(mut list: Elements<'a>) -> Result<Vec<Self>, DecodeError> {
         let mut extensions: Vec<Self> = Vec::new();
         while !list.is_empty() {
             let mut extension = list.enter("Extension", tag::SEQUENCE)?;
-            let oid = extension.decode()?;
-            let critical = match extension.peek() {
-                Some(tag::BOOLEAN) => match extension.content(tag::BOOLEAN)? {
-                    [0xff] => true,
-                    _ => return Err(DecodeError::value("Extension", "critical is not DER TRUE (X.690 11.1, 11.5)")),
-                },
-                _ => false,
-            };
+            let oid = extension.object_identifier()?;
+            let critical = extension.default_false()?;
             let value = extension.content(tag::OCTET_STRING)?;
             extension.finish()?;
+            if extensions.len() == Self::COUNT_MAX {
+                return Err(DecodeError::value("Extensions", "more than any certificate of a cluster has"));
+            }
             if extensions.iter().any(|other| other.oid == oid) {
                 return Err(DecodeError::value("Extensions", "one identifier stands twice (RFC 5280 4.2)"));
             }
@@ -164,15 +164,30 @@ pub(crate) fn parse_extended_key_usage(value: &[u8]) -> Result<Vec<Option<Extend
     let mut purposes = Elements::of("extKeyUsage", tag::SEQUENCE, value)?;
     let mut usages = Vec::new();
     while !purposes.is_empty() {
-        usages.push(ExtendedKeyUsage::from_oid(purposes.decode()?));
+        usages.push(ExtendedKeyUsage::from_oid(purposes.object_identifier()?));
+    }
+    if usages.is_empty() {
+        return Err(DecodeError::value("extKeyUsage", "empty (RFC 5280 4.2.1.12)"));
     }
     Ok(usages)
+}
+
+/// The named bits of a `KeyUsage`: at least one (RFC 5280 4.2.1.3), and no zero bit after the last (X.690 11.2.2).
+pub(crate) fn parse_key_usage(value: &[u8]) -> Result<BitStringRef<'_>, DecodeError> {
+    const WHAT: &str = "keyUsage";
+    let mut usage = Elements::new(WHAT, value)?;
+    let bits: BitStringRef<'_> = usage.decode()?;
+    usage.finish()?;
+    match bits.raw_bytes().last() {
+        Some(last) if last.trailing_zeros() == u32::from(bits.unused_bits()) => Ok(bits),
+        _ => Err(DecodeError::value(WHAT, "empty, or with trailing zero bits (X.690 11.2.2)")),
+    }
 }
 
 /// Whether a `BasicConstraints` says CA, and its path length.
 pub(crate) fn parse_basic_constraints(value: &[u8]) -> Result<(bool, Option<u8>), DecodeError> {
     let mut constraints = Elements::of("basicConstraints", tag::SEQUENCE, value)?;
-    let ca = constraints.peek() == Some(tag::BOOLEAN) && constraints.decode::<bool>()?;
+    let ca = constraints.default_false()?;
     let path_len = if constraints.is_empty() { None } else { Some(constraints.decode::<u8>()?) };
     constraints.finish()?;
     Ok((ca, path_len))
@@ -227,7 +242,7 @@ pub(crate) fn parse_subject(name: &[u8], len_max: usize) -> Result<Subject, Deco
         if !rdn.is_empty() {
             return Err(DecodeError::value(WHAT, "a relative distinguished name of several values"));
         }
-        let attribute_type: ObjectIdentifier = attribute.decode()?;
+        let attribute_type = attribute.object_identifier()?;
         let (kind, value) = attribute.any()?;
         attribute.finish()?;
         let printable = |octet: &u8| octet.is_ascii_alphanumeric() || b" '()+,-./:=?".contains(octet);
@@ -324,9 +339,9 @@ impl CaCertificate {
         if !constraints.is_some_and(|ext| matches!(parse_basic_constraints(ext.value), Ok((true, _)))) {
             return Err(DecodeError::value(WHAT, "the CA bit is not set (RFC 5280 4.2.1.9)"));
         }
-        // keyCertSign is bit 5: 0x04 of the first octet of named bits (RFC 5280 4.2.1.3).
-        let key_usage = tbs.extension(oid::KEY_USAGE).map(|ext| ext.value);
-        if !matches!(key_usage, Some([_, _, _, bits, ..]) if bits & 0x04 != 0) {
+        // keyCertSign is bit 5 (RFC 5280 4.2.1.3).
+        let key_usage = tbs.extension(oid::KEY_USAGE).and_then(|ext| parse_key_usage(ext.value).ok());
+        if key_usage.is_none_or(|bits| bits.get(5) != Some(true)) {
             return Err(DecodeError::value(WHAT, "keyCertSign is not set (RFC 5280 4.2.1.3)"));
         }
         let id = AuthorityId::of(&tbs.public_key);

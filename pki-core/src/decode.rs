@@ -4,7 +4,10 @@
 
 use core::fmt;
 
-use der::{Decode, Reader, SliceReader, Tag, Tagged, asn1::AnyRef};
+use der::asn1::{AnyRef, ObjectIdentifier};
+use der::{Decode, Reader, SliceReader, Tag, Tagged};
+
+use crate::encode::tag;
 
 /// Octets that are not the DER element that should stand there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,9 +123,35 @@ impl<'a> Elements<'a> {
         Self::new(what, self.content(tag)?)
     }
 
+    /// The next element, an OBJECT IDENTIFIER whose arcs have no superfluous octet (X.690 8.19.2).
+    ///
+    /// The `der` crate reads a padded arc as an identifier of its own, which prints like the one that it imitates.
+    pub(crate) fn object_identifier(&mut self) -> Result<ObjectIdentifier, DecodeError> {
+        let identifier: ObjectIdentifier = self.decode()?;
+        let mut begins_arc = true;
+        for octet in identifier.as_bytes() {
+            if begins_arc && *octet == 0x80 {
+                return Err(self.error(DecodeErrorCause::Value("a padded OBJECT IDENTIFIER (X.690 8.19.2)")));
+            }
+            begins_arc = octet & 0x80 == 0;
+        }
+        Ok(identifier)
+    }
+
+    /// A `BOOLEAN DEFAULT FALSE`: absent or DER TRUE (X.690 11.1, 11.5).
+    pub(crate) fn default_false(&mut self) -> Result<bool, DecodeError> {
+        match self.peek() {
+            Some(tag::BOOLEAN) => match self.content(tag::BOOLEAN)? {
+                [0xff] => Ok(true),
+                _ => Err(self.error(DecodeErrorCause::Value("a BOOLEAN that is not DER TRUE (X.690 11.1, 11.5)"))),
+            },
+            _ => Ok(false),
+        }
+    }
+
     /// The octets of a BIT STRING without unused bits.
     pub(crate) fn bit_string(&mut self) -> Result<&'a [u8], DecodeError> {
-        match self.content(crate::encode::tag::BIT_STRING)?.split_first() {
+        match self.content(tag::BIT_STRING)?.split_first() {
             Some((0, bits)) => Ok(bits),
             _ => Err(self.error(DecodeErrorCause::Value("a BIT STRING with unused bits"))),
         }

@@ -101,9 +101,9 @@ impl Issuer {
         serial: Serial,
         now: UtcDateTime,
     ) -> Result<PreparedIssuance<'_>, IssueError> {
-        let subject = self.check_names(leaf, &request, approval)?;
         let usages = self.usages.iter().find(|(kind, _)| *kind == leaf).map(|(_, usages)| usages);
         let Some(usages) = usages else { return Err(IssueError::NotACertificate(leaf)) };
+        let subject = self.check_names(leaf, &request, approval)?;
         if !self.certificate.validity().contains(now) {
             return Err(IssueError::IssuerNotValid { validity: self.certificate.validity() });
         }

@@ -5,7 +5,9 @@
 
 use core::fmt;
 
-use crate::certificate::{TbsView, oids, parse_basic_constraints, parse_extended_key_usage, parse_subject_alt_names};
+use crate::certificate::{
+    TbsView, oids, parse_basic_constraints, parse_extended_key_usage, parse_key_usage, parse_subject_alt_names,
+};
 use crate::decode::Elements;
 use crate::encode::tag;
 use crate::{AuthorityId, CaCertificate, Limits, Validity};
@@ -124,7 +126,10 @@ fn serial_is_sound(serial: &[u8]) -> bool {
 
 fn basic_constraints_are_sound(tbs: &TbsView<'_>, ca: bool) -> bool {
     tbs.extension(oids::BASIC_CONSTRAINTS).is_some_and(|extension| {
-        extension.critical && parse_basic_constraints(extension.value).is_ok_and(|(found, _)| found == ca)
+        // A path length belongs to a CA only.
+        extension.critical
+            && parse_basic_constraints(extension.value)
+                .is_ok_and(|(found, path_len)| found == ca && (ca || path_len.is_none()))
     })
 }
 
@@ -132,9 +137,7 @@ fn key_usage_is_sound(tbs: &TbsView<'_>, ca: bool) -> bool {
     let Some(extension) = tbs.extension(oids::KEY_USAGE).filter(|extension| extension.critical) else {
         return false;
     };
-    let Ok(Ok(bits)) =
-        Elements::new("keyUsage", extension.value).map(|mut usage| usage.decode::<der::asn1::BitStringRef<'_>>())
-    else {
+    let Ok(bits) = parse_key_usage(extension.value) else {
         return false;
     };
     let is_set = |position| bits.get(position) == Some(true);
@@ -145,8 +148,9 @@ fn key_usage_is_sound(tbs: &TbsView<'_>, ca: bool) -> bool {
 fn extended_key_usage_is_sound(tbs: &TbsView<'_>, ca: bool) -> bool {
     match tbs.extension(oids::EXT_KEY_USAGE) {
         None => ca,
-        Some(extension) => parse_extended_key_usage(extension.value)
-            .is_ok_and(|usages| !ca && !usages.is_empty() && usages.iter().all(Option::is_some)),
+        Some(extension) => {
+            parse_extended_key_usage(extension.value).is_ok_and(|usages| !ca && usages.iter().all(Option::is_some))
+        }
     }
 }
 
@@ -176,4 +180,382 @@ fn authority_key_id_is(tbs: &TbsView<'_>, expected: &[u8]) -> bool {
         Some(key_id)
     });
     content == Some(expected)
+}
+
+#[cfg(test)]
+mod tests {
+    use time::UtcDateTime;
+
+    use super::*;
+    use crate::SignatureAlgorithm;
+    use crate::encode;
+    use crate::request::encode_oid;
+    use crate::verify::SubjectPublicKey;
+
+    const CRITICAL: &[u8] = &[tag::BOOLEAN, 1, 0xff];
+    const ISSUER_KEY_ID: &[u8] = &[7; 20];
+
+    fn at(seconds: i64) -> UtcDateTime {
+        UtcDateTime::from_unix_timestamp(seconds).unwrap()
+    }
+
+    fn validity(from: i64, to: i64) -> Validity {
+        Validity::new(at(from), at(to)).unwrap()
+    }
+
+    /// A name of one common name.
+    fn name(text: &[u8]) -> Vec<u8> {
+        let value = encode::element(tag::UTF8_STRING, text);
+        let attribute = encode::wrap(tag::SEQUENCE, &[&encode_oid(oids::COMMON_NAME), &value]);
+        encode::element(tag::SEQUENCE, &encode::element(tag::SET, &attribute))
+    }
+
+    /// A P-256 key in form; nothing here asks whether its point lies on the curve.
+    fn public_key() -> Vec<u8> {
+        let algorithm = encode::element(tag::SEQUENCE, &SignatureAlgorithm::EcdsaP256Sha256.public_key_identifier());
+        let mut bits = Vec::new();
+        encode::push_bit_string(&mut bits, &[4; 65]);
+        encode::wrap(tag::SEQUENCE, &[&algorithm, &bits])
+    }
+
+    fn extension(oid: der::asn1::ObjectIdentifier, critical: &[u8], value: &[u8]) -> Vec<u8> {
+        let value = encode::element(tag::OCTET_STRING, value);
+        encode::wrap(tag::SEQUENCE, &[&encode_oid(oid), critical, &value])
+    }
+
+    fn basic_constraints(critical: &[u8], content: &[u8]) -> Vec<u8> {
+        extension(oids::BASIC_CONSTRAINTS, critical, &encode::element(tag::SEQUENCE, content))
+    }
+
+    fn key_usage(critical: &[u8], bit_string: &[u8]) -> Vec<u8> {
+        extension(oids::KEY_USAGE, critical, bit_string)
+    }
+
+    fn purposes(content: &[u8]) -> Vec<u8> {
+        extension(oids::EXT_KEY_USAGE, &[], &encode::element(tag::SEQUENCE, content))
+    }
+
+    fn subject_alt_name(general_names: &[u8]) -> Vec<u8> {
+        extension(oids::SUBJECT_ALT_NAME, &[], &encode::element(tag::SEQUENCE, general_names))
+    }
+
+    fn subject_key_id(octets: &[u8]) -> Vec<u8> {
+        extension(oids::SUBJECT_KEY_IDENTIFIER, &[], &encode::element(tag::OCTET_STRING, octets))
+    }
+
+    fn authority_key_id(content: &[u8]) -> Vec<u8> {
+        extension(oids::AUTHORITY_KEY_IDENTIFIER, &[], &encode::element(tag::SEQUENCE, content))
+    }
+
+    /// A certificate in its parts, sound until a test changes one.
+    struct Draft {
+        version: Vec<u8>,
+        serial: Vec<u8>,
+        signature: Vec<u8>,
+        issuer: Vec<u8>,
+        validity: Validity,
+        subject: Vec<u8>,
+        basic_constraints: Option<Vec<u8>>,
+        key_usage: Option<Vec<u8>>,
+        purposes: Option<Vec<u8>>,
+        subject_alt_name: Option<Vec<u8>>,
+        subject_key_id: Option<Vec<u8>>,
+        authority_key_id: Option<Vec<u8>>,
+        ca: bool,
+    }
+
+    impl Draft {
+        /// A server's certificate.
+        fn leaf() -> Self {
+            let key = public_key();
+            let id = AuthorityId::of(&SubjectPublicKey::parse(&key).unwrap());
+            Self {
+                version: vec![tag::CONTEXT_0, 3, tag::INTEGER, 1, 2],
+                serial: vec![0x40; 17],
+                signature: SignatureAlgorithm::EcdsaP256Sha256.identifier().to_vec(),
+                issuer: name(b"kubernetes"),
+                validity: validity(1_000, 2_000),
+                subject: name(b"kube-apiserver"),
+                basic_constraints: Some(basic_constraints(CRITICAL, &[])),
+                key_usage: Some(key_usage(CRITICAL, &[tag::BIT_STRING, 2, 7, 0x80])),
+                purposes: Some(purposes(&encode_oid(oids::SERVER_AUTH))),
+                subject_alt_name: Some(subject_alt_name(&[tag::DNS_NAME, 1, b'a'])),
+                subject_key_id: Some(subject_key_id(id.as_bytes())),
+                authority_key_id: Some(authority_key_id(&encode::element(tag::KEY_IDENTIFIER, ISSUER_KEY_ID))),
+                ca: false,
+            }
+        }
+
+        /// A root of the same key.
+        fn root() -> Self {
+            Self {
+                subject: name(b"kubernetes"),
+                basic_constraints: Some(basic_constraints(CRITICAL, CRITICAL)),
+                key_usage: Some(key_usage(CRITICAL, &[tag::BIT_STRING, 2, 1, 0x86])),
+                purposes: None,
+                subject_alt_name: None,
+                ca: true,
+                ..Self::leaf()
+            }
+        }
+
+        fn encode(&self) -> Vec<u8> {
+            let mut validity = Vec::new();
+            self.validity.encode(&mut validity);
+            let extensions = [
+                &self.basic_constraints,
+                &self.key_usage,
+                &self.purposes,
+                &self.subject_alt_name,
+                &self.subject_key_id,
+                &self.authority_key_id,
+            ];
+            let extensions: Vec<u8> = extensions.into_iter().flatten().flatten().copied().collect();
+            encode::wrap(
+                tag::SEQUENCE,
+                &[
+                    &self.version,
+                    &encode::element(tag::INTEGER, &self.serial),
+                    &encode::element(tag::SEQUENCE, &self.signature),
+                    &self.issuer,
+                    &validity,
+                    &self.subject,
+                    &public_key(),
+                    &encode::element(tag::CONTEXT_3, &encode::element(tag::SEQUENCE, &extensions)),
+                ],
+            )
+        }
+
+        fn faults(&self) -> Vec<Lint> {
+            let expected = Expected {
+                issuer_name: &name(b"kubernetes"),
+                issuer_key_id: ISSUER_KEY_ID,
+                signature_algorithm: &SignatureAlgorithm::EcdsaP256Sha256.identifier(),
+                validity: validity(1_000, 2_000),
+                ca: self.ca,
+                subject_alt_names: !self.ca,
+            };
+            lint(&self.encode(), &expected)
+        }
+    }
+
+    /// The sound draft with one part changed has exactly this fault.
+    fn assert_fault(sound: fn() -> Draft, fault: Lint, changes: &[&dyn Fn(&mut Draft)]) {
+        for (index, change) in changes.iter().enumerate() {
+            let mut draft = sound();
+            change(&mut draft);
+            assert_eq!(draft.faults(), [fault], "change {index}");
+        }
+    }
+
+    #[test]
+    fn a_sound_certificate_has_no_fault() {
+        assert_eq!(Draft::leaf().faults(), []);
+        assert_eq!(Draft::root().faults(), []);
+    }
+
+    #[test]
+    fn another_structure_than_v3_is_malformed() {
+        assert_fault(
+            Draft::leaf,
+            Lint::Malformed,
+            &[
+                &|draft| draft.version = vec![],
+                &|draft| draft.version = vec![tag::CONTEXT_0, 3, tag::INTEGER, 1, 1],
+                &|draft| draft.subject_key_id = draft.authority_key_id.clone(),
+                &|draft| draft.basic_constraints = Some(vec![tag::SEQUENCE, 0]),
+                &|draft| draft.subject = vec![tag::SET, 0],
+            ],
+        );
+        let mut trailing = Draft::leaf().encode();
+        trailing.push(0);
+        let id = SignatureAlgorithm::EcdsaP256Sha256.identifier();
+        let expected = Expected {
+            issuer_name: &[],
+            issuer_key_id: &[],
+            signature_algorithm: &id,
+            validity: validity(1, 2),
+            ca: false,
+            subject_alt_names: false,
+        };
+        assert_eq!(lint(&trailing, &expected), [Lint::Malformed]);
+        assert_eq!(lint(&[], &expected), [Lint::Malformed]);
+    }
+
+    #[test]
+    fn a_serial_is_positive_minimal_and_short() {
+        assert_fault(
+            Draft::leaf,
+            Lint::Serial,
+            &[
+                &|draft| draft.serial = vec![],
+                &|draft| draft.serial = vec![0],
+                &|draft| draft.serial = vec![0x80],
+                &|draft| draft.serial = vec![0, 0x7f],
+                &|draft| draft.serial = vec![1; 21],
+                &|draft| draft.serial = [&[0], [0x80; 20].as_slice()].concat(),
+            ],
+        );
+        for serial in [vec![1], vec![0x7f; 20], vec![0, 0x80]] {
+            let draft = Draft { serial, ..Draft::leaf() };
+            assert_eq!(draft.faults(), [], "{:?}", draft.serial);
+        }
+    }
+
+    #[test]
+    fn another_signature_algorithm_is_found() {
+        let p384 = SignatureAlgorithm::EcdsaP384Sha384.identifier();
+        assert_fault(
+            Draft::leaf,
+            Lint::SignatureAlgorithm,
+            &[&|draft| draft.signature = p384.to_vec(), &|draft| draft.signature.extend([5, 0])],
+        );
+    }
+
+    #[test]
+    fn another_issuer_is_found() {
+        assert_fault(
+            Draft::leaf,
+            Lint::Issuer,
+            &[&|draft| draft.issuer = name(b"etcd-ca"), &|draft| draft.issuer = vec![tag::SEQUENCE, 0]],
+        );
+    }
+
+    #[test]
+    fn a_validity_beyond_the_issuers_is_found() {
+        assert_fault(
+            Draft::leaf,
+            Lint::Validity,
+            &[&|draft| draft.validity = validity(999, 2_000), &|draft| draft.validity = validity(1_000, 2_001)],
+        );
+    }
+
+    #[test]
+    fn an_empty_subject_is_found() {
+        assert_fault(Draft::leaf, Lint::Subject, &[&|draft| draft.subject = vec![tag::SEQUENCE, 0]]);
+    }
+
+    #[test]
+    fn basic_constraints_that_say_the_wrong_thing_are_found() {
+        assert_fault(
+            Draft::leaf,
+            Lint::BasicConstraints,
+            &[
+                &|draft| draft.basic_constraints = None,
+                &|draft| draft.basic_constraints = Some(basic_constraints(&[], &[])),
+                &|draft| draft.basic_constraints = Some(basic_constraints(CRITICAL, CRITICAL)),
+                &|draft| draft.basic_constraints = Some(basic_constraints(CRITICAL, &[tag::BOOLEAN, 1, 0])),
+                &|draft| draft.basic_constraints = Some(basic_constraints(CRITICAL, &[tag::INTEGER, 1, 0])),
+            ],
+        );
+        assert_fault(
+            Draft::root,
+            Lint::BasicConstraints,
+            &[
+                &|draft| draft.basic_constraints = None,
+                &|draft| draft.basic_constraints = Some(basic_constraints(&[], CRITICAL)),
+                &|draft| draft.basic_constraints = Some(basic_constraints(CRITICAL, &[])),
+            ],
+        );
+    }
+
+    #[test]
+    fn key_usages_that_an_owner_must_not_have_are_found() {
+        assert_fault(
+            Draft::leaf,
+            Lint::KeyUsage,
+            &[
+                &|draft| draft.key_usage = None,
+                &|draft| draft.key_usage = Some(key_usage(&[], &[tag::BIT_STRING, 2, 7, 0x80])),
+                // keyEncipherment alone; keyCertSign; cRLSign; trailing zero bits; a second element.
+                &|draft| draft.key_usage = Some(key_usage(CRITICAL, &[tag::BIT_STRING, 2, 5, 0x20])),
+                &|draft| draft.key_usage = Some(key_usage(CRITICAL, &[tag::BIT_STRING, 2, 2, 0x84])),
+                &|draft| draft.key_usage = Some(key_usage(CRITICAL, &[tag::BIT_STRING, 2, 1, 0x82])),
+                &|draft| draft.key_usage = Some(key_usage(CRITICAL, &[tag::BIT_STRING, 2, 0, 0x80])),
+                &|draft| draft.key_usage = Some(key_usage(CRITICAL, &[tag::BIT_STRING, 2, 7, 0x80, 5, 0])),
+            ],
+        );
+        assert_fault(
+            Draft::root,
+            Lint::KeyUsage,
+            &[&|draft| draft.key_usage = None, &|draft| {
+                draft.key_usage = Some(key_usage(CRITICAL, &[tag::BIT_STRING, 2, 1, 0x82]))
+            }],
+        );
+    }
+
+    #[test]
+    fn purposes_that_are_missing_or_unknown_are_found() {
+        let code_signing = [tag::OBJECT_IDENTIFIER, 8, 0x2b, 6, 1, 5, 5, 7, 3, 3];
+        assert_fault(
+            Draft::leaf,
+            Lint::ExtendedKeyUsage,
+            &[&|draft| draft.purposes = None, &|draft| draft.purposes = Some(purposes(&[])), &|draft| {
+                draft.purposes = Some(purposes(&code_signing))
+            }],
+        );
+        let server = |draft: &mut Draft| draft.purposes = Some(purposes(&encode_oid(oids::SERVER_AUTH)));
+        assert_fault(Draft::root, Lint::ExtendedKeyUsage, &[&server]);
+    }
+
+    #[test]
+    fn alternative_names_that_the_profile_does_not_say_are_found() {
+        assert_fault(
+            Draft::leaf,
+            Lint::SubjectAltName,
+            &[
+                &|draft| draft.subject_alt_name = None,
+                &|draft| draft.subject_alt_name = Some(subject_alt_name(&[])),
+                &|draft| draft.subject_alt_name = Some(subject_alt_name(&[tag::DNS_NAME, 1, b'*'])),
+                &|draft| draft.subject_alt_name = Some(subject_alt_name(&[tag::IP_ADDRESS, 3, 10, 0, 0])),
+                &|draft| draft.subject_alt_name = Some(subject_alt_name(&[tag::DNS_NAME, 1, b'a'].repeat(101))),
+            ],
+        );
+        let named = |draft: &mut Draft| draft.subject_alt_name = Some(subject_alt_name(&[tag::DNS_NAME, 1, b'a']));
+        assert_fault(Draft::root, Lint::SubjectAltName, &[&named]);
+    }
+
+    #[test]
+    fn key_identifiers_of_other_keys_are_found() {
+        assert_fault(
+            Draft::leaf,
+            Lint::SubjectKeyIdentifier,
+            &[
+                &|draft| draft.subject_key_id = None,
+                &|draft| draft.subject_key_id = Some(subject_key_id(&[7; 20])),
+                &|draft| draft.subject_key_id = Some(subject_key_id(&[])),
+            ],
+        );
+        let by_name = [tag::CONTEXT_0 | 1, 0];
+        assert_fault(
+            Draft::leaf,
+            Lint::AuthorityKeyIdentifier,
+            &[
+                &|draft| draft.authority_key_id = None,
+                &|draft| draft.authority_key_id = Some(authority_key_id(&[])),
+                &|draft| draft.authority_key_id = Some(authority_key_id(&[tag::KEY_IDENTIFIER, 1, 7])),
+                &|draft| {
+                    let key_id = encode::element(tag::KEY_IDENTIFIER, ISSUER_KEY_ID);
+                    draft.authority_key_id = Some(authority_key_id(&[key_id.as_slice(), &by_name].concat()));
+                },
+            ],
+        );
+    }
+
+    #[test]
+    fn every_fault_is_named_in_the_order_of_the_fields() {
+        let draft = Draft {
+            serial: vec![0],
+            issuer: name(b"other"),
+            validity: validity(1, 3_000),
+            subject: vec![tag::SEQUENCE, 0],
+            key_usage: None,
+            ..Draft::leaf()
+        };
+        let faults = draft.faults();
+        assert_eq!(faults, [Lint::Serial, Lint::Issuer, Lint::Validity, Lint::Subject, Lint::KeyUsage]);
+        let codes: Vec<_> = faults.iter().map(ToString::to_string).collect();
+        let expected = ["lint.serial", "lint.issuer", "lint.validity", "lint.subject", "lint.key_usage"];
+        assert_eq!(codes, expected);
+    }
 }

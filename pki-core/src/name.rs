@@ -33,7 +33,8 @@ pub enum NameErrorKind {
     /// A character other than `a-z`, `0-9`, `-` (and `.` between labels), or a
     /// `-` at the beginning or end of a label (RFC 1123 2.1).
     Character,
-    /// An address that names no single host: unspecified or multicast.
+    /// An address that names no single host (unspecified, multicast), or an IPv4 address in the guise of IPv6,
+    /// which verifiers compare differently.
     NotAHost,
 }
 
@@ -139,9 +140,10 @@ impl SubjectAltName {
     /// An iPAddress. Loopback is accepted: etcd members serve on it.
     ///
     /// # Errors
-    /// When `address` is unspecified or multicast.
+    /// When `address` is unspecified or multicast, or an IPv4-mapped IPv6 address (RFC 4291 2.5.5.2).
     pub fn ip(address: IpAddr) -> Result<Self, NameError> {
-        if address.is_unspecified() || address.is_multicast() {
+        let is_mapped = matches!(address, IpAddr::V6(address) if address.to_ipv4_mapped().is_some());
+        if address.is_unspecified() || address.is_multicast() || is_mapped {
             return Err(NameError::new(&address.to_string(), NameErrorKind::NotAHost));
         }
         Ok(Self::Ip(address))
@@ -264,7 +266,7 @@ mod tests {
 
     #[test]
     fn addresses_of_no_single_host_are_refused() {
-        for address in ["0.0.0.0", "::", "224.0.0.1", "ff02::1"] {
+        for address in ["0.0.0.0", "::", "224.0.0.1", "ff02::1", "::ffff:10.0.0.1"] {
             let error = SubjectAltName::ip(address.parse().unwrap()).unwrap_err();
             assert_eq!(error.kind(), NameErrorKind::NotAHost);
         }

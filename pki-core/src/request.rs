@@ -6,12 +6,13 @@
 use core::fmt;
 
 use crate::certificate::{
-    Extension, oids, parse_basic_constraints, parse_extended_key_usage, parse_subject, parse_subject_alt_names,
+    Extension, oids, parse_basic_constraints, parse_extended_key_usage, parse_key_usage, parse_subject,
+    parse_subject_alt_names,
 };
 use crate::decode::{DecodeError, Elements};
 use crate::encode::{self, tag};
 use crate::name::{Subject, SubjectAltName};
-use crate::signer::{SignError, Signer, sign_to_vec};
+use crate::signer::{SignError, SignErrorKind, Signer, sign_to_vec};
 use crate::verify::{SubjectPublicKey, Verifiers, VerifyError};
 use crate::{ExtendedKeyUsage, Limits, SignatureAlgorithm};
 
@@ -83,22 +84,22 @@ impl<'a> CertificationRequest<'a> {
     }
 
     fn read_attributes(&mut self, mut attributes: Elements<'a>, limits: &Limits) -> Result<(), RequestError> {
-        if attributes.is_empty() {
-            return Ok(());
+        let mut extensions = None;
+        while !attributes.is_empty() {
+            let mut attribute = attributes.enter("Attribute", tag::SEQUENCE)?;
+            let attribute_type = attribute.object_identifier()?;
+            if attribute_type != oids::EXTENSION_REQUEST {
+                return Err(RequestError::Attribute(attribute_type.to_string()));
+            }
+            let mut values = attribute.enter("extensionRequest", tag::SET)?;
+            attribute.finish()?;
+            let found = Extension::parse_all(values.enter("extensionRequest", tag::SEQUENCE)?)?;
+            // A second attribute or a second value is where parsers differ over which one counts.
+            if !values.is_empty() || extensions.replace(found).is_some() {
+                return Err(RequestError::RepeatedExtensionRequest);
+            }
         }
-        let mut attribute = attributes.enter("Attribute", tag::SEQUENCE)?;
-        let attribute_type: der::asn1::ObjectIdentifier = attribute.decode()?;
-        if attribute_type != oids::EXTENSION_REQUEST {
-            return Err(RequestError::Attribute(attribute_type.to_string()));
-        }
-        let mut values = attribute.enter("extensionRequest", tag::SET)?;
-        let extensions = Extension::parse_all(values.enter("extensionRequest", tag::SEQUENCE)?)?;
-        // A second attribute or a second value is where parsers differ over which one counts.
-        if !values.is_empty() || !attributes.is_empty() {
-            return Err(RequestError::RepeatedExtensionRequest);
-        }
-        attribute.finish()?;
-        extensions.iter().try_for_each(|extension| self.read_extension(extension, limits))
+        extensions.iter().flatten().try_for_each(|extension| self.read_extension(extension, limits))
     }
 
     fn read_extension(&mut self, extension: &Extension<'_>, limits: &Limits) -> Result<(), RequestError> {
@@ -113,9 +114,7 @@ impl<'a> CertificationRequest<'a> {
                     .ok_or(RequestError::ExtendedKeyUsage)?;
             }
             oids::KEY_USAGE => {
-                let mut usage = Elements::new("keyUsage", extension.value)?;
-                let bits: der::asn1::BitStringRef<'_> = usage.decode()?;
-                usage.finish()?;
+                let bits = parse_key_usage(extension.value)?;
                 // Bits 5 and 6: a leaf signs neither certificates nor CRLs (RFC 5280 4.2.1.3).
                 if bits.get(5) == Some(true) || bits.get(6) == Some(true) {
                     return Err(RequestError::CertificateAuthority);
@@ -190,6 +189,9 @@ pub fn create_request(
     subject_alt_names: &[SubjectAltName],
     signer: &dyn Signer,
 ) -> Result<Vec<u8>, SignError> {
+    if !SignatureAlgorithm::CERTIFICATES.contains(&signer.algorithm()) {
+        return Err(SignError::new(SignErrorKind::UnsupportedAlgorithm));
+    }
     let attributes = if subject_alt_names.is_empty() {
         Vec::new()
     } else {

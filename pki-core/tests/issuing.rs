@@ -1,0 +1,680 @@
+//! From verified request to certificate: every leaf judged by openssl, GnuTLS, webpki and x509-cert, every refusal met.
+
+#[cfg(test)]
+#[path = "support/authority.rs"]
+mod authority;
+#[cfg(test)]
+#[path = "support/keys.rs"]
+mod keys;
+#[cfg(test)]
+#[path = "support/tools.rs"]
+mod tools;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use pki_core::verify::{Verifiers, VerifyError};
+    use pki_core::{
+        Approval, AuthorityRole, CaCertificate, CaVersion, CertificationRequest, ChainError, ExtendedKeyUsage,
+        Hierarchy, IssueError, IssuedCertificate, Issuer, KeyAlgorithm, LeafIdentity, LeafKind, Limits, Lint, NodeName,
+        PreparedIssuance, Preset, SignError, SignErrorKind, SignatureAlgorithm, Signer, SubjectAltName, TrustBundle,
+        Validity, ValidityError, VerifiedRequest, create_request, mint_external_root, mint_root, sign_to_vec,
+        verify_chain,
+    };
+    use proptest::prelude::*;
+    use rustls_pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
+    use time::Duration;
+    use x509_cert::Certificate;
+    use x509_cert::der::{Decode, Encode};
+    use x509_cert::ext::pkix::{AuthorityKeyIdentifier, BasicConstraints, KeyUsage, SubjectKeyIdentifier};
+
+    use crate::authority::{
+        ADDRESS, Authority, CA_VALIDITY, DNS_NAME, NOW, approval, at, names_of, node_of, request, serial,
+    };
+    use crate::keys::{VERIFIERS, key};
+    use crate::tools::{room, run};
+
+    const USAGES: [ExtendedKeyUsage; 2] = [ExtendedKeyUsage::ServerAuth, ExtendedKeyUsage::ClientAuth];
+    /// Until 2048: certtool asks the real clock.
+    const DECADES: Duration = Duration::days(24 * 365);
+
+    fn pem(der: &[u8]) -> String {
+        let text = STANDARD.encode(der);
+        let lines: Vec<_> = text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
+        format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
+    }
+
+    fn cluster(algorithm: KeyAlgorithm) -> Authority {
+        Authority::mint(AuthorityRole::Cluster, CaVersion::FIRST, algorithm)
+    }
+
+    fn verified(der: &[u8]) -> VerifiedRequest<'_> {
+        CertificationRequest::parse(der, &Limits::DEFAULT).unwrap().verify(VERIFIERS).unwrap()
+    }
+
+    // ---- judged by others
+
+    /// Asks openssl about all leaves at once: whether each one is fit for `usage`.
+    fn openssl_verdicts(room: &Path, root: &str, leaves: &[String], usage: ExtendedKeyUsage) -> (Vec<bool>, String) {
+        let now = NOW.to_string();
+        let fixed = ["verify", "-x509_strict", "-attime", &now, "-CAfile", root];
+        let purpose: &[&str] = match usage {
+            ExtendedKeyUsage::ServerAuth => {
+                &["-purpose", "sslserver", "-verify_hostname", DNS_NAME, "-verify_ip", ADDRESS]
+            }
+            _ => &["-purpose", "sslclient"],
+        };
+        let paths: Vec<_> = leaves.iter().map(|leaf| room.join(leaf).to_str().unwrap().to_owned()).collect();
+        let paths: Vec<_> = paths.iter().map(String::as_str).collect();
+        let (_, _, said) = run("openssl", &[&fixed, purpose, &paths].concat(), &[]);
+        (paths.iter().map(|path| said.lines().any(|line| line == format!("{path}: OK"))).collect(), said)
+    }
+
+    fn gnutls_verdict(root: &str, leaf: &str, usage: ExtendedKeyUsage) -> (bool, String) {
+        let fixed = ["--verify", "--load-ca-certificate", root, "--infile", leaf];
+        let purpose: &[&str] = match usage {
+            ExtendedKeyUsage::ServerAuth => &["--verify-purpose", "1.3.6.1.5.5.7.3.1", "--verify-hostname", DNS_NAME],
+            _ => &["--verify-purpose", "1.3.6.1.5.5.7.3.2"],
+        };
+        let (verified, _, said) = run("certtool", &[&fixed, purpose].concat(), &[]);
+        (verified, said)
+    }
+
+    /// Every leaf of every hierarchy, from roots of one kind of key.
+    fn judge_every_leaf(algorithm: KeyAlgorithm) {
+        for preset in Preset::ALL {
+            let hierarchy = Hierarchy::preset(preset);
+            for &role in hierarchy.roles().iter().filter(|role| role.is_certificate_authority()) {
+                let room = room(&format!("issuing-{preset}-{role}-{algorithm}"));
+                let authority = Authority::mint(role, CaVersion::FIRST, algorithm);
+                let root = room.join("root.pem").to_str().unwrap().to_owned();
+                std::fs::write(&root, pem(authority.issuer.certificate().der())).unwrap();
+                let bundle = TrustBundle::new([authority.issuer.certificate().clone()]).unwrap();
+
+                let leaves: Vec<_> =
+                    LeafKind::ALL.into_iter().filter(|leaf| hierarchy.issuer_of(*leaf) == Some(role)).collect();
+                assert!(!leaves.is_empty(), "{preset}: {role} issues nothing");
+                for &leaf in &leaves {
+                    let certificate = authority.issue(leaf, DECADES, at(NOW));
+                    std::fs::write(room.join(leaf.id()), pem(certificate.der())).unwrap();
+                    for usage in USAGES {
+                        let fit = leaf.extended_key_usage().contains(&usage);
+                        let (der, limits) = (certificate.der(), &Limits::DEFAULT);
+                        let chain = verify_chain(der, &[], &bundle, usage, limits, VERIFIERS, at(NOW));
+                        match chain {
+                            Ok(chain) if fit => assert_eq!(chain.anchor(), authority.issuer.certificate().id()),
+                            other => assert_eq!((fit, other), (false, Err(ChainError::ExtendedKeyUsage)), "{leaf}"),
+                        }
+                        let (verified, said) = gnutls_verdict(&root, room.join(leaf.id()).to_str().unwrap(), usage);
+                        assert_eq!(verified, fit, "certtool, {preset} {leaf} for {usage}: {said}");
+                    }
+                }
+                let files: Vec<_> = leaves.iter().map(|leaf| leaf.id().to_owned()).collect();
+                for usage in USAGES {
+                    let fit: Vec<_> = leaves.iter().map(|leaf| leaf.extended_key_usage().contains(&usage)).collect();
+                    let (verdicts, said) = openssl_verdicts(&room, &root, &files, usage);
+                    assert_eq!(verdicts, fit, "openssl, {preset} {leaves:?} for {usage}: {said}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn openssl_and_gnutls_accept_every_leaf_of_a_p256_root_for_its_usages_only() {
+        judge_every_leaf(KeyAlgorithm::P256);
+    }
+
+    #[test]
+    fn openssl_and_gnutls_accept_every_leaf_of_a_p384_root_for_its_usages_only() {
+        judge_every_leaf(KeyAlgorithm::P384);
+    }
+
+    #[test]
+    fn openssl_and_gnutls_accept_every_leaf_of_an_rsa_root_for_its_usages_only() {
+        judge_every_leaf(KeyAlgorithm::Rsa2048);
+    }
+
+    #[test]
+    fn openssl_and_gnutls_accept_every_leaf_of_an_ed25519_root_for_its_usages_only() {
+        judge_every_leaf(KeyAlgorithm::Ed25519);
+    }
+
+    #[test]
+    fn openssl_refuses_another_name_and_another_root() {
+        let room = room("issuing-names");
+        let [authority, other] = [cluster(KeyAlgorithm::P256), cluster(KeyAlgorithm::P256)];
+        let [root, foreign, leaf] =
+            ["root", "foreign", "leaf"].map(|name| room.join(name).to_str().unwrap().to_owned());
+        std::fs::write(&root, pem(authority.issuer.certificate().der())).unwrap();
+        std::fs::write(&foreign, pem(other.issuer.certificate().der())).unwrap();
+        let certificate = authority.issue(LeafKind::KubeletServing, DECADES, at(NOW));
+        std::fs::write(&leaf, pem(certificate.der())).unwrap();
+        let now = NOW.to_string();
+        let verify = |root: &str, options: &[&str]| {
+            let fixed = ["verify", "-x509_strict", "-purpose", "sslserver", "-attime", &now, "-CAfile", root];
+            run("openssl", &[&fixed, options, &[leaf.as_str()]].concat(), &[]).0
+        };
+        assert!(verify(&root, &["-verify_hostname", DNS_NAME]));
+        assert!(!verify(&root, &["-verify_hostname", "node-2.example.com"]));
+        assert!(!verify(&root, &["-verify_hostname", "system:node:node-1"]));
+        assert!(!verify(&root, &["-verify_ip", "10.0.0.2"]));
+        assert!(!verify(&foreign, &["-verify_hostname", DNS_NAME]));
+    }
+
+    /// An authority that openssl made: its key identifier is not the one that this crate would have chosen.
+    #[test]
+    fn leaves_of_an_adopted_ca_name_its_key_identifier() {
+        let room = room("issuing-adopted");
+        let [config, private, root, leaf] =
+            ["config", "key", "root", "leaf"].map(|name| room.join(name).to_str().unwrap().to_owned());
+        std::fs::write(&config, "[req]\ndistinguished_name = name\n[name]\n").unwrap();
+        let made = [
+            "req",
+            "-x509",
+            "-config",
+            &config,
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-keyout",
+            &private,
+            "-subj",
+            "/CN=kubernetes",
+            "-days",
+            "30",
+            "-outform",
+            "DER",
+            "-addext",
+            "basicConstraints=critical,CA:TRUE",
+            "-addext",
+            "keyUsage=critical,keyCertSign,cRLSign",
+            "-addext",
+            "subjectKeyIdentifier=hash",
+        ];
+        let (ok, der, said) = run("openssl", &made, &[]);
+        assert!(ok, "{said}");
+        let arguments = ["pkcs8", "-topk8", "-nocrypt", "-outform", "DER", "-in", &private];
+        let (ok, pkcs8, said) = run("openssl", &arguments, &[]);
+        assert!(ok, "{said}");
+
+        let certificate = CaCertificate::parse(CertificateDer::from(der)).unwrap();
+        std::fs::write(&root, pem(certificate.der())).unwrap();
+        let now = certificate.validity().not_before();
+        let expiry = certificate.validity().not_after();
+        let key = signer_hsm::SoftwareKey::from_pkcs8_der(&pkcs8).unwrap();
+        let authority = Authority { key, issuer: Issuer::new(certificate).unwrap() };
+        let issued = authority.issue(LeafKind::ApiServer, Duration::days(365), now);
+        assert_eq!(issued.validity().not_after(), expiry);
+        std::fs::write(&leaf, pem(issued.der())).unwrap();
+
+        let parsed = Certificate::from_der(issued.der()).unwrap();
+        let anchor = Certificate::from_der(authority.issuer.certificate().der()).unwrap();
+        let (_, named) = parsed.tbs_certificate().get_extension::<AuthorityKeyIdentifier>().unwrap().unwrap();
+        let (_, own) = anchor.tbs_certificate().get_extension::<SubjectKeyIdentifier>().unwrap().unwrap();
+        assert_eq!(named.key_identifier.as_ref(), Some(&own.0));
+        assert_ne!(own.0.as_bytes(), authority.issuer.certificate().id().as_bytes());
+
+        let attime = now.unix_timestamp().to_string();
+        let verify = ["verify", "-x509_strict", "-purpose", "sslserver", "-attime", &attime, "-CAfile", &root, &leaf];
+        let (verified, _, said) = run("openssl", &verify, &[]);
+        assert!(verified, "{said}");
+    }
+
+    #[test]
+    fn an_independent_parser_reads_what_was_meant() {
+        let authority = cluster(KeyAlgorithm::P256);
+        let root = authority.issuer.certificate();
+        for algorithm in KeyAlgorithm::ALL {
+            let leaf = LeafKind::KubeletServing;
+            let der = request(leaf, &key(algorithm));
+            let serial = serial();
+            let prepared = authority
+                .issuer
+                .prepare(leaf, verified(&der), &approval(leaf, Duration::DAY), serial, at(NOW))
+                .unwrap();
+            let issued = prepared.sign(&authority.key, VERIFIERS).unwrap();
+
+            let parsed = Certificate::from_der(issued.der()).unwrap();
+            let tbs = parsed.tbs_certificate();
+            assert_eq!(tbs.version(), x509_cert::Version::V3);
+            assert_eq!(tbs.serial_number().as_bytes(), serial.as_bytes());
+            assert_eq!(tbs.subject().to_string(), "CN=system:node:node-1,O=system:nodes");
+            assert_eq!(tbs.issuer().to_string(), "CN=kubernetes");
+            assert_eq!(tbs.validity().not_before.to_unix_duration().as_secs(), 1_704_066_900);
+            assert_eq!(tbs.validity().not_after.to_unix_duration().as_secs(), 1_704_153_600);
+            let critical: Vec<_> = tbs
+                .extensions()
+                .unwrap()
+                .iter()
+                .map(|extension| (extension.extn_id.to_string(), extension.critical))
+                .collect();
+            let expected = [
+                ("2.5.29.15", true),
+                ("2.5.29.37", false),
+                ("2.5.29.19", true),
+                ("2.5.29.14", false),
+                ("2.5.29.35", false),
+                ("2.5.29.17", false),
+            ];
+            assert_eq!(critical, expected.map(|(oid, critical)| (oid.to_owned(), critical)));
+
+            let (_, constraints) = tbs.get_extension::<BasicConstraints>().unwrap().unwrap();
+            assert_eq!((constraints.ca, constraints.path_len_constraint), (false, None));
+            let (_, usage) = tbs.get_extension::<KeyUsage>().unwrap().unwrap();
+            let is_rsa = algorithm.certificate_signature() == SignatureAlgorithm::RsaPkcs1Sha256;
+            assert_eq!((usage.digital_signature(), usage.key_encipherment()), (true, is_rsa), "{algorithm}");
+            assert!(!usage.key_cert_sign() && !usage.crl_sign());
+            let (_, authority_key) = tbs.get_extension::<AuthorityKeyIdentifier>().unwrap().unwrap();
+            assert_eq!(authority_key.key_identifier.unwrap().as_bytes(), root.id().as_bytes());
+            assert_eq!((authority_key.authority_cert_issuer, authority_key.authority_cert_serial_number), (None, None));
+        }
+    }
+
+    #[test]
+    fn an_independent_parser_reads_a_root() {
+        for algorithm in KeyAlgorithm::ALL {
+            let root = cluster(algorithm).issuer.certificate().clone();
+            let parsed = Certificate::from_der(root.der()).unwrap();
+            let tbs = parsed.tbs_certificate();
+            assert_eq!(tbs.version(), x509_cert::Version::V3);
+            assert_eq!(tbs.issuer(), tbs.subject());
+            let (critical, constraints) = tbs.get_extension::<BasicConstraints>().unwrap().unwrap();
+            assert_eq!((critical, constraints.ca, constraints.path_len_constraint), (true, true, None));
+            let (critical, usage) = tbs.get_extension::<KeyUsage>().unwrap().unwrap();
+            assert!(critical && usage.key_cert_sign() && usage.crl_sign() && usage.digital_signature());
+            let (_, key_id) = tbs.get_extension::<SubjectKeyIdentifier>().unwrap().unwrap();
+            assert_eq!(key_id.0.as_bytes(), root.id().as_bytes());
+            let identifier = parsed.signature_algorithm().to_der().unwrap();
+            assert!(identifier.ends_with(&algorithm.certificate_signature().identifier()), "{algorithm}");
+        }
+    }
+
+    #[test]
+    fn what_is_read_back_is_what_was_approved() {
+        let authority = cluster(KeyAlgorithm::P256);
+        for leaf in LeafKind::ALL.into_iter().filter(|leaf| !leaf.extended_key_usage().is_empty()) {
+            let issued = authority.issue(leaf, Duration::DAY, at(NOW));
+            let identity = LeafIdentity::parse(issued.der(), &Limits::DEFAULT).unwrap();
+            assert_eq!(identity.subject(), &leaf.subject(node_of(leaf).as_ref()).unwrap());
+            assert_eq!(identity.subject_alt_names(), names_of(leaf));
+            assert_eq!(identity.validity(), issued.validity());
+            assert_eq!((issued.leaf(), issued.issuer()), (leaf, authority.issuer.certificate().id()));
+        }
+    }
+
+    // ---- lifetimes and serials
+
+    proptest! {
+        #[test]
+        fn a_leaf_never_outlives_its_issuer(now in CA_VALIDITY.0..=CA_VALIDITY.1, lifetime in 1..=i64::from(u32::MAX)) {
+            let authority = cluster(KeyAlgorithm::Ed25519);
+            let issued = authority.issue(LeafKind::Scheduler, Duration::seconds(lifetime), at(now));
+            let (leaf, root) = (issued.validity(), authority.issuer.certificate().validity());
+            prop_assert_eq!(leaf.not_after(), at((now + lifetime).min(CA_VALIDITY.1)));
+            prop_assert_eq!(leaf.not_before(), at((now - 300).max(CA_VALIDITY.0)));
+            prop_assert!(leaf.not_after() <= root.not_after() && leaf.not_before() >= root.not_before());
+            prop_assert!(leaf.contains(at(now)));
+        }
+    }
+
+    #[test]
+    fn ten_thousand_serials_are_unique() {
+        let serials: BTreeSet<_> = (0..10_000).map(|_| serial()).collect();
+        assert_eq!(serials.len(), 10_000);
+    }
+
+    #[test]
+    fn the_serial_to_record_is_the_one_that_is_issued() {
+        let authority = cluster(KeyAlgorithm::P256);
+        let der = request(LeafKind::Scheduler, &key(KeyAlgorithm::P256));
+        let prepared = prepare(&authority, LeafKind::Scheduler, &der).unwrap();
+        let (recorded, tbs) = (prepared.serial(), prepared.tbs_der().to_vec());
+        let issued = prepared.sign(&authority.key, VERIFIERS).unwrap();
+        assert_eq!(issued.serial(), recorded);
+        assert_eq!(issued.der()[4..4 + tbs.len()], tbs);
+    }
+
+    #[test]
+    fn a_signature_made_elsewhere_finishes_the_certificate() {
+        let authority = cluster(KeyAlgorithm::P384);
+        let der = request(LeafKind::Scheduler, &key(KeyAlgorithm::P256));
+        let prepared = prepare(&authority, LeafKind::Scheduler, &der).unwrap();
+        let signature = sign_to_vec(&authority.key, prepared.tbs_der()).unwrap();
+        let issued: IssuedCertificate = prepared.attach_signature(&signature, VERIFIERS).unwrap();
+        assert_eq!(issued.leaf(), LeafKind::Scheduler);
+    }
+
+    // ---- refusals
+
+    fn prepare<'a>(authority: &'a Authority, leaf: LeafKind, der: &[u8]) -> Result<PreparedIssuance<'a>, IssueError> {
+        authority.issuer.prepare(leaf, verified(der), &approval(leaf, Duration::DAY), serial(), at(NOW))
+    }
+
+    fn refusal(leaf: LeafKind, der: &[u8], approval: &Approval) -> IssueError {
+        cluster(KeyAlgorithm::P256).issuer.prepare(leaf, verified(der), approval, serial(), at(NOW)).unwrap_err()
+    }
+
+    fn dns(text: &str) -> SubjectAltName {
+        SubjectAltName::dns(text).unwrap()
+    }
+
+    #[test]
+    fn a_token_is_not_issued_as_a_certificate() {
+        let der = request(LeafKind::Scheduler, &key(KeyAlgorithm::P256));
+        let error = refusal(LeafKind::ServiceAccountToken, &der, &Approval::new(Duration::DAY));
+        assert!(matches!(error, IssueError::NotACertificate(LeafKind::ServiceAccountToken)), "{error}");
+        assert_eq!(error.to_string(), "`service-account-token` is a token, not a certificate");
+    }
+
+    #[test]
+    fn a_key_set_has_no_root() {
+        let key = key(KeyAlgorithm::P256);
+        let validity = Validity::new(at(CA_VALIDITY.0), at(CA_VALIDITY.1)).unwrap();
+        let role = AuthorityRole::ServiceAccount;
+        let error = mint_root(role, CaVersion::FIRST, validity, serial(), &key, VERIFIERS).unwrap_err();
+        assert!(matches!(error, IssueError::KeySet(AuthorityRole::ServiceAccount)), "{error}");
+        assert_eq!(error.to_string(), "`service-account` is a key set and has no certificate");
+    }
+
+    #[test]
+    fn an_approval_that_does_not_fit_the_profile_is_refused() {
+        let node: NodeName = "node-1".parse().unwrap();
+        let day = Approval::new(Duration::DAY);
+        for (leaf, approval) in [
+            (LeafKind::KubeletClient, day.clone()),
+            (LeafKind::Scheduler, day.clone().for_node(node.clone())),
+            (LeafKind::Scheduler, day.clone().with_names([dns("a")])),
+            (LeafKind::KubeletClient, day.clone().for_node(node.clone()).with_names([dns("a")])),
+            (LeafKind::ApiServer, day.clone()),
+            (LeafKind::KubeletServing, day.for_node(node)),
+        ] {
+            let der = request(leaf, &key(KeyAlgorithm::P256));
+            let error = refusal(leaf, &der, &approval);
+            assert!(matches!(error, IssueError::Approval(found) if found == leaf), "{leaf}: {error}");
+            assert_eq!(error.to_string(), format!("the approval does not fit the profile `{leaf}`"));
+        }
+    }
+
+    #[test]
+    fn a_request_for_another_node_is_refused_with_both_subjects() {
+        let leaf = LeafKind::KubeletClient;
+        let der = request(leaf, &key(KeyAlgorithm::P256));
+        let approval = Approval::new(Duration::DAY).for_node("node-2".parse().unwrap());
+        let error = refusal(leaf, &der, &approval);
+        let IssueError::Subject(names) = &error else { panic!("{error}") };
+        assert_eq!(names.expected().common_name(), "system:node:node-2");
+        assert_eq!(names.found().common_name(), "system:node:node-1");
+        assert_eq!(
+            error.to_string(),
+            "the subject is not the approved one: expected `O=system:nodes,CN=system:node:node-2`, \
+             found `O=system:nodes,CN=system:node:node-1`"
+        );
+    }
+
+    #[test]
+    fn a_request_of_another_profile_is_refused() {
+        let der = request(LeafKind::Admin, &key(KeyAlgorithm::P256));
+        let error = refusal(LeafKind::Scheduler, &der, &Approval::new(Duration::DAY));
+        let IssueError::Subject(names) = error else { panic!("{error}") };
+        assert_eq!(names.found().to_string(), "O=kubeadm:cluster-admins,CN=kubernetes-admin");
+    }
+
+    #[test]
+    fn a_request_for_superusers_is_refused() {
+        let room = room("issuing-masters");
+        let der = openssl_request(&room, "/O=system:masters/CN=system:kube-scheduler", &[]);
+        let error = refusal(LeafKind::Scheduler, &der, &Approval::new(Duration::DAY));
+        let IssueError::Subject(names) = error else { panic!("{error}") };
+        assert_eq!(names.found().organizations(), ["system:masters"]);
+    }
+
+    #[test]
+    fn one_alternative_name_too_many_or_too_few_is_refused() {
+        let leaf = LeafKind::ApiServer;
+        let subject = leaf.subject(None).unwrap();
+        let approval = Approval::new(Duration::DAY).with_names([dns("a"), dns("b")]);
+        for asked in [&[][..], &["a"], &["a", "b", "c"], &["a", "c"]] {
+            let asked: Vec<_> = asked.iter().map(|name| dns(name)).collect();
+            let der = create_request(&subject, &asked, &key(KeyAlgorithm::P256)).unwrap();
+            let error = refusal(leaf, &der, &approval);
+            let IssueError::SubjectAltNames(names) = &error else { panic!("{error}") };
+            assert_eq!((names.expected(), names.found()), (&vec![dns("a"), dns("b")], &asked));
+        }
+        let der = create_request(&subject, &[dns("c")], &key(KeyAlgorithm::P256)).unwrap();
+        assert_eq!(
+            refusal(leaf, &der, &approval).to_string(),
+            "the alternative names are not the approved ones: expected `DNS:a, DNS:b`, found `DNS:c`"
+        );
+    }
+
+    #[test]
+    fn the_order_of_alternative_names_does_not_matter() {
+        let leaf = LeafKind::ApiServer;
+        let authority = cluster(KeyAlgorithm::P256);
+        let asked = [dns("b"), dns("a"), dns("b")];
+        let der = create_request(&leaf.subject(None).unwrap(), &asked, &key(KeyAlgorithm::P256)).unwrap();
+        let approval = Approval::new(Duration::DAY).with_names([dns("a"), dns("b")]);
+        assert!(authority.issuer.prepare(leaf, verified(&der), &approval, serial(), at(NOW)).is_ok());
+    }
+
+    /// A request by `openssl req` with a fresh P-256 key.
+    fn openssl_request(room: &Path, subject: &str, options: &[&str]) -> Vec<u8> {
+        let [config, private] = ["config", "key"].map(|name| room.join(name).to_str().unwrap().to_owned());
+        std::fs::write(&config, "[req]\ndistinguished_name = name\n[name]\n").unwrap();
+        let fixed = [
+            "req",
+            "-new",
+            "-config",
+            &config,
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-keyout",
+            &private,
+            "-subj",
+            subject,
+            "-outform",
+            "DER",
+        ];
+        let (made, der, said) = run("openssl", &[&fixed, options].concat(), &[]);
+        assert!(made, "{said}");
+        der
+    }
+
+    #[test]
+    fn a_usage_that_the_profile_does_not_have_is_refused() {
+        let room = room("issuing-usage");
+        let leaf = LeafKind::ApiServer;
+        let approval = Approval::new(Duration::DAY).with_names([dns("a")]);
+        let asks = |usage: &str| {
+            let usage = format!("extendedKeyUsage={usage}");
+            openssl_request(&room, "/CN=kube-apiserver", &["-addext", "subjectAltName=DNS:a", "-addext", &usage])
+        };
+        for usages in ["clientAuth", "serverAuth,clientAuth"] {
+            let error = refusal(leaf, &asks(usages), &approval);
+            let found = ExtendedKeyUsage::ClientAuth;
+            assert!(matches!(&error, IssueError::ExtendedKeyUsage { leaf: l, found: f } if (*l, *f) == (leaf, found)));
+            assert_eq!(error.to_string(), "the profile `apiserver` does not allow `clientAuth`");
+        }
+        let authority = cluster(KeyAlgorithm::P256);
+        let der = asks("serverAuth");
+        assert!(authority.issuer.prepare(leaf, verified(&der), &approval, serial(), at(NOW)).is_ok());
+    }
+
+    #[test]
+    fn a_lifetime_of_nothing_or_less_is_refused() {
+        let der = request(LeafKind::Scheduler, &key(KeyAlgorithm::P256));
+        for lifetime in [Duration::ZERO, Duration::seconds(-1), Duration::MIN] {
+            let error = refusal(LeafKind::Scheduler, &der, &Approval::new(lifetime));
+            assert!(matches!(error, IssueError::Lifetime(found) if found == lifetime), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_lifetime_beyond_the_calendar_is_refused() {
+        let der = request(LeafKind::Scheduler, &key(KeyAlgorithm::P256));
+        let error = refusal(LeafKind::Scheduler, &der, &Approval::new(Duration::MAX));
+        assert!(matches!(error, IssueError::Validity(ValidityError::OutOfRange)), "{error}");
+    }
+
+    #[test]
+    fn an_issuer_outside_its_validity_issues_nothing() {
+        let authority = cluster(KeyAlgorithm::P256);
+        let der = request(LeafKind::Scheduler, &key(KeyAlgorithm::P256));
+        let approval = Approval::new(Duration::DAY);
+        let prepare =
+            |now| authority.issuer.prepare(LeafKind::Scheduler, verified(&der), &approval, serial(), at(now)).map(drop);
+        for now in [CA_VALIDITY.0 - 1, CA_VALIDITY.1 + 1] {
+            let error = prepare(now).unwrap_err();
+            let expected = authority.issuer.certificate().validity();
+            assert!(matches!(error, IssueError::IssuerNotValid { validity } if validity == expected), "{error}");
+        }
+        for now in [CA_VALIDITY.0, CA_VALIDITY.1] {
+            assert!(prepare(now).is_ok());
+        }
+    }
+
+    #[test]
+    fn octets_with_a_fault_are_not_signed() {
+        // More names than any certificate of a cluster may have, let in by limits that somebody widened.
+        let names: Vec<_> = (0..101).map(|index| dns(&format!("n{index}"))).collect();
+        let subject = LeafKind::Webhook.subject(None).unwrap();
+        let der = create_request(&subject, &names, &key(KeyAlgorithm::P256)).unwrap();
+        let mut limits = Limits::DEFAULT;
+        limits.subject_alt_names_max = 101;
+        let request = CertificationRequest::parse(&der, &limits).unwrap().verify(VERIFIERS).unwrap();
+        let approval = Approval::new(Duration::DAY).with_names(names);
+        let authority = cluster(KeyAlgorithm::P256);
+        let error = authority.issuer.prepare(LeafKind::Webhook, request, &approval, serial(), at(NOW)).unwrap_err();
+        assert!(matches!(&error, IssueError::Lint(faults) if *faults == [Lint::SubjectAltName]), "{error}");
+        assert_eq!(error.to_string(), "the certificate would be malformed (RFC 5280): `lint.subject_alt_name`");
+    }
+
+    /// A signer that answers as a test wants.
+    #[derive(Debug)]
+    struct Scripted {
+        public_key: SubjectPublicKeyInfoDer<'static>,
+        answer: Option<Vec<u8>>,
+    }
+
+    impl Signer for Scripted {
+        fn public_key(&self) -> &SubjectPublicKeyInfoDer<'static> {
+            &self.public_key
+        }
+
+        fn algorithm(&self) -> SignatureAlgorithm {
+            SignatureAlgorithm::EcdsaP256Sha256
+        }
+
+        fn sign(&self, _message: &[u8], signature: &mut [u8]) -> Result<usize, SignError> {
+            let answer = self.answer.as_ref().ok_or_else(|| SignError::new(SignErrorKind::Unavailable))?;
+            signature.iter_mut().zip(answer).for_each(|(to, from)| *to = *from);
+            Ok(answer.len())
+        }
+    }
+
+    fn sign(signer: &dyn Signer, authority: &Authority) -> IssueError {
+        let der = request(LeafKind::Scheduler, &key(KeyAlgorithm::P256));
+        prepare(authority, LeafKind::Scheduler, &der).unwrap().sign(signer, VERIFIERS).unwrap_err()
+    }
+
+    #[test]
+    fn a_root_of_a_key_of_no_accepted_kind_is_not_minted() {
+        let signer = Scripted { public_key: SubjectPublicKeyInfoDer::from(vec![0x30, 0]), answer: None };
+        let validity = Validity::new(at(CA_VALIDITY.0), at(CA_VALIDITY.1)).unwrap();
+        let name = "org.example.com".parse().unwrap();
+        let error = mint_external_root(&name, validity, serial(), &signer, VERIFIERS).unwrap_err();
+        assert!(matches!(&error, IssueError::Issuer(cause) if cause.what() == "SubjectPublicKeyInfo"), "{error}");
+    }
+
+    #[test]
+    fn a_signer_with_another_key_is_not_asked() {
+        let authority = cluster(KeyAlgorithm::P256);
+        let foreign = Scripted { public_key: key(KeyAlgorithm::P256).public_key().clone(), answer: None };
+        let error = sign(&foreign, &authority);
+        assert!(matches!(error, IssueError::ForeignKey), "{error}");
+    }
+
+    #[test]
+    fn a_failing_signer_is_reported_with_its_kind() {
+        let authority = cluster(KeyAlgorithm::P256);
+        let broken = Scripted { public_key: authority.key.public_key().clone(), answer: None };
+        let error = sign(&broken, &authority);
+        assert!(matches!(&error, IssueError::Sign(cause) if cause.kind() == SignErrorKind::Unavailable), "{error}");
+        assert!(std::error::Error::source(&error).is_some());
+    }
+
+    #[test]
+    fn a_signer_that_claims_more_than_its_buffer_is_refused() {
+        let authority = cluster(KeyAlgorithm::P256);
+        let liar = Scripted { public_key: authority.key.public_key().clone(), answer: Some(vec![0x30; 1000]) };
+        let error = sign(&liar, &authority);
+        assert!(matches!(&error, IssueError::Sign(cause) if cause.kind() == SignErrorKind::Other), "{error}");
+    }
+
+    #[test]
+    fn a_signer_that_signs_nonsense_yields_no_certificate() {
+        let authority = cluster(KeyAlgorithm::P256);
+        let public_key = authority.key.public_key().clone();
+        let stale = sign_to_vec(&authority.key, b"another message").unwrap();
+        for answer in [vec![], vec![0x30, 0], stale] {
+            let error = sign(&Scripted { public_key: public_key.clone(), answer: Some(answer) }, &authority);
+            assert!(matches!(error, IssueError::BadSignature(VerifyError::BadSignature)), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_rsa_key_that_signs_with_pss_yields_no_certificate() {
+        let Authority { key, issuer } = cluster(KeyAlgorithm::Rsa2048);
+        let authority = Authority { key: key.into_pss().unwrap(), issuer };
+        let error = sign(&authority.key, &authority);
+        assert!(matches!(error, IssueError::BadSignature(VerifyError::BadSignature)), "{error}");
+    }
+
+    #[test]
+    fn a_signature_in_another_form_or_of_another_key_is_not_attached() {
+        let authority = cluster(KeyAlgorithm::P256);
+        let der = request(LeafKind::Scheduler, &key(KeyAlgorithm::P256));
+        let assert_refused = |make: &dyn Fn(&[u8]) -> Vec<u8>| {
+            let prepared = prepare(&authority, LeafKind::Scheduler, &der).unwrap();
+            let signature = make(prepared.tbs_der());
+            let error = prepared.attach_signature(&signature, VERIFIERS).unwrap_err();
+            assert!(matches!(error, IssueError::BadSignature(VerifyError::BadSignature)), "{error}");
+            assert_eq!(error.to_string(), "the fresh signature is not the issuer's: the signature does not verify");
+        };
+        let side_by_side = |tbs: &[u8]| {
+            let der = sign_to_vec(&authority.key, tbs).unwrap();
+            let r_end = 4 + usize::from(der[3]);
+            [&der[4..r_end], &der[r_end + 2..]]
+                .iter()
+                .flat_map(|scalar| {
+                    let mut padded = vec![0; 33];
+                    padded[33 - scalar.len()..].copy_from_slice(scalar);
+                    padded.split_off(1)
+                })
+                .collect()
+        };
+        assert_refused(&side_by_side);
+        assert_refused(&|tbs| sign_to_vec(&key(KeyAlgorithm::P256), tbs).unwrap());
+        assert_refused(&|tbs| sign_to_vec(&key(KeyAlgorithm::Ed25519), tbs).unwrap());
+        assert_refused(&|_| vec![]);
+    }
+
+    #[test]
+    fn a_signature_that_nobody_can_check_is_not_attached() {
+        let authority = cluster(KeyAlgorithm::P256);
+        let der = request(LeafKind::Scheduler, &key(KeyAlgorithm::P256));
+        let prepared = prepare(&authority, LeafKind::Scheduler, &der).unwrap();
+        let error = prepared.sign(&authority.key, Verifiers::new(&[])).unwrap_err();
+        let unsupported = VerifyError::Unsupported(SignatureAlgorithm::EcdsaP256Sha256);
+        assert!(matches!(error, IssueError::BadSignature(cause) if cause == unsupported), "{error}");
+    }
+}

@@ -1,0 +1,247 @@
+//! Certification requests: what is refused and why, and that real ones pass.
+
+#[cfg(test)]
+#[path = "support/der.rs"]
+mod der;
+#[cfg(test)]
+#[path = "support/hostile.rs"]
+mod hostile;
+#[cfg(test)]
+#[path = "support/keys.rs"]
+mod keys;
+#[cfg(test)]
+#[path = "support/tools.rs"]
+mod tools;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use pki_core::verify::{Verifiers, VerifyError};
+    use pki_core::{
+        CertificationRequest, ExtendedKeyUsage, KeyAlgorithm, LeafKind, Limits, NodeName, RequestError, SignErrorKind,
+        SignatureAlgorithm, SubjectAltName, VerifiedRequest, create_request,
+    };
+
+    use crate::hostile::{self, Case, MALFORMED};
+    use crate::keys::{VERIFIERS, key};
+    use crate::tools::{room, run};
+
+    fn accept(der: &[u8]) -> Result<VerifiedRequest<'_>, RequestError> {
+        CertificationRequest::parse(der, &Limits::DEFAULT)?.verify(VERIFIERS)
+    }
+
+    fn assert_refused(cases: &[Case]) {
+        for case in cases {
+            let Err(error) = accept(&case.der) else { panic!("accepted: {}", case.name) };
+            let (code, detail) = case.refusal;
+            let general = if code == MALFORMED { "the request is malformed: " } else { "" };
+            let expected = (code, format!("{general}{detail}"));
+            assert_eq!((error.code(), error.to_string()), expected, "{}", case.name);
+        }
+    }
+
+    // ---- refusals
+
+    #[test]
+    fn what_is_not_one_der_request_is_refused() {
+        assert_refused(&hostile::structure());
+    }
+
+    #[test]
+    fn attributes_that_parsers_read_differently_are_refused() {
+        assert_refused(&hostile::attributes());
+    }
+
+    #[test]
+    fn signatures_that_prove_nothing_are_refused() {
+        assert_refused(&hostile::signatures());
+    }
+
+    #[test]
+    fn keys_that_are_weak_or_oddly_encoded_are_refused() {
+        assert_refused(&hostile::keys());
+    }
+
+    #[test]
+    fn subjects_that_readers_understand_differently_are_refused() {
+        assert_refused(&hostile::subjects());
+    }
+
+    #[test]
+    fn extensions_beyond_a_leafs_are_refused() {
+        assert_refused(&hostile::extensions());
+    }
+
+    #[test]
+    fn alternative_names_of_no_single_host_are_refused() {
+        assert_refused(&hostile::alternative_names());
+    }
+
+    #[test]
+    fn every_code_has_a_request_that_meets_it() {
+        let met: BTreeSet<_> = hostile::corpus().iter().map(|case| case.refusal.0).collect();
+        let every = [
+            "request.attribute",
+            "request.certificate_authority",
+            "request.extended_key_usage",
+            "request.extension",
+            "request.malformed",
+            "request.possession",
+            "request.repeated_extension_request",
+            "request.signature_algorithm",
+            "request.too_long",
+            "request.version",
+        ];
+        assert_eq!(met.into_iter().collect::<Vec<_>>(), every);
+    }
+
+    #[test]
+    fn a_request_with_any_bit_changed_or_any_end_cut_off_is_refused() {
+        let der = kubelet_request(KeyAlgorithm::Ed25519);
+        assert!(accept(&der).is_ok());
+        for position in 0..der.len() {
+            assert!(accept(&der[..position]).is_err(), "cut off at {position}");
+            for bit in 0..8 {
+                let mut changed = der.clone();
+                changed[position] ^= 1 << bit;
+                assert!(accept(&changed).is_err(), "bit {bit} of octet {position}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_algorithm_without_a_verifier_is_refused_by_name() {
+        let der = kubelet_request(KeyAlgorithm::P384);
+        let refused = CertificationRequest::parse(&der, &Limits::DEFAULT).unwrap().verify(Verifiers::new(&[]));
+        let expected = RequestError::Possession(VerifyError::Unsupported(SignatureAlgorithm::EcdsaP384Sha384));
+        assert_eq!(refused.unwrap_err(), expected);
+    }
+
+    #[test]
+    fn limits_can_be_set() {
+        let der = kubelet_request(KeyAlgorithm::P256);
+        let mut limits = Limits::DEFAULT;
+        limits.request_len_max = der.len();
+        assert!(CertificationRequest::parse(&der, &limits).is_ok());
+        limits.request_len_max -= 1;
+        let refused = CertificationRequest::parse(&der, &limits).unwrap_err();
+        assert_eq!(refused, RequestError::TooLong { found: der.len(), max: der.len() - 1 });
+    }
+
+    // ---- acceptance
+
+    fn kubelet_request(algorithm: KeyAlgorithm) -> Vec<u8> {
+        let node: NodeName = "node-1".parse().unwrap();
+        let subject = LeafKind::KubeletClient.subject(Some(&node)).unwrap();
+        create_request(&subject, &[], &key(algorithm)).unwrap()
+    }
+
+    fn serving_names() -> [SubjectAltName; 3] {
+        [
+            SubjectAltName::dns("node-1.example.com").unwrap(),
+            SubjectAltName::ip("10.0.0.1".parse().unwrap()).unwrap(),
+            SubjectAltName::ip("fd00::1".parse().unwrap()).unwrap(),
+        ]
+    }
+
+    /// Options of `openssl req` for a new key of this kind.
+    fn new_key(algorithm: KeyAlgorithm) -> &'static [&'static str] {
+        match algorithm {
+            KeyAlgorithm::P256 => &["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-sha256"],
+            KeyAlgorithm::P384 => &["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-384", "-sha384"],
+            KeyAlgorithm::Rsa2048 => &["-newkey", "rsa:2048", "-sha256"],
+            KeyAlgorithm::Rsa3072 => &["-newkey", "rsa:3072", "-sha256"],
+            KeyAlgorithm::Rsa4096 => &["-newkey", "rsa:4096", "-sha256"],
+            _ => &["-newkey", "ed25519"],
+        }
+    }
+
+    /// A request by `openssl req`, with these options besides, from the room of one test.
+    fn openssl_request(test: &str, new_key: &[&str], options: &[&str]) -> Vec<u8> {
+        let room = room(&format!("requests-{test}"));
+        let (config, key) = (room.join("config"), room.join("key"));
+        std::fs::write(&config, "[req]\ndistinguished_name = name\n[name]\n").unwrap();
+        let (config, key) = (config.to_str().unwrap(), key.to_str().unwrap());
+        let fixed = ["req", "-new", "-config", config, "-nodes", "-keyout", key, "-outform", "DER", "-utf8"];
+        let (made, der, said) = run("openssl", &[&fixed, new_key, options].concat(), &[]);
+        assert!(made, "{said}");
+        der
+    }
+
+    #[test]
+    fn requests_of_openssl_are_accepted() {
+        for algorithm in KeyAlgorithm::ALL {
+            let der = openssl_request(
+                "kinds",
+                new_key(algorithm),
+                &[
+                    "-subj",
+                    "/O=system:nodes/CN=system:node:node-1",
+                    "-addext",
+                    "subjectAltName=DNS:node-1.example.com,IP:10.0.0.1,IP:fd00::1",
+                    "-addext",
+                    "keyUsage=critical,digitalSignature",
+                    "-addext",
+                    "extendedKeyUsage=serverAuth",
+                    "-addext",
+                    "basicConstraints=critical,CA:FALSE",
+                ],
+            );
+            let request = accept(&der).unwrap_or_else(|error| panic!("{algorithm}: {error}"));
+            assert_eq!(request.public_key().algorithm(), algorithm);
+            assert_eq!(request.subject().to_string(), "O=system:nodes,CN=system:node:node-1");
+            assert_eq!(request.subject_alt_names(), serving_names());
+            assert_eq!(request.extended_key_usage(), [ExtendedKeyUsage::ServerAuth]);
+        }
+    }
+
+    #[test]
+    fn a_request_of_openssl_without_extensions_is_accepted() {
+        let der = openssl_request("plain", &["-newkey", "ed25519"], &["-subj", "/O=a/O=b/CN=Jürgen"]);
+        let request = accept(&der).unwrap();
+        assert_eq!(request.subject().common_name(), "Jürgen");
+        assert_eq!(request.subject().organizations(), ["a", "b"]);
+        assert_eq!((request.subject_alt_names(), request.extended_key_usage()), (&[][..], &[][..]));
+    }
+
+    #[test]
+    fn a_request_of_openssl_on_p384_with_sha256_is_refused() {
+        let p384 = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-384", "-sha256"];
+        let der = openssl_request("p384", &p384, &["-subj", "/CN=a"]);
+        assert_eq!(accept(&der).unwrap_err(), RequestError::Possession(VerifyError::AlgorithmMismatch));
+    }
+
+    #[test]
+    fn openssl_verifies_our_requests() {
+        let node: NodeName = "node-1".parse().unwrap();
+        let subject = LeafKind::KubeletServing.subject(Some(&node)).unwrap();
+        for algorithm in KeyAlgorithm::ALL {
+            let der = create_request(&subject, &serving_names(), &key(algorithm)).unwrap();
+            let request = accept(&der).unwrap_or_else(|error| panic!("{algorithm}: {error}"));
+            assert_eq!((request.subject(), request.subject_alt_names()), (&subject, &serving_names()[..]));
+            let arguments = ["req", "-verify", "-noout", "-text", "-nameopt", "RFC2253", "-inform", "DER"];
+            let (verified, _, said) = run("openssl", &arguments, &der);
+            // Up to version 3.0 openssl succeeds whatever the outcome: what it says decides.
+            assert!(verified && said.contains("verify OK") && !said.contains("failure"), "{algorithm}: {said}");
+            assert!(said.contains("CN=system:node:node-1,O=system:nodes"), "{said}");
+            assert!(said.contains("DNS:node-1.example.com, IP Address:10.0.0.1, IP Address:FD00"), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_signs_with_pss_makes_no_request() {
+        let pss = key(KeyAlgorithm::Rsa2048).into_pss().unwrap();
+        let subject = LeafKind::Scheduler.subject(None).unwrap();
+        let refused = create_request(&subject, &[], &pss).unwrap_err();
+        assert_eq!(refused.kind(), SignErrorKind::UnsupportedAlgorithm);
+    }
+
+    #[test]
+    fn a_hundred_names_are_accepted() {
+        let names: Vec<_> = (0..100).map(|index| SubjectAltName::dns(&format!("n{index}")).unwrap()).collect();
+        let subject = LeafKind::Webhook.subject(None).unwrap();
+        let der = create_request(&subject, &names, &key(KeyAlgorithm::P256)).unwrap();
+        assert_eq!(accept(&der).unwrap().subject_alt_names(), names);
+    }
+}

@@ -1,0 +1,84 @@
+//! Authorities with keys of this process, and what they issue.
+
+use pki_core::{
+    Approval, AuthorityRole, CaVersion, CertificationRequest, IssuedCertificate, Issuer, KeyAlgorithm, LeafKind,
+    Limits, NodeName, Serial, SubjectAltName, Validity, create_request, mint_root,
+};
+use signer_hsm::SoftwareKey;
+use time::{Duration, UtcDateTime};
+
+use crate::keys::{VERIFIERS, key};
+
+/// 2024-01-01T00:00:00Z: when leaves are issued, unless a test says otherwise.
+pub(crate) const NOW: i64 = 1_704_067_200;
+/// 2020-01-01 to 2060-01-01, so that programs which ask the real clock agree for decades.
+pub(crate) const CA_VALIDITY: (i64, i64) = (1_577_836_800, 2_840_140_800);
+
+pub(crate) const DNS_NAME: &str = "node-1.example.com";
+pub(crate) const ADDRESS: &str = "10.0.0.1";
+
+pub(crate) fn at(seconds: i64) -> UtcDateTime {
+    UtcDateTime::from_unix_timestamp(seconds).unwrap()
+}
+
+pub(crate) fn serial() -> Serial {
+    Serial::generate(&mut getrandom::SysRng).unwrap()
+}
+
+/// The node of the leaves that need one.
+pub(crate) fn node_of(leaf: LeafKind) -> Option<NodeName> {
+    let node = "node-1".parse().unwrap();
+    leaf.subject(Some(&node)).map(|_| node)
+}
+
+/// The alternative names of the leaves that have some.
+pub(crate) fn names_of(leaf: LeafKind) -> Vec<SubjectAltName> {
+    let names = [SubjectAltName::dns(DNS_NAME).unwrap(), SubjectAltName::ip(ADDRESS.parse().unwrap()).unwrap()];
+    names.into_iter().filter(|_| leaf.has_subject_alt_names()).collect()
+}
+
+pub(crate) fn approval(leaf: LeafKind, lifetime: Duration) -> Approval {
+    let approval = Approval::new(lifetime).with_names(names_of(leaf));
+    match node_of(leaf) {
+        Some(node) => approval.for_node(node),
+        None => approval,
+    }
+}
+
+/// What the owner of `key` sends for a leaf.
+pub(crate) fn request(leaf: LeafKind, key: &SoftwareKey) -> Vec<u8> {
+    let subject = leaf.subject(node_of(leaf).as_ref()).unwrap();
+    create_request(&subject, &names_of(leaf), key).unwrap()
+}
+
+/// A root and its key.
+pub(crate) struct Authority {
+    pub(crate) key: SoftwareKey,
+    pub(crate) issuer: Issuer,
+}
+
+impl Authority {
+    pub(crate) fn mint(role: AuthorityRole, version: CaVersion, algorithm: KeyAlgorithm) -> Self {
+        Self::mint_for(role, version, algorithm, CA_VALIDITY)
+    }
+
+    pub(crate) fn mint_for(
+        role: AuthorityRole,
+        version: CaVersion,
+        algorithm: KeyAlgorithm,
+        (from, to): (i64, i64),
+    ) -> Self {
+        let validity = Validity::new(at(from), at(to)).unwrap();
+        let key = key(algorithm);
+        let root = mint_root(role, version, validity, serial(), &key, VERIFIERS).unwrap();
+        Self { key, issuer: Issuer::new(root).unwrap() }
+    }
+
+    /// A leaf for a key of its own.
+    pub(crate) fn issue(&self, leaf: LeafKind, lifetime: Duration, now: UtcDateTime) -> IssuedCertificate {
+        let der = request(leaf, &key(KeyAlgorithm::P256));
+        let request = CertificationRequest::parse(&der, &Limits::DEFAULT).unwrap().verify(VERIFIERS).unwrap();
+        let prepared = self.issuer.prepare(leaf, request, &approval(leaf, lifetime), serial(), now).unwrap();
+        prepared.sign(&self.key, VERIFIERS).unwrap()
+    }
+}
