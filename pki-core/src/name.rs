@@ -33,6 +33,8 @@ pub enum NameErrorKind {
     /// A character other than `a-z`, `0-9`, `-` (and `.` between labels), or a
     /// `-` at the beginning or end of a label (RFC 1123 2.1).
     Character,
+    /// An IPv4 address, which clients would read as one (RFC 9525 6.4): it belongs into an iPAddress.
+    Address,
     /// An address that names no single host (unspecified, multicast), or an IPv4 address in the guise of IPv6,
     /// which verifiers compare differently.
     NotAHost,
@@ -61,6 +63,7 @@ impl fmt::Display for NameError {
             NameErrorKind::Character => {
                 write!(f, "`{text}` is not lower-case letters, digits and inner hyphens (RFC 1123 2.1)")
             }
+            NameErrorKind::Address => write!(f, "`{text}` is an address, not a DNS name"),
             NameErrorKind::NotAHost => write!(f, "`{text}` is not the address of one host"),
         }
     }
@@ -176,6 +179,9 @@ impl FromStr for DnsName {
 
     fn from_str(text: &str) -> Result<Self, NameError> {
         check_dns_subdomain(text)?;
+        if text.parse::<std::net::Ipv4Addr>().is_ok() {
+            return Err(NameError::new(text, NameErrorKind::Address));
+        }
         Ok(Self(text.to_owned()))
     }
 }
@@ -256,6 +262,12 @@ mod tests {
         assert_eq!(label.parse::<NodeName>().unwrap_err().kind(), NameErrorKind::TooLong { max: 63 });
         let name = ["a"; 128].join(".");
         assert_eq!(name.parse::<NodeName>().unwrap_err().kind(), NameErrorKind::TooLong { max: 253 });
+    }
+
+    #[test]
+    fn an_address_is_no_dns_name() {
+        assert_eq!(SubjectAltName::dns("10.0.0.1").unwrap_err().kind(), NameErrorKind::Address);
+        assert!(SubjectAltName::dns("10.0.0").is_ok());
     }
 
     #[test]

@@ -64,6 +64,10 @@ impl TokenKeys {
         let (signed, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
         let (header, claims) = signed.split_once('.').ok_or(TokenError::Malformed)?;
         let header: serde_json::Value = decode_json(header)?;
+        // Extensions that must be understood, and are not (RFC 7515 4.1.11).
+        if header.get("crit").is_some() {
+            return Err(TokenError::Malformed);
+        }
         let text = |value: &serde_json::Value, name: &str| value.get(name)?.as_str().map(str::to_owned);
         let key_id = text(&header, "kid").ok_or(TokenError::Malformed)?;
         let (id, der) = self.keys.iter().find(|(id, _)| id.to_string() == key_id).ok_or(TokenError::UnknownKey)?;

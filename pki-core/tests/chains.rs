@@ -402,6 +402,16 @@ mod tests {
     }
 
     #[test]
+    fn a_token_with_an_extension_that_must_be_understood_is_refused() {
+        let signer = key(KeyAlgorithm::Ed25519);
+        let accepted = keys([&signer]);
+        let (mut header, claims, _) = parts(&token(&signer));
+        assert!(check(&accepted, &signed(&signer, &header, &claims), NOW).is_ok());
+        header["crit"] = json!(["exp"]);
+        assert_eq!(refusal(&accepted, &signed(&signer, &header, &claims)), MALFORMED);
+    }
+
+    #[test]
     fn a_token_is_valid_from_its_first_second_until_just_before_its_expiry() {
         let signer = key(KeyAlgorithm::Ed25519);
         let accepted = keys([&signer]);

@@ -876,6 +876,7 @@ pub(crate) fn alternative_names() -> Vec<Case> {
         refuse("upper case", one_dns(b"A.example.com"), DNS),
         refuse("space", one_dns(b" "), DNS),
         refuse("empty dNSName", one_dns(b""), DNS),
+        refuse("an address as dNSName", one_dns(b"10.0.0.1"), DNS),
         refuse("label of 64 octets", one_dns(&[b'a'; 64]), DNS),
         refuse("name of 255 octets", one_dns(&b"a.".repeat(128)[..255]), DNS),
         refuse("non-ASCII", one_dns("bücher.example".as_bytes()), DNS),
