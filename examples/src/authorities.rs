@@ -8,9 +8,9 @@ use getrandom::SysRng;
 use pki_core::verify::{SubjectPublicKey, Verifiers};
 use pki_core::{
     Approval, AuthorityId, AuthorityRole, CaCertificate, CaVersion, CertificationRequest, ClusterId, DecodeError,
-    Fingerprint, Hierarchy, IssueError, Issuer, KeyAlgorithm, LeafKind, Limits, NameError, NodeName, RequestError,
-    Serial, SignError, Signer, SubjectAltName, TokenError, TokenKeys, TrustBundle, Validity, ValidityError,
-    create_request, issue_token, mint_external_root, mint_root,
+    Fingerprint, Hierarchy, IssueError, Issuer, KeyAlgorithm, LeafIdentity, LeafKind, Limits, NameError, NodeName,
+    RequestError, Serial, SignError, Signer, SubjectAltName, TokenError, TokenKeys, TrustBundle, Validity,
+    ValidityError, create_request, issue_token, mint_external_root, mint_root,
 };
 use rotation_fsm::{AuthorityRecord, VersionRange};
 use rustls_pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
@@ -18,7 +18,7 @@ use signer_hsm::{KeyLabel, KeySpec, KeyStore, KeyStoreError, SoftwareKey, Softwa
 use time::{Duration, UtcDateTime};
 use trust_model::tls::{IdentityError, TlsIdentity};
 
-/// Who signs service-account tokens, as their `iss` claim says.
+/// Who signs service-account tokens, as their `iss` claim says, and for whom: the API server is both.
 pub(crate) const TOKEN_ISSUER: &str = "https://kubernetes.default.svc";
 
 /// What may go wrong between a request and a certificate.
@@ -122,7 +122,8 @@ impl Anchors {
 /// A leaf and the generation it came from.
 #[derive(Clone, Debug)]
 pub(crate) struct HeldLeaf {
-    pub(crate) issuer: AuthorityId,
+    /// The key that was to sign it; of a token, which is opaque to its holder, the only word.
+    signed_by: AuthorityId,
     pub(crate) version: CaVersion,
     pub(crate) credential: Credential,
 }
@@ -143,6 +144,13 @@ impl fmt::Debug for Credential {
 }
 
 impl HeldLeaf {
+    /// Whose it is: what the certificate itself says, not what was asked for.
+    pub(crate) fn issuer(&self) -> AuthorityId {
+        let certificate = self.identity().and_then(|identity| identity.chain().first());
+        let read = certificate.and_then(|der| LeafIdentity::parse(der, &Limits::DEFAULT).ok()?.issuer());
+        read.unwrap_or(self.signed_by)
+    }
+
     pub(crate) fn identity(&self) -> Option<&TlsIdentity> {
         match &self.credential {
             Credential::Certificate(identity) => Some(identity),
@@ -217,7 +225,7 @@ impl Authorities {
             let signer: Arc<dyn Signer> = Arc::new(SoftwareKey::generate(KeyAlgorithm::P256)?);
             let validity = Validity::around(born, Duration::minutes(5), Duration::days(20 * 365))?;
             let root = mint_external_root(&"org-ca".parse()?, validity, serial()?, &*signer, verifiers)?;
-            Some((root.clone(), Issuer::new(root)?, signer))
+            Some((root.clone(), Issuer::new(root, [LeafKind::ApiServer])?, signer))
         } else {
             None
         };
@@ -255,7 +263,7 @@ impl Authorities {
             Some(lifetime) => {
                 let validity = Validity::around(now, self.hierarchy.ca_backdate(), lifetime)?;
                 let root = mint_root(role, version, validity, serial()?, &*signer, self.verifiers)?;
-                Generation::Certificate(Arc::new(Issuer::new(root)?))
+                Generation::Certificate(Arc::new(Issuer::new(root, self.hierarchy.leaves_of(role))?))
             }
             None => Generation::Key(signer.public_key().clone()),
         };
@@ -312,7 +320,7 @@ impl Authorities {
         let signer = SoftwareKey::generate(KeyAlgorithm::P256)?;
         let validity = Validity::around(now, Duration::minutes(5), self.hierarchy.leaf_lifetime())?;
         let root = mint_external_root(&"unvouched".parse()?, validity, serial()?, &signer, self.verifiers)?;
-        self.serving_identity(&Issuer::new(root)?, &signer, LeafKind::Webhook, names, now)
+        self.serving_identity(&Issuer::new(root, [LeafKind::Webhook])?, &signer, LeafKind::Webhook, names, now)
     }
 
     fn serving_identity(
@@ -383,8 +391,8 @@ impl Authorities {
         identity: TlsIdentity,
     ) -> Result<HeldLeaf, AuthorityError> {
         let role = self.hierarchy.issuer_of(leaf).ok_or(IssueError::NotACertificate(leaf))?;
-        let issuer = self.id(role, version)?;
-        Ok(HeldLeaf { issuer, version, credential: Credential::Certificate(identity) })
+        let signed_by = self.id(role, version)?;
+        Ok(HeldLeaf { signed_by, version, credential: Credential::Certificate(identity) })
     }
 
     /// A service-account token signed with this generation's key.
@@ -397,9 +405,10 @@ impl Authorities {
         let role = AuthorityRole::ServiceAccount;
         let signer = self.keys.open(&self.label(role, version))?;
         let expiry = now.saturating_add(self.hierarchy.leaf_lifetime());
-        let token = issue_token(&*signer, TOKEN_ISSUER, subject, now.saturating_sub(Duration::MINUTE), expiry)?;
-        let issuer = self.id(role, version)?;
-        Ok(HeldLeaf { issuer, version, credential: Credential::Token(token.into()) })
+        let not_before = now.saturating_sub(Duration::MINUTE);
+        let token = issue_token(&*signer, self.verifiers, TOKEN_ISSUER, TOKEN_ISSUER, subject, not_before, expiry)?;
+        let signed_by = self.id(role, version)?;
+        Ok(HeldLeaf { signed_by, version, credential: Credential::Token(token.into()) })
     }
 
     /// Which key a generation signs with.

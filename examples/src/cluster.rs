@@ -4,6 +4,7 @@ mod api;
 mod executor;
 
 use core::fmt;
+use core::num::NonZeroUsize;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
@@ -15,7 +16,7 @@ use pki_core::{
     SubjectAltName,
 };
 use rand_core::TryRng as _;
-use rotation_fsm::{AuthorityRecord, ConsumerId, PoolName, Rejected, Topology, TopologyError, VersionRange};
+use rotation_fsm::{AuthorityRecord, ConsumerId, PoolName, SetupError, Topology, TopologyError, VersionRange};
 use rustls::crypto::aws_lc_rs;
 use time::Duration;
 use trust_model::tls::ConfigError;
@@ -27,7 +28,7 @@ use crate::dial::NoAnswer;
 use crate::fault::Fault;
 use crate::timeline::{Change, Holding};
 
-pub use self::executor::Carrier;
+pub use self::executor::ClusterExecutor;
 
 /// The pools of the miniature cluster. Nodes are put into them in turn.
 const POOLS: [&str; 2] = ["pool-a", "pool-b"];
@@ -40,8 +41,8 @@ const API_SERVERS: usize = 2;
 pub struct ClusterSpec {
     /// Its authorities and paths.
     pub hierarchy: Hierarchy,
-    /// Its nodes, at least one.
-    pub nodes: usize,
+    /// Its nodes.
+    pub nodes: NonZeroUsize,
     /// How old its authorities are when the run begins.
     pub age: Duration,
     /// What is done wrong, if anything.
@@ -51,7 +52,7 @@ pub struct ClusterSpec {
 impl ClusterSpec {
     /// A new cluster of this hierarchy with so many nodes.
     #[must_use]
-    pub const fn new(hierarchy: Hierarchy, nodes: usize) -> Self {
+    pub const fn new(hierarchy: Hierarchy, nodes: NonZeroUsize) -> Self {
         Self { hierarchy, nodes, age: Duration::ZERO, fault: None }
     }
 }
@@ -66,8 +67,8 @@ pub enum ClusterError {
     Config(ConfigError),
     /// A consumer does not fit the topology.
     Topology(TopologyError),
-    /// The rotation machine refused.
-    Rejected(Rejected),
+    /// The rotation machine cannot be set up.
+    Setup(SetupError),
     /// A socket or thread failed.
     Io(io::Error),
     /// A node could not join.
@@ -89,7 +90,7 @@ impl fmt::Display for ClusterError {
             Self::Authority(error) => write!(f, "{error}"),
             Self::Config(error) => write!(f, "{error}"),
             Self::Topology(error) => write!(f, "{error}"),
-            Self::Rejected(rejected) => write!(f, "{rejected}"),
+            Self::Setup(error) => write!(f, "{error}"),
             Self::Io(error) => write!(f, "{error}"),
             Self::Join { node, reason } => write!(f, "`{node}` could not join: {reason}"),
             Self::Unknown(consumer) => write!(f, "there is no `{consumer}`"),
@@ -114,7 +115,7 @@ from! {
     AuthorityError => Authority,
     ConfigError => Config,
     TopologyError => Topology,
-    Rejected => Rejected,
+    SetupError => Setup,
     io::Error => Io,
 }
 
@@ -198,7 +199,7 @@ impl MiniCluster {
             topology.add_pool(pool_name(pool)?, 1)?;
         }
         let mut components = BTreeMap::new();
-        for (kind, instance, pool, host) in instances(&hierarchy, spec.nodes) {
+        for (kind, instance, pool, host) in instances(&hierarchy, spec.nodes.get()) {
             let name: NodeName = instance.parse().map_err(AuthorityError::Name)?;
             let id = ConsumerId::new(kind, name.clone());
             topology.add(id.clone(), pool.map(pool_name).transpose()?)?;

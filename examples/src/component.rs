@@ -9,7 +9,7 @@ use pki_core::{
     AuthorityId, AuthorityRole, BundleHash, CaVersion, ClientCredential, DnsName, Endpoint, Hierarchy, LeafKind,
     Limits, Path, ServerAuthority, TrustBundle, TrustSlot,
 };
-use rotation_fsm::{ConsumerId, Observation, VersionRange};
+use rotation_fsm::{ConsumerId, Observation, ReportId, VersionRange};
 use rustls::crypto::CryptoProvider;
 use rustls::{ClientConfig, ServerConfig};
 use trust_model::tls::{ConfigError, TlsIdentity, client_config, server_config};
@@ -233,11 +233,13 @@ impl Component {
         let hash = |(slot, (_, _, anchors)): (&TrustSlot, &(AuthorityRole, VersionRange, Anchors))| {
             (*slot, claims.bundles.get(slot).copied().unwrap_or_else(|| anchors.hash()))
         };
-        let issuer =
-            |(leaf, held): (&LeafKind, &HeldLeaf)| (*leaf, claims.leaves.get(leaf).copied().unwrap_or(held.issuer));
+        let issuer = |(leaf, held): (&LeafKind, &HeldLeaf)| {
+            (*leaf, claims.leaves.get(leaf).copied().unwrap_or_else(|| held.issuer()))
+        };
         Observation {
             consumer: self.id.clone(),
-            sequence: self.sequence.fetch_add(1, Ordering::SeqCst) + 1,
+            // A component of this process keeps its counter through every restart.
+            id: ReportId { incarnation: 0, sequence: self.sequence.fetch_add(1, Ordering::SeqCst) + 1 },
             bundles: material.bundles.iter().map(hash).collect(),
             leaves: material.leaves.iter().map(issuer).collect(),
             signs_with: claims.signs.or_else(|| material.signs.map(|(_, id)| id)),

@@ -1,15 +1,13 @@
 //! One exchange of a client: connect, full handshake, request, answer.
 
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::sync::Arc;
-use std::time::Duration;
 
 use pki_core::{ClientCredential, Path, ServerAuthority};
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, StreamOwned};
 use rustls_pki_types::ServerName;
 
-use crate::clock::pause;
 use crate::cluster::Shared;
 use crate::component::{Component, Loaded};
 use crate::server::{EXCHANGE_TIMEOUT, Listener, tls_error};
@@ -65,17 +63,18 @@ pub(crate) fn exchange(
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return Err(NoAnswer::Unavailable),
         Err(error) => return Err(NoAnswer::Failed(error.to_string())),
     };
-    let local = socket.local_addr().ok();
+    let local = match socket.local_addr() {
+        Ok(local) => local,
+        Err(error) => return Err(NoAnswer::Failed(error.to_string())),
+    };
     let answer = over(config, name, socket, request);
-    let refusal = |patience| local.and_then(|local| refusal_of(listener, local, patience));
-    match answer {
-        Ok(response) => refusal(0).map_or(Ok(response), |refusal| Err(NoAnswer::Failed(refusal))),
-        Err(error) if is_alert(&error) => Err(NoAnswer::Failed(refusal(100).unwrap_or_else(|| tls_error(&error)))),
-        Err(error) => {
-            // The client refused; what the server says is the alert it was sent. It must not be met again.
-            refusal(100);
-            Err(NoAnswer::Failed(tls_error(&error)))
-        }
+    // The socket is closed by now, so the server comes to its end too, and says which.
+    let refusal = listener.ending_of(local);
+    match (answer, refusal) {
+        (Ok(response), None) => Ok(response),
+        (Err(error), Some(refusal)) if is_alert(&error) => Err(NoAnswer::Failed(refusal)),
+        (Err(error), _) => Err(NoAnswer::Failed(tls_error(&error))),
+        (Ok(_), Some(refusal)) => Err(NoAnswer::Failed(refusal)),
     }
 }
 
@@ -107,17 +106,4 @@ fn is_alert(error: &io::Error) -> bool {
         .and_then(|inner| inner.downcast_ref::<rustls::Error>())
         .is_some_and(|error| matches!(error, rustls::Error::AlertReceived(_)));
     alert || matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof)
-}
-
-/// What the server says about this client. It may be a moment behind the client.
-fn refusal_of(listener: &Listener, client: SocketAddr, patience_ms: u32) -> Option<String> {
-    for _ in 0..=patience_ms {
-        if let Some(refusal) = listener.take_refusal(client) {
-            return Some(refusal);
-        }
-        if patience_ms > 0 {
-            pause(Duration::from_millis(1));
-        }
-    }
-    None
 }

@@ -50,9 +50,14 @@ pub struct UnknownFault(());
 
 impl fmt::Display for UnknownFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "unknown fault, expected one of `skip-trust-distribution`, `retire-old-ca-early`, `switch-signer-after-nodes`",
-        )
+        f.write_str("unknown fault, expected one of ")?;
+        for (index, fault) in Fault::ALL.into_iter().enumerate() {
+            if index > 0 {
+                f.write_str(", ")?;
+            }
+            write!(f, "`{fault}`")?;
+        }
+        Ok(())
     }
 }
 

@@ -17,7 +17,7 @@ mod wire;
 // The public interface is:
 pub use crate::authorities::AuthorityError;
 pub use crate::clock::{Clock, Stopwatch};
-pub use crate::cluster::{Carrier, ClusterError, ClusterSpec, MiniCluster};
+pub use crate::cluster::{ClusterError, ClusterExecutor, ClusterSpec, MiniCluster};
 pub use crate::fault::{Fault, UnknownFault};
 pub use crate::probe::Accepted;
 pub use crate::report::{PathReport, ProbeReport, Report, StageReport};

@@ -12,6 +12,7 @@ use crate::component::Component;
 use crate::dial::{NoAnswer, dialled_name, exchange, health_request};
 use crate::report::ProbeReport;
 use crate::server::Listener;
+use crate::traffic::dials;
 use crate::wire::Response;
 
 /// An old credential that was accepted, or refused for another reason than its issuer.
@@ -47,17 +48,18 @@ pub(crate) fn probe(cluster: &MiniCluster) -> Result<(ProbeReport, Vec<Accepted>
             let old = path.endpoint().leaf().and_then(|leaf| cluster.first_leaf(&server.id, leaf));
             let rogue = old.map(|old| Rogue::start(cluster, server, old)).transpose()?;
             for client in shared.of_kind(path.client()) {
-                if (client.id == server.id) != (path == Path::EtcdGateway) {
+                if !dials(path, client, server) {
                     continue;
                 }
-                if let Some(verdict) = old_client(cluster, path, client, server)? {
-                    count(path, client, server, verdict);
+                // What cannot be tried is not refused.
+                let untried = || Verdict::Otherwise("could not be tried".to_owned());
+                if path.server_trusts(shared.hierarchy()).is_some() {
+                    let verdict = old_client(cluster, path, client, server)?;
+                    count(path, client, server, verdict.unwrap_or_else(untried));
                 }
-                let vouched = matches!(path.server_authority(shared.hierarchy()), ServerAuthority::Role(_));
-                if let Some(rogue) = rogue.as_ref().filter(|_| vouched)
-                    && let Some(verdict) = rogue.meet(cluster, path, client, server)?
-                {
-                    count(path, server, client, verdict);
+                if path.client_trusts(shared.hierarchy()).is_some() {
+                    let verdict = rogue.as_ref().map(|rogue| rogue.meet(cluster, path, client, server)).transpose()?;
+                    count(path, server, client, verdict.flatten().unwrap_or_else(untried));
                 }
             }
         }

@@ -1,6 +1,7 @@
 //! A whole run: install the cluster, start traffic, rotate every authority, try the old credentials.
 
 use core::fmt;
+use core::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,10 +9,10 @@ use pki_core::{Hierarchy, Preset};
 use rotation_fsm::{
     Event, Machine, Phase, Rejected, RotationStarted, Stage, Strategy, Trigger, Unit, UnitPolicy, units,
 };
-use rotation_runtime::{DriveError, Driver, MemoryStore, Stepped};
+use rotation_runtime::{DriveError, Driver, Failed, MemoryStore, OpenError, Stepped, SubmitError};
 
 use crate::clock::{Clock, Stopwatch, pause};
-use crate::cluster::{Carrier, ClusterError, ClusterSpec, MiniCluster};
+use crate::cluster::{ClusterError, ClusterExecutor, ClusterSpec, MiniCluster};
 use crate::fault::Fault;
 use crate::probe::{Accepted, probe};
 use crate::report::{ProbeReport, Report, StageReport};
@@ -24,8 +25,8 @@ use crate::traffic::{Broken, Tally, Traffic};
 pub struct Options {
     /// The hierarchy, and the rules of its rotations.
     pub preset: Preset,
-    /// Nodes, at least one.
-    pub nodes: usize,
+    /// Nodes.
+    pub nodes: NonZeroUsize,
     /// What is done wrong, if anything.
     pub fault: Option<Fault>,
     /// How long each stage lasts at least, so that traffic flows in it.
@@ -36,7 +37,7 @@ impl Options {
     /// A run of this preset with six nodes.
     #[must_use]
     pub const fn new(preset: Preset) -> Self {
-        Self { preset, nodes: 6, fault: None, dwell: Duration::from_millis(250) }
+        Self { preset, nodes: NODES, fault: None, dwell: Duration::from_millis(250) }
     }
 }
 
@@ -123,6 +124,8 @@ impl Outcome {
 pub enum RunError {
     /// The cluster failed.
     Cluster(ClusterError),
+    /// The journal cannot be taken up.
+    Open(OpenError),
     /// The drive loop failed.
     Drive(DriveError<ClusterError>),
     /// The machine would not begin the rotation of a unit.
@@ -135,6 +138,7 @@ impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cluster(error) => write!(f, "{error}"),
+            Self::Open(error) => write!(f, "{error}"),
             Self::Drive(error) => write!(f, "{error}"),
             Self::NotStarted(unit, Some(rejected)) => write!(f, "`{unit}` did not begin to rotate: {rejected}"),
             Self::NotStarted(unit, None) => write!(f, "`{unit}` is not due"),
@@ -157,6 +161,30 @@ impl From<DriveError<ClusterError>> for RunError {
         Self::Drive(error)
     }
 }
+
+impl From<SubmitError> for RunError {
+    fn from(error: SubmitError) -> Self {
+        Self::Drive(error.into())
+    }
+}
+
+impl From<Failed> for RunError {
+    fn from(failed: Failed) -> Self {
+        Self::Drive(DriveError::Failed(failed))
+    }
+}
+
+impl From<OpenError> for RunError {
+    fn from(error: OpenError) -> Self {
+        Self::Open(error)
+    }
+}
+
+/// As many nodes as make both pools plural.
+const NODES: NonZeroUsize = NonZeroUsize::new(6).unwrap();
+
+/// Rounds that a stage may take beyond one per consumer: what restarts in between is brought up again.
+const ROUNDS_SPARE: usize = 16;
 
 /// GKE's etcd authorities live five years: a cluster that was made so long before that they are due in two months.
 const GKE_AGE: time::Duration = time::Duration::days(5 * 365 - 90);
@@ -195,7 +223,10 @@ pub fn run(options: &Options, progress: &mut dyn FnMut(Progress)) -> Result<Outc
     let rotated = run.rotate(&hierarchy, &traffic);
     let unnoticed = traffic.stop();
     rotated?;
-    run.broken.extend(unnoticed.into_iter().map(|broken| ("after".to_owned(), broken)));
+    // What was broken when the run was ended is still broken now; only on a clean run is this news.
+    if run.broken.is_empty() {
+        run.broken.extend(unnoticed.into_iter().map(|broken| ("after".to_owned(), broken)));
+    }
     let probed = if run.broken.is_empty() { probe(&cluster)? } else { Default::default() };
     Ok(run.finish(probed))
 }
@@ -215,9 +246,9 @@ struct Run<'a> {
 impl Run<'_> {
     /// The machine has seen nobody yet, so what it asks for is the whole installation.
     fn install(&mut self) -> Result<(), RunError> {
-        let mut carrier = Carrier::new(self.cluster);
-        while !self.driver.machine().is_at_rest() {
-            self.step(&mut carrier, "installation")?;
+        let mut executor = ClusterExecutor::new(self.cluster);
+        while !self.driver.machine()?.is_at_rest() {
+            self.step(&mut executor, "installation")?;
         }
         self.cluster.remember_first_leaves();
         let nodes = self.options.nodes;
@@ -226,9 +257,9 @@ impl Run<'_> {
     }
 
     /// One round of pending actions; whether a stage ended with it.
-    fn step(&mut self, carrier: &mut Carrier<'_>, stage: &str) -> Result<Vec<Stage>, RunError> {
+    fn step(&mut self, executor: &mut ClusterExecutor<'_>, stage: &str) -> Result<Vec<Stage>, RunError> {
         let before = self.driver.revision();
-        let Stepped { applied, rejected, .. } = self.driver.step(carrier)?;
+        let Stepped { applied, rejected, .. } = self.driver.step(executor)?;
         if self.driver.revision() == before {
             return Err(RunError::Stuck(stage.to_owned(), rejected.into_iter().next()));
         }
@@ -237,8 +268,7 @@ impl Run<'_> {
 
     fn rotate(&mut self, hierarchy: &Hierarchy, traffic: &Traffic) -> Result<(), RunError> {
         let began = self.watch.elapsed_ms();
-        self.settle(traffic, began);
-        self.record("before".to_owned(), began, 0, traffic);
+        self.settle_and_record("before".to_owned(), began, 0, traffic);
         for policy in units(hierarchy) {
             if !self.broken.is_empty() {
                 return Ok(());
@@ -252,7 +282,7 @@ impl Run<'_> {
     fn begin(&mut self, policy: &UnitPolicy) -> Result<(), RunError> {
         let event = match policy.trigger {
             Trigger::Automatic { before_expiry } => {
-                let machine = self.driver.machine();
+                let machine = self.driver.machine()?;
                 let expiries = policy.roles.iter().filter_map(|role| machine.authority(*role)?.not_after);
                 if let Some(expiry) = expiries.min() {
                     let wait = expiry.saturating_sub(before_expiry) - self.clock.now();
@@ -270,50 +300,54 @@ impl Run<'_> {
             _ => Event::RotationRequested { unit: policy.unit },
         };
         let now = self.clock.now();
-        let started = match self.driver.submit::<ClusterError>(event, now)? {
+        let started = match self.driver.submit(event, now)? {
             Ok(applied) => applied.started.ok_or(RunError::NotStarted(policy.unit, None))?,
             Err(rejected) => return Err(RunError::NotStarted(policy.unit, Some(rejected))),
         };
-        match self.driver.machine().phase() {
+        match self.driver.machine()?.phase() {
             Phase::Rotating(rotating) if rotating.unit() == policy.unit => {}
             _ => return Err(RunError::NotStarted(policy.unit, None)),
         }
-        (self.progress)(Progress::Note(if policy.roles.iter().any(|role| role.is_certificate_authority()) {
-            RotationStarted(started).to_string()
-        } else {
-            format!("successfully started the rotation of the service-account keys with CAVersion {started}")
-        }));
+        let words = match (self.options.preset, policy.unit) {
+            (Preset::Gdc, Unit::Ca) => RotationStarted(started).to_string(),
+            (_, unit) => format!("`{unit}` begins to rotate to CAVersion {started}"),
+        };
+        (self.progress)(Progress::Note(words));
         Ok(())
     }
 
     fn rotate_unit(&mut self, unit: Unit, traffic: &Traffic) -> Result<(), RunError> {
-        let mut carrier = Carrier::new(self.cluster);
-        let plan = match self.driver.machine().phase() {
+        let mut executor = ClusterExecutor::new(self.cluster);
+        let plan = match self.driver.machine()?.phase() {
             Phase::Rotating(rotating) => rotating.plan().stages().to_vec(),
             _ => return Err(RunError::NotStarted(unit, None)),
         };
         let mut stages = plan.iter().enumerate();
-        while self.driver.machine().stage().is_some() {
+        while self.driver.machine()?.stage().is_some() {
             let (began, restarts) = (self.watch.elapsed_ms(), self.restarts());
             let Some((index, stage)) = stages.next() else { return Err(RunError::Stuck(unit.to_string(), None)) };
             let id = format!("{unit}/{stage}");
             (self.progress)(Progress::StageBegan { id: id.clone(), number: index + 1, of: plan.len() });
+            // Each round brings up at least one consumer, and a consumer is brought up once per stage.
+            let rounds = self.driver.machine()?.topology().consumers().count().saturating_add(ROUNDS_SPARE);
+            let mut rounds = 0..rounds;
             let ended = loop {
+                if rounds.next().is_none() {
+                    return Err(RunError::Stuck(id, None));
+                }
                 let (handshakes, failed) = traffic.totals();
                 (self.progress)(Progress::Traffic { handshakes, failed });
-                let ended = self.step(&mut carrier, &id)?;
+                let ended = self.step(&mut executor, &id)?;
                 if !ended.is_empty() {
                     break ended;
                 }
             };
-            self.settle(traffic, began);
-            self.record(id, began, self.restarts() - restarts, traffic);
+            self.settle_and_record(id, began, self.restarts() - restarts, traffic);
             // Stages that asked nothing of anybody end together with the one before; each gets its traffic all the same.
             for _ in 1..ended.len() {
                 let began = self.watch.elapsed_ms();
                 let Some((_, stage)) = stages.next() else { break };
-                self.settle(traffic, began);
-                self.record(format!("{unit}/{stage}"), began, 0, traffic);
+                self.settle_and_record(format!("{unit}/{stage}"), began, 0, traffic);
             }
             if !self.broken.is_empty() {
                 return Ok(());
@@ -322,20 +356,17 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Lets every path be used under what the stage has led to, and the stage last its time.
-    fn settle(&mut self, traffic: &Traffic, began: u64) {
-        traffic.complete_round();
+    /// Lets every path be used under what the stage has led to, and the stage last its time; then counts.
+    fn settle_and_record(&mut self, id: String, began: u64, restarts: u64, traffic: &Traffic) {
+        let unfinished = traffic.complete_round();
         let least = u64::try_from(self.options.dwell.as_millis()).unwrap_or(u64::MAX);
         while self.watch.elapsed_ms().saturating_sub(began) < least {
             let (handshakes, failed) = traffic.totals();
             (self.progress)(Progress::Traffic { handshakes, failed });
             pause(Duration::from_millis(20));
         }
-    }
-
-    fn record(&mut self, id: String, began: u64, restarts: u64, traffic: &Traffic) {
         let ended = self.watch.elapsed_ms();
-        let Tally { paths, broken, silent } = traffic.take();
+        let Tally { paths, broken } = traffic.take();
         let stage = StageReport { id: id.clone(), started_ms: began, ended_ms: ended, paths };
         let row = Row {
             id: id.clone(),
@@ -344,12 +375,12 @@ impl Run<'_> {
             failed: stage.sum(|path| path.failed),
             unavailable: stage.sum(|path| path.unavailable),
             restarts,
-            status: self.driver.machine().status().map(|status| status.to_string()),
+            status: self.driver.machine().ok().and_then(Machine::status).map(|status| status.to_string()),
         };
         self.stages.push(stage);
         (self.progress)(Progress::StageEnded(row.clone()));
         self.rows.push(row);
-        self.broken.extend(broken.into_iter().chain(silent).map(|broken| (id.clone(), broken)));
+        self.broken.extend(unfinished.into_iter().chain(broken).map(|broken| (id.clone(), broken)));
     }
 
     fn restarts(&self) -> u64 {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Read as _};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -24,8 +24,23 @@ pub(crate) type Handler = dyn Fn(&Request, &[CertificateDer<'static>]) -> Respon
 /// The configuration of the moment, for each new connection.
 pub(crate) type Config = dyn Fn() -> Option<Arc<ServerConfig>> + Send + Sync;
 
-/// Why a server refused a connection, by the address of the client: TLS tells the client only an alert.
-pub(crate) type Refusals = Arc<Mutex<BTreeMap<SocketAddr, String>>>;
+/// How each connection ended for the server, by the address of its client: TLS tells the client only an alert.
+#[derive(Debug, Default)]
+struct Endings {
+    ended: Mutex<BTreeMap<SocketAddr, Option<String>>>,
+    one_more: Condvar,
+}
+
+impl Endings {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<SocketAddr, Option<String>>> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, client: SocketAddr, refusal: Option<String>) {
+        self.lock().insert(client, refusal);
+        self.one_more.notify_all();
+    }
+}
 
 /// A socket that opens and closes with its process and keeps its address.
 #[derive(Debug)]
@@ -35,7 +50,7 @@ pub(crate) struct Listener {
     /// Held for reading by every exchange: a process that stops finishes what it has begun.
     gate: RwLock<()>,
     running: Mutex<Option<Running>>,
-    refusals: Refusals,
+    endings: Arc<Endings>,
 }
 
 #[derive(Debug)]
@@ -51,7 +66,7 @@ impl Listener {
             address: Mutex::default(),
             gate: RwLock::default(),
             running: Mutex::default(),
-            refusals: Refusals::default(),
+            endings: Arc::default(),
         }
     }
 
@@ -65,14 +80,19 @@ impl Listener {
         self.gate.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the server has said about the client at this address, once.
-    pub(crate) fn take_refusal(&self, client: SocketAddr) -> Option<String> {
-        self.refusals.lock().unwrap_or_else(PoisonError::into_inner).remove(&client)
+    /// How the connection from this address ended for the server: why it refused, if it did. Waits for the server
+    /// to be done with it.
+    pub(crate) fn ending_of(&self, client: SocketAddr) -> Option<String> {
+        let waiting = |ended: &mut BTreeMap<SocketAddr, Option<String>>| !ended.contains_key(&client);
+        let waited = self.endings.one_more.wait_timeout_while(self.endings.lock(), EXCHANGE_TIMEOUT, waiting);
+        let (mut ended, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        ended.remove(&client).unwrap_or_else(|| Some("the server did not finish".to_owned()))
     }
 
-    /// What the server has said about clients that nobody has asked for.
-    pub(crate) fn take_refusals(&self) -> BTreeMap<SocketAddr, String> {
-        std::mem::take(&mut *self.refusals.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Why the server refused clients that have not asked.
+    pub(crate) fn unasked_refusals(&self) -> BTreeMap<SocketAddr, String> {
+        let ended = std::mem::take(&mut *self.endings.lock());
+        ended.into_iter().filter_map(|(client, refusal)| Some((client, refusal?))).collect()
     }
 
     /// Opens the socket: any free port at first, the same one after a restart.
@@ -80,7 +100,7 @@ impl Listener {
         let socket = self.bind()?;
         let address = socket.local_addr()?;
         let stop = Arc::new(AtomicBool::new(false));
-        let (stopped, refusals) = (Arc::clone(&stop), Arc::clone(&self.refusals));
+        let (stopped, endings) = (Arc::clone(&stop), Arc::clone(&self.endings));
         let thread = std::thread::Builder::new().name(address.to_string()).spawn(move || {
             for stream in socket.incoming() {
                 if stopped.load(Ordering::SeqCst) {
@@ -88,9 +108,7 @@ impl Listener {
                 }
                 let Ok(stream) = stream else { continue };
                 let Ok(client) = stream.peer_addr() else { continue };
-                if let Err(error) = serve(stream, &*config, &*handler) {
-                    refusals.lock().unwrap_or_else(PoisonError::into_inner).insert(client, tls_error(&error));
-                }
+                endings.put(client, serve(stream, &*config, &*handler).err().as_ref().map(tls_error));
             }
         })?;
         *self.address.lock().unwrap_or_else(PoisonError::into_inner) = Some(address);

@@ -28,8 +28,8 @@ struct Edge {
     path: Path,
     client: Arc<Component>,
     server: Arc<Component>,
-    /// The replicas that can answer instead when this one is away.
-    others: Vec<Arc<Component>>,
+    /// The edges to the replicas that can answer instead when this one is away.
+    others: Vec<usize>,
     handshakes: AtomicU64,
     failed: AtomicU64,
     unavailable: AtomicU64,
@@ -55,9 +55,8 @@ pub struct Broken {
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) paths: Vec<PathReport>,
+    /// Paths on which something failed, nothing succeeded, or no replica answered.
     pub(crate) broken: Vec<Broken>,
-    /// Paths on which nothing succeeded.
-    pub(crate) silent: Vec<Broken>,
 }
 
 /// The traffic of a cluster, running.
@@ -71,6 +70,8 @@ struct Inner {
     edges: Vec<Edge>,
     next: AtomicUsize,
     round: AtomicU64,
+    /// Per worker, the round in which its present exchange began; 0 between two exchanges.
+    busy_since: [AtomicU64; WORKERS],
     stop: AtomicBool,
 }
 
@@ -82,22 +83,32 @@ impl Traffic {
             edges: edges(shared),
             next: AtomicUsize::new(0),
             round: AtomicU64::new(1),
+            busy_since: Default::default(),
             stop: AtomicBool::new(false),
         });
         let worker = |index: usize| {
             let inner = Arc::clone(&inner);
-            std::thread::Builder::new().name(format!("traffic-{index}")).spawn(move || inner.work())
+            std::thread::Builder::new().name(format!("traffic-{index}")).spawn(move || inner.work(index))
         };
         let workers = (0..WORKERS).map(worker).collect::<Result<_, _>>()?;
         Ok(Self { inner, workers })
     }
 
-    /// Waits until every client has tried every server once more, from now on.
-    pub(crate) fn complete_round(&self) {
+    /// Waits until every client has tried every server once more, from now on, and everything that began before has
+    /// ended. Gives the paths on which that did not happen in time.
+    pub(crate) fn complete_round(&self) -> Vec<Broken> {
         let round = self.inner.round.fetch_add(1, Ordering::SeqCst) + 1;
         let watch = Stopwatch::start();
-        let done = |edge: &Edge| edge.round.load(Ordering::SeqCst) >= round;
-        while !self.inner.edges.iter().all(done) && watch.elapsed_ms() < ROUND_TIMEOUT_MS {
+        let is_done = |edge: &Edge| edge.round.load(Ordering::SeqCst) >= round;
+        let is_old = |busy: &AtomicU64| (1..round).contains(&busy.load(Ordering::SeqCst));
+        loop {
+            let late: Vec<_> = self.inner.edges.iter().filter(|edge| !is_done(edge)).collect();
+            if late.is_empty() && !self.inner.busy_since.iter().any(is_old) {
+                return Vec::new();
+            }
+            if watch.elapsed_ms() >= ROUND_TIMEOUT_MS {
+                return late.into_iter().map(|edge| edge.broken("no exchange came to an end".to_owned())).collect();
+            }
             pause(Duration::from_millis(1));
         }
     }
@@ -115,18 +126,15 @@ impl Traffic {
         let mut tally = Tally::default();
         for edge in &self.inner.edges {
             let take = |counter: &AtomicU64| counter.swap(0, Ordering::SeqCst);
-            let (handshakes, failed) = (take(&edge.handshakes), take(&edge.failed));
+            let (handshakes, failed, unavailable) =
+                (take(&edge.handshakes), take(&edge.failed), take(&edge.unavailable));
             let error = edge.first_error.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let broken = |error| Broken {
-                path: edge.path,
-                client: edge.client.id.to_string(),
-                server: edge.server.id.to_string(),
-                error,
-            };
             if failed > 0 {
-                tally.broken.push(broken(error.unwrap_or_default()));
+                tally.broken.push(edge.broken(error.unwrap_or_default()));
             } else if handshakes == 0 {
-                tally.silent.push(broken("no exchange succeeded".to_owned()));
+                tally.broken.push(edge.broken("no exchange succeeded".to_owned()));
+            } else if unavailable > 0 && !edge.others.is_empty() {
+                tally.broken.push(edge.broken("no replica was available".to_owned()));
             }
             tally.paths.push(PathReport {
                 path: edge.path.id().to_owned(),
@@ -134,86 +142,108 @@ impl Traffic {
                 server: edge.server.id.to_string(),
                 handshakes,
                 failed,
-                unavailable: take(&edge.unavailable),
+                unavailable,
             });
         }
         tally
     }
 
-    /// Ends the traffic, and gives what servers refused without any client having noticed.
+    /// Ends the traffic, and gives what failed since the last count, and what servers refused without any client
+    /// having noticed.
     pub(crate) fn stop(self) -> Vec<Broken> {
         self.inner.stop.store(true, Ordering::SeqCst);
-        for worker in self.workers {
-            drop(worker.join());
+        let failed = |edge: &&Edge| edge.failed.load(Ordering::SeqCst) > 0;
+        let panicked = self.workers.into_iter().filter_map(|worker| worker.join().err()).count();
+        let mut broken: Vec<_> = self
+            .inner
+            .edges
+            .iter()
+            .filter(failed)
+            .map(|edge| {
+                edge.broken(edge.first_error.lock().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_default())
+            })
+            .collect();
+        for edge in &self.inner.edges {
+            let refusals = edge.server.listeners.get(&edge.path.endpoint()).map(Listener::unasked_refusals);
+            broken.extend(refusals.unwrap_or_default().into_values().map(|refusal| edge.broken(refusal)));
         }
-        let mut unnoticed = Vec::new();
-        for path in Path::of(self.inner.shared.hierarchy()) {
-            for server in self.inner.shared.of_kind(path.server()) {
-                let refusals = server.listeners.get(&path.endpoint()).map(Listener::take_refusals).unwrap_or_default();
-                unnoticed.extend(refusals.into_iter().map(|(client, error)| Broken {
-                    path,
-                    client: client.to_string(),
-                    server: server.id.to_string(),
-                    error,
-                }));
+        if let (1.., Some(edge)) = (panicked, self.inner.edges.first()) {
+            broken.push(edge.broken("a client's thread ended early".to_owned()));
+        }
+        broken
+    }
+}
+
+impl Edge {
+    fn count(&self, outcome: Result<(), NoAnswer>, round: u64) {
+        match outcome {
+            Ok(()) => {
+                self.handshakes.fetch_add(1, Ordering::SeqCst);
+                self.round.fetch_max(round, Ordering::SeqCst);
+            }
+            Err(NoAnswer::Unavailable) => {
+                self.unavailable.fetch_add(1, Ordering::SeqCst);
+            }
+            Err(NoAnswer::Failed(error)) => {
+                self.failed.fetch_add(1, Ordering::SeqCst);
+                self.first_error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                self.round.fetch_max(round, Ordering::SeqCst);
             }
         }
-        unnoticed
+    }
+
+    fn broken(&self, error: String) -> Broken {
+        let (client, server) = (self.client.id.to_string(), self.server.id.to_string());
+        Broken { path: self.path, client, server, error }
     }
 }
 
 impl Inner {
-    fn work(&self) {
+    fn work(&self, worker: usize) {
         while !self.stop.load(Ordering::SeqCst) {
             let index = self.next.fetch_add(1, Ordering::SeqCst);
+            let round = self.round.load(Ordering::SeqCst);
+            if let Some(busy) = self.busy_since.get(worker) {
+                busy.store(round, Ordering::SeqCst);
+            }
             if let Some(edge) = index.checked_rem(self.edges.len()).and_then(|index| self.edges.get(index)) {
-                self.attempt(edge);
+                self.attempt(edge, round);
+            }
+            if let Some(busy) = self.busy_since.get(worker) {
+                busy.store(0, Ordering::SeqCst);
             }
             pause(PACE);
         }
     }
 
-    fn attempt(&self, edge: &Edge) {
-        let round = self.round.load(Ordering::SeqCst);
-        let outcome = match self.exchange(edge, &edge.server) {
-            // A client of a replicated service takes the next replica.
+    fn attempt(&self, edge: &Edge, round: u64) {
+        match self.exchange(edge) {
             Some(Err(NoAnswer::Unavailable)) => {
-                let next = edge.others.iter().filter_map(|other| self.exchange(edge, other));
-                match { next }.find(|outcome| *outcome != Err(NoAnswer::Unavailable)) {
-                    // The answer is another edge's; this one is tried again in its turn.
-                    Some(Ok(())) => return,
-                    Some(other) => other,
-                    None => Err(NoAnswer::Unavailable),
+                // A client of a replicated service takes the next replica; what comes of it is that edge's.
+                let others = edge.others.iter().filter_map(|index| self.edges.get(*index));
+                for other in others {
+                    match self.exchange(other) {
+                        Some(Err(NoAnswer::Unavailable)) => {}
+                        Some(outcome) => return other.count(outcome, round),
+                        None => return,
+                    }
                 }
+                edge.count(Err(NoAnswer::Unavailable), round);
             }
-            Some(outcome) => outcome,
+            Some(outcome) => edge.count(outcome, round),
             // The client itself is away.
-            None => return,
-        };
-        match outcome {
-            Ok(()) => {
-                edge.handshakes.fetch_add(1, Ordering::SeqCst);
-                edge.round.fetch_max(round, Ordering::SeqCst);
-            }
-            Err(NoAnswer::Unavailable) => {
-                edge.unavailable.fetch_add(1, Ordering::SeqCst);
-            }
-            Err(NoAnswer::Failed(error)) => {
-                edge.failed.fetch_add(1, Ordering::SeqCst);
-                edge.first_error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-                edge.round.fetch_max(round, Ordering::SeqCst);
-            }
+            None => {}
         }
     }
 
-    fn exchange(&self, edge: &Edge, server: &Component) -> Option<Result<(), NoAnswer>> {
+    fn exchange(&self, edge: &Edge) -> Option<Result<(), NoAnswer>> {
         if !edge.client.is_running() {
             return None;
         }
         let loaded = edge.client.loaded();
         let config = Arc::clone(loaded.client(edge.path)?);
-        let listener = server.listeners.get(&edge.path.endpoint())?;
-        let name = match dialled_name(&self.shared, edge.path, server) {
+        let listener = edge.server.listeners.get(&edge.path.endpoint())?;
+        let name = match dialled_name(&self.shared, edge.path, &edge.server) {
             Ok(name) => name,
             Err(error) => return Some(Err(error)),
         };
@@ -235,13 +265,15 @@ fn edges(shared: &Shared) -> Vec<Edge> {
     let mut edges = Vec::new();
     for path in Path::of(shared.hierarchy()) {
         for client in of(path.client()) {
-            for server in of(path.server()).iter().filter(|server| dials(path, client, server)) {
-                let others = of(path.server()).iter().filter(|other| is_replicated(path) && other.id != server.id);
+            let first = edges.len();
+            let servers: Vec<_> = of(path.server()).iter().filter(|server| dials(path, client, server)).collect();
+            for (index, server) in servers.iter().enumerate() {
+                let replicas = if is_replicated(path) { servers.len() } else { 0 };
                 edges.push(Edge {
                     path,
                     client: Arc::clone(client),
                     server: Arc::clone(server),
-                    others: others.cloned().collect(),
+                    others: (0..replicas).filter(|other| *other != index).map(|other| first + other).collect(),
                     handshakes: AtomicU64::new(0),
                     failed: AtomicU64::new(0),
                     unavailable: AtomicU64::new(0),
@@ -255,7 +287,7 @@ fn edges(shared: &Shared) -> Vec<Edge> {
 }
 
 /// Peers dial each other and not themselves; a gateway dials itself and nobody else.
-fn dials(path: Path, client: &Component, server: &Component) -> bool {
+pub(crate) fn dials(path: Path, client: &Component, server: &Component) -> bool {
     match path {
         Path::EtcdGateway => client.id == server.id,
         _ => client.id != server.id,

@@ -65,6 +65,12 @@ impl AuthorityId {
         Self(id)
     }
 
+    /// The key identifier in an `AuthorityKeyIdentifier`, if it is one of 160 bits.
+    fn of_issuer(value: &[u8]) -> Option<Self> {
+        let mut id = Elements::of("authorityKeyIdentifier", tag::SEQUENCE, value).ok()?;
+        id.content(tag::KEY_IDENTIFIER).ok()?.try_into().map(Self).ok()
+    }
+
     /// The 160 bits.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; Self::LEN] {
@@ -415,6 +421,8 @@ pub struct LeafIdentity {
     pub(crate) subject_alt_names: Vec<SubjectAltName>,
     /// When the certificate is valid.
     pub(crate) validity: Validity,
+    /// Which key its issuer is said to have.
+    pub(crate) issuer: Option<AuthorityId>,
 }
 
 impl LeafIdentity {
@@ -432,13 +440,21 @@ impl LeafIdentity {
             None => Vec::new(),
         };
         let subject = parse_subject(tbs.subject, limits.subject_len_max)?;
-        Ok(Self { subject, subject_alt_names, validity: tbs.validity })
+        let issuer = tbs.extension(oid::AUTHORITY_KEY_IDENTIFIER).and_then(|ext| AuthorityId::of_issuer(ext.value));
+        Ok(Self { subject, subject_alt_names, validity: tbs.validity, issuer })
     }
 
     /// Common name and organizations.
     #[must_use]
     pub const fn subject(&self) -> &Subject {
         &self.subject
+    }
+
+    /// Which authority the certificate names as its issuer: its authority key identifier (RFC 5280 4.2.1.1),
+    /// where that has the form that this crate writes. It is a name, not a proof; a chain is the proof.
+    #[must_use]
+    pub const fn issuer(&self) -> Option<AuthorityId> {
+        self.issuer
     }
 
     /// Subject alternative names; empty without the extension.

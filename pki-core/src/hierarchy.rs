@@ -182,6 +182,11 @@ impl Hierarchy {
         }
     }
 
+    /// The leaves that an authority issues.
+    pub fn leaves_of(&self, role: AuthorityRole) -> impl Iterator<Item = LeafKind> + use<'_> {
+        LeafKind::ALL.into_iter().filter(move |leaf| self.issuer_of(*leaf) == Some(role))
+    }
+
     /// Whether clients outside the cluster are served by a certificate (selected by
     /// SNI) of a CA that its owner manages and no rotation touches.
     #[must_use]

@@ -67,14 +67,14 @@ pub struct Issuer {
 }
 
 impl Issuer {
-    /// An issuer with this certificate.
+    /// An issuer of these leaves and no others, as [`Hierarchy::leaves_of`](crate::Hierarchy::leaves_of) names them.
     ///
     /// # Errors
     /// When the certificate's key is not of an accepted kind.
-    pub fn new(certificate: CaCertificate) -> Result<Self, DecodeError> {
+    pub fn new(certificate: CaCertificate, leaves: impl IntoIterator<Item = LeafKind>) -> Result<Self, DecodeError> {
         let key_algorithm = SubjectPublicKey::parse(certificate.public_key())?.algorithm();
         let authority_key_id = authority_key_identifier(certificate.subject_key_id());
-        let certificates = LeafKind::ALL.into_iter().filter(|leaf| !leaf.extended_key_usage().is_empty());
+        let certificates = leaves.into_iter().filter(|leaf| !leaf.extended_key_usage().is_empty());
         let usages = certificates.map(|leaf| (leaf, extended_key_usage(leaf))).collect();
         Ok(Self { certificate, key_algorithm, authority_key_id, usages })
     }
@@ -102,7 +102,10 @@ impl Issuer {
         now: UtcDateTime,
     ) -> Result<PreparedIssuance<'_>, IssueError> {
         let usages = self.usages.iter().find(|(kind, _)| *kind == leaf).map(|(_, usages)| usages);
-        let Some(usages) = usages else { return Err(IssueError::NotACertificate(leaf)) };
+        let Some(usages) = usages else {
+            let is_token = leaf.extended_key_usage().is_empty();
+            return Err(if is_token { IssueError::NotACertificate(leaf) } else { IssueError::NotThisIssuer(leaf) });
+        };
         let subject = self.check_names(leaf, &request, approval)?;
         if !self.certificate.validity().contains(now) {
             return Err(IssueError::IssuerNotValid { validity: self.certificate.validity() });
@@ -131,7 +134,7 @@ impl Issuer {
             extensions: &extensions,
         }
         .encode();
-        let expected = Expected::leaf(&self.certificate, &signature_algorithm, leaf.has_subject_alt_names());
+        let expected = Expected::leaf(&self.certificate, &signature_algorithm, &approval.subject_alt_names);
         let faults = lint(&tbs, &expected);
         if !faults.is_empty() {
             return Err(IssueError::Lint(faults));
@@ -346,7 +349,7 @@ fn mint_self_signed(
             signature_algorithm: &signature_algorithm,
             validity,
             ca: true,
-            subject_alt_names: false,
+            subject_alt_names: &[],
         },
     );
     if !faults.is_empty() {
@@ -478,6 +481,8 @@ impl<T> NameDifference<T> {
 pub enum IssueError {
     /// The leaf is a token, not a certificate.
     NotACertificate(LeafKind),
+    /// Another authority issues this leaf.
+    NotThisIssuer(LeafKind),
     /// The role is a key set and has no certificate.
     KeySet(AuthorityRole),
     /// The approval does not fit the leaf: a node's name or alternative names where there must be
@@ -527,6 +532,7 @@ impl fmt::Display for IssueError {
         };
         match self {
             Self::NotACertificate(leaf) => write!(f, "`{leaf}` is a token, not a certificate"),
+            Self::NotThisIssuer(leaf) => write!(f, "`{leaf}` is another authority's to issue"),
             Self::KeySet(role) => write!(f, "`{role}` is a key set and has no certificate"),
             Self::Approval(leaf) => write!(f, "the approval does not fit the profile `{leaf}`"),
             Self::Subject(names) => {

@@ -1,6 +1,6 @@
 //! RFC 5280 structure of what is about to be signed, read back from the finished octets.
 //!
-//! The linter shares no code path with the writer, so a slip in one is seen by the other. It
+//! The linter reads with the parser and not with the writer's code, so a slip of the writer is seen. It
 //! judges what this crate signs; what is deployed elsewhere is `trust-model`'s to judge.
 
 use core::fmt;
@@ -10,7 +10,7 @@ use crate::certificate::{
 };
 use crate::decode::Elements;
 use crate::encode::tag;
-use crate::{AuthorityId, CaCertificate, Limits, Validity};
+use crate::{AuthorityId, CaCertificate, SubjectAltName, Validity};
 
 /// One structural fault in a `TBSCertificate`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,7 +34,7 @@ pub enum Lint {
     KeyUsage,
     /// extKeyUsage is missing from a leaf, or holds an unknown purpose (4.2.1.12).
     ExtendedKeyUsage,
-    /// subjectAltName is not what the profile says (4.2.1.6).
+    /// subjectAltName does not hold exactly the approved names (4.2.1.6).
     SubjectAltName,
     /// The subject key identifier is missing or not the key's (4.2.1.2).
     SubjectKeyIdentifier,
@@ -76,11 +76,16 @@ pub(crate) struct Expected<'a> {
     pub(crate) signature_algorithm: &'a [u8],
     pub(crate) validity: Validity,
     pub(crate) ca: bool,
-    pub(crate) subject_alt_names: bool,
+    /// The approved names, sorted; empty where there must be no extension.
+    pub(crate) subject_alt_names: &'a [SubjectAltName],
 }
 
 impl<'a> Expected<'a> {
-    pub(crate) fn leaf(issuer: &'a CaCertificate, signature_algorithm: &'a [u8], subject_alt_names: bool) -> Self {
+    pub(crate) fn leaf(
+        issuer: &'a CaCertificate,
+        signature_algorithm: &'a [u8],
+        subject_alt_names: &'a [SubjectAltName],
+    ) -> Self {
         Self {
             issuer_name: issuer.subject_der(),
             issuer_key_id: issuer.subject_key_id(),
@@ -154,12 +159,13 @@ fn extended_key_usage_is_sound(tbs: &TbsView<'_>, ca: bool) -> bool {
     }
 }
 
-fn subject_alt_names_are_sound(tbs: &TbsView<'_>, wanted: bool) -> bool {
+fn subject_alt_names_are_sound(tbs: &TbsView<'_>, approved: &[SubjectAltName]) -> bool {
     match tbs.extension(oids::SUBJECT_ALT_NAME) {
-        None => !wanted,
-        Some(extension) => {
-            wanted && parse_subject_alt_names(extension.value, Limits::DEFAULT.subject_alt_names_max).is_ok()
-        }
+        None => approved.is_empty(),
+        Some(extension) => parse_subject_alt_names(extension.value, approved.len()).is_ok_and(|mut names| {
+            names.sort_unstable();
+            names == approved
+        }),
     }
 }
 
@@ -327,13 +333,14 @@ mod tests {
         }
 
         fn faults(&self) -> Vec<Lint> {
+            let approved = [SubjectAltName::dns("a").unwrap()];
             let expected = Expected {
                 issuer_name: &name(b"kubernetes"),
                 issuer_key_id: ISSUER_KEY_ID,
                 signature_algorithm: &SignatureAlgorithm::EcdsaP256Sha256.identifier(),
                 validity: validity(1_000, 2_000),
                 ca: self.ca,
-                subject_alt_names: !self.ca,
+                subject_alt_names: if self.ca { &[] } else { &approved },
             };
             lint(&self.encode(), &expected)
         }
@@ -376,7 +383,7 @@ mod tests {
             signature_algorithm: &id,
             validity: validity(1, 2),
             ca: false,
-            subject_alt_names: false,
+            subject_alt_names: &[],
         };
         assert_eq!(lint(&trailing, &expected), [Lint::Malformed]);
         assert_eq!(lint(&[], &expected), [Lint::Malformed]);
@@ -508,7 +515,8 @@ mod tests {
                 &|draft| draft.subject_alt_name = Some(subject_alt_name(&[])),
                 &|draft| draft.subject_alt_name = Some(subject_alt_name(&[tag::DNS_NAME, 1, b'*'])),
                 &|draft| draft.subject_alt_name = Some(subject_alt_name(&[tag::IP_ADDRESS, 3, 10, 0, 0])),
-                &|draft| draft.subject_alt_name = Some(subject_alt_name(&[tag::DNS_NAME, 1, b'a'].repeat(101))),
+                &|draft| draft.subject_alt_name = Some(subject_alt_name(&[tag::DNS_NAME, 1, b'b'])),
+                &|draft| draft.subject_alt_name = Some(subject_alt_name(&[tag::DNS_NAME, 1, b'a'].repeat(2))),
             ],
         );
         let named = |draft: &mut Draft| draft.subject_alt_name = Some(subject_alt_name(&[tag::DNS_NAME, 1, b'a']));

@@ -46,7 +46,7 @@ impl TokenKeys {
         self.hash
     }
 
-    /// Accepts a token at `now`: signed by a key of the set, by the issuer, not expired.
+    /// Accepts a token at `now`: signed by a key of the set, by the issuer, for the audience, not expired.
     ///
     /// # Errors
     /// [`TokenError`]; nothing of a refused token is to be believed.
@@ -54,6 +54,7 @@ impl TokenKeys {
         &self,
         token: &str,
         issuer: &str,
+        audience: &str,
         limits: &Limits,
         verifiers: Verifiers<'_>,
         now: UtcDateTime,
@@ -83,6 +84,12 @@ impl TokenKeys {
         let claims: serde_json::Value = decode_json(claims)?;
         if text(&claims, "iss").as_deref() != Some(issuer) {
             return Err(TokenError::Issuer);
+        }
+        // One audience or a list of them (RFC 7519 4.1.3).
+        let audiences =
+            claims.get("aud").map(|aud| aud.as_array().map_or_else(|| core::slice::from_ref(aud), Vec::as_slice));
+        if !audiences.unwrap_or_default().iter().any(|found| found.as_str() == Some(audience)) {
+            return Err(TokenError::Audience);
         }
         let number = |name: &str| claims.get(name).and_then(serde_json::Value::as_i64).ok_or(TokenError::Malformed);
         let (not_before, expiry) = (number("nbf")?, number("exp")?);
@@ -115,13 +122,16 @@ impl VerifiedToken {
     }
 }
 
-/// Signs a token for `subject`, valid from `not_before` until just before `expiry`.
+/// Signs a token for `subject` to show to `audience`, valid from `not_before` until just before `expiry`, and
+/// checks the fresh signature.
 ///
 /// # Errors
-/// When the signer fails, or its algorithm has no name in JOSE for which this crate signs.
+/// When the signer fails or its signature does not verify, or its algorithm has no name in JOSE.
 pub fn issue_token(
     signer: &dyn Signer,
+    verifiers: Verifiers<'_>,
     issuer: &str,
+    audience: &str,
     subject: &str,
     not_before: UtcDateTime,
     expiry: UtcDateTime,
@@ -133,12 +143,14 @@ pub fn issue_token(
     let claims = serde_json::json!({
         "iss": issuer,
         "sub": subject,
+        "aud": [audience],
         "nbf": not_before.unix_timestamp(),
         "iat": not_before.unix_timestamp(),
         "exp": expiry.unix_timestamp(),
     });
     let signed = format!("{}.{}", BASE64.encode(header.to_string()), BASE64.encode(claims.to_string()));
     let signature = sign_to_vec(signer, signed.as_bytes()).map_err(TokenError::Sign)?;
+    verifiers.verify(&key, algorithm, signed.as_bytes(), &signature).map_err(|_| TokenError::BadSignature)?;
     let signature = from_der_signature(algorithm, &signature).ok_or(TokenError::Malformed)?;
     Ok(format!("{signed}.{}", BASE64.encode(signature)))
 }
@@ -216,6 +228,8 @@ pub enum TokenError {
     BadSignature,
     /// Another issuer's token.
     Issuer,
+    /// A token for somebody else.
+    Audience,
     /// Expired, or not valid yet.
     NotValidNow,
     /// The signer failed.
@@ -231,6 +245,7 @@ impl fmt::Display for TokenError {
             Self::Algorithm => f.write_str("the token's algorithm is not its key's"),
             Self::BadSignature => f.write_str("the token's signature does not verify"),
             Self::Issuer => f.write_str("the token is another issuer's"),
+            Self::Audience => f.write_str("the token is for another audience"),
             Self::NotValidNow => f.write_str("the token has expired or is not valid yet"),
             Self::Sign(error) => write!(f, "{error}"),
         }

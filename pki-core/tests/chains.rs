@@ -246,7 +246,7 @@ mod tests {
     const SUBJECT: &str = "system:serviceaccount:kube-system:coredns";
 
     fn token(signer: &dyn Signer) -> String {
-        issue_token(signer, ISSUER, SUBJECT, at(NOW), at(NOW + 3600)).unwrap()
+        issue_token(signer, VERIFIERS, ISSUER, AUDIENCE, SUBJECT, at(NOW), at(NOW + 3600)).unwrap()
     }
 
     fn keys<'a>(signers: impl IntoIterator<Item = &'a SoftwareKey>) -> TokenKeys {
@@ -254,7 +254,7 @@ mod tests {
     }
 
     fn check(keys: &TokenKeys, token: &str, now: i64) -> Result<VerifiedToken, TokenError> {
-        keys.verify(token, ISSUER, &Limits::DEFAULT, VERIFIERS, at(now))
+        keys.verify(token, ISSUER, AUDIENCE, &Limits::DEFAULT, VERIFIERS, at(now))
     }
 
     fn refusal(keys: &TokenKeys, token: &str) -> String {
@@ -265,6 +265,8 @@ mod tests {
     const BAD_SIGNATURE: &str = "the token's signature does not verify";
     const WRONG_ALGORITHM: &str = "the token's algorithm is not its key's";
     const UNKNOWN_KEY: &str = "the token's key is not an accepted one";
+    const AUDIENCE: &str = "https://kubernetes.default.svc";
+    const WRONG_AUDIENCE: &str = "the token is for another audience";
     const WRONG_ISSUER: &str = "the token is another issuer's";
     const NOT_NOW: &str = "the token has expired or is not valid yet";
 
@@ -319,7 +321,7 @@ mod tests {
             let (mut short_r, mut short_s) = (0, 0);
             for number in 0..20_000 {
                 let subject = format!("{SUBJECT}-{number}");
-                let token = issue_token(&signer, ISSUER, &subject, at(NOW), at(NOW + 1)).unwrap();
+                let token = issue_token(&signer, VERIFIERS, ISSUER, AUDIENCE, &subject, at(NOW), at(NOW + 1)).unwrap();
                 let signature = BASE64.decode(parts(&token).2).unwrap();
                 assert_eq!(signature.len(), 2 * scalar);
                 let (in_r, in_s) = (signature[0] == 0, signature[scalar] == 0);
@@ -429,7 +431,7 @@ mod tests {
         let signer = key(KeyAlgorithm::Ed25519);
         let accepted = keys([&signer]);
         for issuer in ["", "https://kubernetes.default.svc", "https://kubernetes.default.svc.cluster.local/"] {
-            let token = issue_token(&signer, issuer, SUBJECT, at(NOW), at(NOW + 1)).unwrap();
+            let token = issue_token(&signer, VERIFIERS, issuer, AUDIENCE, SUBJECT, at(NOW), at(NOW + 1)).unwrap();
             assert_eq!(refusal(&accepted, &token), WRONG_ISSUER, "{issuer}");
         }
     }
@@ -462,6 +464,10 @@ mod tests {
             ("sub", json!([SUBJECT]), MALFORMED),
             ("iss", Value::Null, WRONG_ISSUER),
             ("iss", json!([ISSUER]), WRONG_ISSUER),
+            ("aud", Value::Null, WRONG_AUDIENCE),
+            ("aud", json!([]), WRONG_AUDIENCE),
+            ("aud", json!(["vault", "registry"]), WRONG_AUDIENCE),
+            ("aud", json!(format!("{AUDIENCE}/")), WRONG_AUDIENCE),
             ("exp", Value::Null, MALFORMED),
             ("exp", json!((NOW + 1).to_string()), MALFORMED),
             ("exp", json!(1e300), MALFORMED),
@@ -474,6 +480,42 @@ mod tests {
             assert_eq!(refusal(&accepted, &signed(&signer, &header, &changed)), expected, "{changed}");
         }
         assert_eq!(refusal(&accepted, &signed(&signer, &header, &json!([]))), WRONG_ISSUER);
+    }
+
+    #[test]
+    fn one_audience_of_several_is_enough_however_it_is_written() {
+        let signer = key(KeyAlgorithm::Ed25519);
+        let accepted = keys([&signer]);
+        let (header, mut claims, _) = parts(&token(&signer));
+        for aud in [json!(AUDIENCE), json!(["vault", AUDIENCE])] {
+            claims["aud"] = aud;
+            assert!(check(&accepted, &signed(&signer, &header, &claims), NOW).is_ok(), "{claims}");
+        }
+    }
+
+    /// A key whose signatures are another key's.
+    #[derive(Debug)]
+    struct Swapped(SoftwareKey, SoftwareKey);
+
+    impl Signer for Swapped {
+        fn public_key(&self) -> &SubjectPublicKeyInfoDer<'static> {
+            self.0.public_key()
+        }
+
+        fn algorithm(&self) -> SignatureAlgorithm {
+            self.0.algorithm()
+        }
+
+        fn sign(&self, message: &[u8], signature: &mut [u8]) -> Result<usize, SignError> {
+            self.1.sign(message, signature)
+        }
+    }
+
+    #[test]
+    fn a_token_with_another_keys_signature_does_not_leave() {
+        let swapped = Swapped(key(KeyAlgorithm::P256), key(KeyAlgorithm::P256));
+        let error = issue_token(&swapped, VERIFIERS, ISSUER, AUDIENCE, SUBJECT, at(NOW), at(NOW + 1)).unwrap_err();
+        assert!(matches!(error, TokenError::BadSignature), "{error}");
     }
 
     #[test]
@@ -516,9 +558,9 @@ mod tests {
         let token = token(&signer);
         let mut limits = Limits::DEFAULT;
         limits.token_len_max = token.len();
-        assert!(accepted.verify(&token, ISSUER, &limits, VERIFIERS, at(NOW)).is_ok());
+        assert!(accepted.verify(&token, ISSUER, AUDIENCE, &limits, VERIFIERS, at(NOW)).is_ok());
         limits.token_len_max -= 1;
-        let refused = accepted.verify(&token, ISSUER, &limits, VERIFIERS, at(NOW)).unwrap_err();
+        let refused = accepted.verify(&token, ISSUER, AUDIENCE, &limits, VERIFIERS, at(NOW)).unwrap_err();
         let (found, max) = (token.len(), token.len() - 1);
         assert!(matches!(refused, TokenError::TooLong { found: f, max: m } if (f, m) == (found, max)), "{refused}");
         let long = "a".repeat(Limits::DEFAULT.token_len_max + 1);
@@ -545,7 +587,9 @@ mod tests {
 
     #[test]
     fn a_signer_that_cannot_sign_makes_no_token() {
-        let issue = |signer: &dyn Signer| issue_token(signer, ISSUER, SUBJECT, at(NOW), at(NOW + 1)).unwrap_err();
+        let issue = |signer: &dyn Signer| {
+            issue_token(signer, VERIFIERS, ISSUER, AUDIENCE, SUBJECT, at(NOW), at(NOW + 1)).unwrap_err()
+        };
         let away = issue(&Away(key(KeyAlgorithm::P256).public_key().clone()));
         assert!(matches!(&away, TokenError::Sign(cause) if cause.kind() == SignErrorKind::TimedOut), "{away}");
         let pss = issue(&key(KeyAlgorithm::Rsa2048).into_pss().unwrap());

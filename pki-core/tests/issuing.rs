@@ -20,7 +20,7 @@ mod tests {
     use pki_core::verify::{Verifiers, VerifyError};
     use pki_core::{
         Approval, AuthorityRole, CaCertificate, CaVersion, CertificationRequest, ChainError, ExtendedKeyUsage,
-        Hierarchy, IssueError, IssuedCertificate, Issuer, KeyAlgorithm, LeafIdentity, LeafKind, Limits, Lint, NodeName,
+        Hierarchy, IssueError, IssuedCertificate, Issuer, KeyAlgorithm, LeafIdentity, LeafKind, Limits, NodeName,
         PreparedIssuance, Preset, SignError, SignErrorKind, SignatureAlgorithm, Signer, SubjectAltName, TrustBundle,
         Validity, ValidityError, VerifiedRequest, create_request, mint_external_root, mint_root, sign_to_vec,
         verify_chain,
@@ -208,7 +208,7 @@ mod tests {
         let now = certificate.validity().not_before();
         let expiry = certificate.validity().not_after();
         let key = signer_hsm::SoftwareKey::from_pkcs8_der(&pkcs8).unwrap();
-        let authority = Authority { key, issuer: Issuer::new(certificate).unwrap() };
+        let authority = Authority { key, issuer: Issuer::new(certificate, LeafKind::ALL).unwrap() };
         let issued = authority.issue(LeafKind::ApiServer, Duration::days(365), now);
         assert_eq!(issued.validity().not_after(), expiry);
         std::fs::write(&leaf, pem(issued.der())).unwrap();
@@ -301,6 +301,7 @@ mod tests {
         for leaf in LeafKind::ALL.into_iter().filter(|leaf| !leaf.extended_key_usage().is_empty()) {
             let issued = authority.issue(leaf, Duration::DAY, at(NOW));
             let identity = LeafIdentity::parse(issued.der(), &Limits::DEFAULT).unwrap();
+            assert_eq!(identity.issuer(), Some(issued.issuer()));
             assert_eq!(identity.subject(), &leaf.subject(node_of(leaf).as_ref()).unwrap());
             assert_eq!(identity.subject_alt_names(), names_of(leaf));
             assert_eq!(identity.validity(), issued.validity());
@@ -362,6 +363,23 @@ mod tests {
 
     fn dns(text: &str) -> SubjectAltName {
         SubjectAltName::dns(text).unwrap()
+    }
+
+    #[test]
+    fn an_authority_issues_its_own_leaves_only() {
+        let hierarchy = Hierarchy::kubeadm();
+        let authority = Authority::mint(AuthorityRole::FrontProxy, CaVersion::FIRST, KeyAlgorithm::P256);
+        let leaves = hierarchy.leaves_of(AuthorityRole::FrontProxy);
+        let issuer = Issuer::new(authority.issuer.certificate().clone(), leaves).unwrap();
+        // A front proxy that could issue an administrator would be a second cluster root.
+        for leaf in LeafKind::ALL.into_iter().filter(|leaf| *leaf != LeafKind::ServiceAccountToken) {
+            let der = request(leaf, &key(KeyAlgorithm::P256));
+            let prepared = issuer.prepare(leaf, verified(&der), &approval(leaf, Duration::DAY), serial(), at(NOW));
+            match prepared {
+                Ok(_) => assert_eq!(leaf, LeafKind::FrontProxyClient),
+                Err(error) => assert!(matches!(error, IssueError::NotThisIssuer(found) if found == leaf), "{error}"),
+            }
+        }
     }
 
     #[test]
@@ -543,8 +561,7 @@ mod tests {
     }
 
     #[test]
-    fn octets_with_a_fault_are_not_signed() {
-        // More names than any certificate of a cluster may have, let in by limits that somebody widened.
+    fn limits_that_somebody_widens_widen_what_can_be_issued() {
         let names: Vec<_> = (0..101).map(|index| dns(&format!("n{index}"))).collect();
         let subject = LeafKind::Webhook.subject(None).unwrap();
         let der = create_request(&subject, &names, &key(KeyAlgorithm::P256)).unwrap();
@@ -553,9 +570,10 @@ mod tests {
         let request = CertificationRequest::parse(&der, &limits).unwrap().verify(VERIFIERS).unwrap();
         let approval = Approval::new(Duration::DAY).with_names(names);
         let authority = cluster(KeyAlgorithm::P256);
-        let error = authority.issuer.prepare(LeafKind::Webhook, request, &approval, serial(), at(NOW)).unwrap_err();
-        assert!(matches!(&error, IssueError::Lint(faults) if *faults == [Lint::SubjectAltName]), "{error}");
-        assert_eq!(error.to_string(), "the certificate would be malformed (RFC 5280): `lint.subject_alt_name`");
+        let prepared = authority.issuer.prepare(LeafKind::Webhook, request, &approval, serial(), at(NOW)).unwrap();
+        let issued = prepared.sign(&authority.key, VERIFIERS).unwrap();
+        assert_eq!(LeafIdentity::parse(issued.der(), &limits).unwrap().subject_alt_names().len(), 101);
+        assert!(LeafIdentity::parse(issued.der(), &Limits::DEFAULT).is_err());
     }
 
     /// A signer that answers as a test wants.

@@ -5,6 +5,7 @@ use core::fmt;
 use pki_core::{AuthorityRole, BundleHash, CaVersion, LeafKind, TrustSlot};
 
 use crate::plan::{Stage, VersionRange};
+use crate::policy::Unit;
 use crate::topology::{ConsumerId, Reload};
 
 /// Names an action by cluster, unit, CAVersion, stage and whom it concerns.
@@ -83,6 +84,10 @@ pub enum Action {
     AwaitAcknowledgement {
         /// The action's name.
         key: ActionKey,
+        /// The unit whose rotation asks.
+        unit: Unit,
+        /// The CAVersion that it leads to.
+        to: CaVersion,
         /// The stage that asks.
         stage: Stage,
         /// Who, and with what.

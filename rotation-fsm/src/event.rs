@@ -20,13 +20,23 @@ pub struct AuthorityRecord {
     pub not_after: Option<UtcDateTime>,
 }
 
+/// The order of a consumer's reports: by incarnation first, since a node that is recreated under its old name
+/// has no counter to go on from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReportId {
+    /// Grows whenever the consumer comes up without memory of its counter, such as the time of its creation.
+    pub incarnation: u64,
+    /// Counts up with every report of one incarnation.
+    pub sequence: u64,
+}
+
 /// What one consumer runs with: what it has loaded, not what was written for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observation {
     /// Who.
     pub consumer: ConsumerId,
-    /// Counts up with every report of this consumer, restarts included. A lower one is stale.
-    pub sequence: u64,
+    /// Which report this is. One that is not later than the last is stale.
+    pub id: ReportId,
     /// Every bundle it has loaded, by content.
     pub bundles: Vec<(TrustSlot, BundleHash)>,
     /// The issuer of every leaf it presents.
@@ -61,6 +71,10 @@ pub enum Event {
     Acknowledged {
         /// Who.
         consumer: ConsumerId,
+        /// The unit whose rotation asked.
+        unit: Unit,
+        /// The CAVersion that it leads to.
+        to: CaVersion,
         /// The stage that asked.
         stage: Stage,
         /// Who says so.
@@ -72,6 +86,8 @@ pub enum Event {
         consumer: ConsumerId,
         /// The pool it is in, on a node.
         pool: Option<PoolName>,
+        /// Its first incarnation. Reports of earlier ones under the same name no longer count.
+        incarnation: u64,
     },
     /// A consumer left the cluster for good: seen, not assumed.
     ConsumerRemoved {

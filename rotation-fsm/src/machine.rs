@@ -5,14 +5,14 @@ mod loaded;
 use std::collections::{BTreeMap, BTreeSet};
 
 use pki_core::{AuthorityRole, CaVersion, ClusterId, LeafKind, Plane};
-use time::UtcDateTime;
+use time::{Duration, UtcDateTime};
 
 use self::loaded::{Authority, Loaded};
 use crate::action::{Action, ActionKey, BundleTarget, ConsumerTarget, LeafTarget};
-use crate::event::{AuthorityRecord, Event, Observation};
+use crate::event::{AuthorityRecord, Event, Observation, ReportId};
 use crate::plan::{Plan, Stage, Step, VersionRange};
 use crate::policy::{Trigger, Unit, UnitPolicy, units};
-use crate::rejected::Rejected;
+use crate::rejected::{Rejected, SetupError, Unreadable};
 use crate::status::Status;
 use crate::strategy::Strategy;
 use crate::topology::{ConsumerId, PoolName, Reload, Topology};
@@ -27,8 +27,8 @@ pub struct Machine {
     topology: Topology,
     strategy: Strategy,
     authorities: BTreeMap<AuthorityRole, Authority>,
-    /// What each consumer was last seen to run with; `None` until it is seen.
-    loaded: BTreeMap<ConsumerId, Option<Loaded>>,
+    /// What each consumer was last seen to run with.
+    seen: BTreeMap<ConsumerId, Seen>,
     /// The consumers that do not run with what they should, kept so that one report costs O(log n).
     waiting: BTreeSet<ConsumerId>,
     phase: Phase,
@@ -116,8 +116,17 @@ pub struct Completed {
     pub to: CaVersion,
 }
 
+/// The last report of a consumer.
+#[derive(Clone, Debug, Default)]
+struct Seen {
+    id: ReportId,
+    /// What it runs with; `None` while it is unseen, or said something that could not be read.
+    loaded: Option<Loaded>,
+}
+
 /// What an event changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Applied {
     /// A rotation began, to this generation.
     pub started: Option<CaVersion>,
@@ -125,6 +134,21 @@ pub struct Applied {
     pub stages_ended: Vec<Stage>,
     /// The rotation completed.
     pub completed: bool,
+    /// Why a report was taken as saying that its consumer runs with something wrong.
+    pub unreadable: Option<Unreadable>,
+    /// An automatic rotation is due and not begun, because this consumer is not in order.
+    pub blocked: Option<(Unit, ConsumerId)>,
+}
+
+impl Applied {
+    /// Takes in what a later event changed.
+    pub fn merge(&mut self, later: Self) {
+        self.started = later.started.or(self.started);
+        self.stages_ended.extend(later.stages_ended);
+        self.completed |= later.completed;
+        self.unreadable = later.unreadable.or_else(|| self.unreadable.take());
+        self.blocked = later.blocked.or_else(|| self.blocked.take());
+    }
 }
 
 /// Where a consumer stands, as far as plans ask.
@@ -141,31 +165,32 @@ impl Machine {
     /// were given what is valid now.
     ///
     /// # Errors
-    /// [`Rejected::SharedKey`] when one key serves two roles; [`Rejected::WrongVersion`] when an authority of the
-    /// hierarchy is missing or one too many is given.
+    /// When an authority of the hierarchy is missing, one too many is given, or one key serves two roles.
     pub fn new(
         cluster: ClusterId,
         topology: Topology,
         strategy: Strategy,
         authorities: impl IntoIterator<Item = (AuthorityRole, AuthorityRecord)>,
         now: UtcDateTime,
-    ) -> Result<Self, Rejected> {
+    ) -> Result<Self, SetupError> {
         let mut known: BTreeMap<AuthorityRole, Authority> = BTreeMap::new();
         for (role, record) in authorities {
-            no_shared_key(&known, role, &record)?;
+            if let Some(other) = shares_key(&known, &record) {
+                return Err(SetupError::SharedKey(role, other));
+            }
             if !topology.hierarchy().roles().contains(&role) || known.contains_key(&role) {
-                return Err(Rejected::WrongVersion { role, found: record.version });
+                return Err(SetupError::Unexpected(role));
             }
             known.insert(role, Authority::new(record));
         }
         if let Some(&role) = topology.hierarchy().roles().iter().find(|role| !known.contains_key(role)) {
-            return Err(Rejected::WrongVersion { role, found: CaVersion::FIRST });
+            return Err(SetupError::Missing(role));
         }
         let mut machine = Self {
             cluster,
             strategy,
             authorities: known,
-            loaded: BTreeMap::new(),
+            seen: BTreeMap::new(),
             waiting: BTreeSet::new(),
             phase: Phase::Stable,
             clock: now,
@@ -173,7 +198,7 @@ impl Machine {
             topology,
         };
         let consumers: Vec<_> = machine.topology.consumers().map(|(consumer, _)| consumer.clone()).collect();
-        consumers.into_iter().for_each(|consumer| machine.admit(consumer));
+        consumers.into_iter().for_each(|consumer| machine.admit(consumer, 0));
         Ok(machine)
     }
 
@@ -186,20 +211,20 @@ impl Machine {
         let mut applied = Applied::default();
         match event {
             Event::RotationRequested { unit } => applied.started = Some(self.request(*unit)?),
-            Event::Tick => applied.started = self.tick(clock),
-            Event::AuthorityMinted { role, record } => self.mint(*role, *record)?,
-            Event::Observed(observation) => self.observe(observation)?,
-            Event::Acknowledged { consumer, stage, .. } => self.acknowledge(consumer, stage)?,
-            Event::ConsumerJoined { consumer, pool } => {
+            Event::Tick => self.tick(clock, &mut applied),
+            Event::AuthorityMinted { role, record } => self.mint(*role, *record, clock)?,
+            Event::Observed(observation) => applied.unreadable = self.observe(observation)?,
+            Event::Acknowledged { consumer, unit, to, stage, .. } => self.acknowledge(consumer, (*unit, *to), stage)?,
+            Event::ConsumerJoined { consumer, pool, incarnation } => {
                 self.topology.add(consumer.clone(), pool.clone()).map_err(Rejected::Topology)?;
-                self.admit(consumer.clone());
+                self.admit(consumer.clone(), *incarnation);
             }
             Event::ConsumerRemoved { consumer } => {
                 if !self.topology.contains(consumer) {
                     return Err(Rejected::UnknownConsumer(consumer.clone()));
                 }
                 self.topology.remove(consumer);
-                self.loaded.remove(consumer);
+                self.seen.remove(consumer);
                 self.waiting.remove(consumer);
             }
             Event::KeyDestroyed { role, version } => self.destroy(*role, *version)?,
@@ -221,14 +246,24 @@ impl Machine {
         }
     }
 
-    /// Begins the first automatic unit that is due, if nothing runs and everything is in order. What
-    /// is not in order now is asked again at the next tick.
-    fn tick(&mut self, clock: UtcDateTime) -> Option<CaVersion> {
+    /// Begins the first automatic unit that is due and whose consumers are in order. What is not in order now is
+    /// told, and asked again at the next tick.
+    fn tick(&mut self, clock: UtcDateTime, applied: &mut Applied) {
         if self.phase != Phase::Stable {
-            return None;
+            return;
         }
-        let due = units(self.topology.hierarchy()).iter().find(|policy| self.is_due(policy, clock))?;
-        self.start(*due).ok()
+        let policies = units(self.topology.hierarchy()).iter();
+        let due: Vec<_> = policies.filter(|policy| self.is_due(policy, clock)).copied().collect();
+        for policy in due {
+            match self.start(policy) {
+                Ok(to) => {
+                    applied.started = Some(to);
+                    return;
+                }
+                Err(Rejected::NotReady { consumer }) => applied.blocked = Some((policy.unit, consumer)),
+                Err(_) => {}
+            }
+        }
     }
 
     fn is_due(&self, policy: &UnitPolicy, clock: UtcDateTime) -> bool {
@@ -243,7 +278,7 @@ impl Machine {
         if versions.any(|version| version != from) {
             return Err(Rejected::MixedVersions(policy.unit));
         }
-        if let Some(consumer) = self.waiting.first() {
+        if let Some(consumer) = self.blocking(policy.roles) {
             return Err(Rejected::NotReady { consumer: consumer.clone() });
         }
         let (plan, to) = (self.strategy.plan(&self.topology, policy.roles), from.next());
@@ -252,7 +287,14 @@ impl Machine {
         Ok(to)
     }
 
-    fn mint(&mut self, role: AuthorityRole, record: AuthorityRecord) -> Result<(), Rejected> {
+    /// The first consumer that has a part in these authorities and is not in order.
+    fn blocking(&self, roles: &[AuthorityRole]) -> Option<&ConsumerId> {
+        let has_part =
+            |consumer: &&ConsumerId| self.topology.uses(consumer.kind()).is_some_and(|uses| uses.touches(roles));
+        self.waiting.iter().find(has_part)
+    }
+
+    fn mint(&mut self, role: AuthorityRole, record: AuthorityRecord, clock: UtcDateTime) -> Result<(), Rejected> {
         let Phase::Rotating(rotating) = &mut self.phase else { return Err(Rejected::NotInStage { current: None }) };
         if !rotating.policy.roles.contains(&role) || record.version != rotating.to {
             return Err(Rejected::WrongVersion { role, found: record.version });
@@ -261,7 +303,16 @@ impl Machine {
             // A duplicate of what is known changes nothing; another key for the same generation is an error.
             return if *minted == record { Ok(()) } else { Err(Rejected::MintedTwice { role }) };
         }
-        no_shared_key(&self.authorities, role, &record)?;
+        if let Some(other) = shares_key(&self.authorities, &record) {
+            return Err(Rejected::SharedKey { role, other });
+        }
+        let margin = match rotating.policy.trigger {
+            Trigger::Automatic { before_expiry } => before_expiry,
+            Trigger::User => Duration::ZERO,
+        };
+        if let Some(not_after) = record.not_after.filter(|end| *end <= clock.saturating_add(margin)) {
+            return Err(Rejected::ShortLived { role, not_after });
+        }
         if let Some(authority) = self.authorities.get_mut(&role) {
             authority.next = Some(record);
             authority.index_bundles();
@@ -270,30 +321,39 @@ impl Machine {
         Ok(())
     }
 
-    fn observe(&mut self, observation: &Observation) -> Result<(), Rejected> {
-        let consumer = &observation.consumer;
-        let previous = self.loaded.get(consumer).ok_or_else(|| Rejected::UnknownConsumer(consumer.clone()))?;
-        if let Some(applied) = previous.as_ref().map(|loaded| loaded.sequence).filter(|s| *s >= observation.sequence) {
-            return Err(Rejected::Stale { consumer: consumer.clone(), applied, found: observation.sequence });
+    /// A report that cannot be read is evidence too: whatever its consumer runs with, it is not what it should be.
+    fn observe(&mut self, observation: &Observation) -> Result<Option<Unreadable>, Rejected> {
+        let (consumer, id) = (&observation.consumer, observation.id);
+        let last = self.seen.get(consumer).ok_or_else(|| Rejected::UnknownConsumer(consumer.clone()))?;
+        if id <= last.id {
+            return Err(Rejected::Stale { consumer: consumer.clone(), applied: last.id, found: id });
         }
-        let loaded = Loaded::read(observation, &self.topology, &self.authorities)?;
-        self.record(consumer.clone(), loaded);
-        Ok(())
+        let read = Loaded::read(observation, &self.topology, &self.authorities);
+        let unreadable = read.as_ref().err().cloned();
+        self.record(consumer.clone(), Seen { id, loaded: read.ok() });
+        Ok(unreadable)
     }
 
-    fn acknowledge(&mut self, consumer: &ConsumerId, stage: &Stage) -> Result<(), Rejected> {
-        if !self.loaded.contains_key(consumer) {
-            return Err(Rejected::UnknownConsumer(consumer.clone()));
-        }
+    fn acknowledge(
+        &mut self,
+        consumer: &ConsumerId,
+        rotation: (Unit, CaVersion),
+        stage: &Stage,
+    ) -> Result<(), Rejected> {
+        let last = self.seen.get(consumer).ok_or_else(|| Rejected::UnknownConsumer(consumer.clone()))?;
         if consumer.kind().plane() != Plane::External {
             return Err(Rejected::Observable(consumer.clone()));
         }
+        let running = match &self.phase {
+            Phase::Rotating(rotating) => Some((rotating.unit(), rotating.to)),
+            Phase::Stable => None,
+        };
         let current = self.stage();
-        if current != Some(stage) {
+        if running != Some(rotation) || current != Some(stage) {
             return Err(Rejected::NotInStage { current: current.cloned() });
         }
-        let loaded = self.expected(consumer);
-        self.record(consumer.clone(), loaded);
+        let seen = Seen { id: last.id, loaded: Some(self.expected(consumer)) };
+        self.record(consumer.clone(), seen);
         Ok(())
     }
 
@@ -310,32 +370,31 @@ impl Machine {
         Ok(())
     }
 
-    /// Takes a consumer in: to be seen, or given what is valid now where nobody can see it.
-    fn admit(&mut self, consumer: ConsumerId) {
-        if consumer.kind().plane() == Plane::External {
-            let loaded = self.expected(&consumer);
-            self.record(consumer, loaded);
-        } else {
-            self.waiting.insert(consumer.clone());
-            self.loaded.insert(consumer, None);
-        }
+    /// Takes a consumer in: to be seen, or, where nobody can see it, given what is valid now. During a rotation
+    /// the latter is somebody's word as well.
+    fn admit(&mut self, consumer: ConsumerId, incarnation: u64) {
+        let given = consumer.kind().plane() == Plane::External && self.phase == Phase::Stable;
+        let loaded = given.then(|| self.expected(&consumer));
+        self.record(consumer, Seen { id: ReportId { incarnation, sequence: 0 }, loaded });
     }
 
-    fn record(&mut self, consumer: ConsumerId, loaded: Loaded) {
-        if self.is_satisfied(&consumer, &loaded) {
+    fn record(&mut self, consumer: ConsumerId, seen: Seen) {
+        if seen.loaded.as_ref().is_some_and(|loaded| self.is_satisfied(&consumer, loaded)) {
             self.waiting.remove(&consumer);
         } else {
             self.waiting.insert(consumer.clone());
         }
-        self.loaded.insert(consumer, Some(loaded));
+        self.seen.insert(consumer, seen);
     }
 
     /// Ends every stage whose gate is open. A stage that asks nothing of anybody ends at once.
     fn settle(&mut self, applied: &mut Applied) {
-        while let Phase::Rotating(rotating) = &mut self.phase {
-            if !self.waiting.is_empty() || !rotating.open.is_empty() {
+        loop {
+            let Phase::Rotating(rotating) = &self.phase else { return };
+            if !rotating.open.is_empty() || self.blocking(rotating.policy.roles).is_some() {
                 return;
             }
+            let Phase::Rotating(rotating) = &mut self.phase else { return };
             applied.stages_ended.extend(rotating.stage().cloned());
             rotating.stage += 1;
             match rotating.step() {
@@ -357,11 +416,11 @@ impl Machine {
 
     /// Compares every consumer with what the new stage asks of it: once per stage, not per report.
     fn recount(&mut self) {
-        let satisfied = |(consumer, loaded): &(&ConsumerId, &Option<Loaded>)| {
-            loaded.as_ref().is_some_and(|loaded| self.is_satisfied(consumer, loaded))
+        let satisfied = |(consumer, seen): &(&ConsumerId, &Seen)| {
+            seen.loaded.as_ref().is_some_and(|loaded| self.is_satisfied(consumer, loaded))
         };
         self.waiting =
-            self.loaded.iter().filter(|entry| !satisfied(entry)).map(|(consumer, _)| consumer.clone()).collect();
+            self.seen.iter().filter(|entry| !satisfied(entry)).map(|(consumer, _)| consumer.clone()).collect();
     }
 
     fn place<'a>(&'a self, consumer: &'a ConsumerId) -> Place<'a> {
@@ -427,7 +486,6 @@ impl Machine {
             .find(|(leaf, _)| *leaf == LeafKind::KubeletClient)
             .map(|(leaf, role)| self.leaf_for(*role, *leaf, place));
         Loaded {
-            sequence: 0,
             bundles: uses.trust.iter().map(|(_, role)| self.bundle_for(*role, place)).collect(),
             leaves: uses.leaves.iter().map(|(leaf, role)| self.leaf_for(*role, *leaf, place)).collect(),
             signs: uses.signs.map(|role| self.signer_for(role)),
@@ -439,10 +497,20 @@ impl Machine {
         let Some(uses) = self.topology.uses(consumer.kind()) else { return true };
         let expected = self.expected(consumer);
         let mut bundles = uses.trust.iter().zip(expected.bundles.iter().zip(&loaded.bundles));
+        let mut leaves = uses.leaves.iter().zip(expected.leaves.iter().zip(&loaded.leaves));
         bundles.all(|((_, role), (expected, loaded))| self.bundle_suffices(*role, *expected, *loaded))
-            && expected.leaves.iter().zip(&loaded.leaves).all(|(expected, loaded)| loaded >= expected)
-            && loaded.signs >= expected.signs
+            && leaves.all(|((_, role), (expected, loaded))| self.leaf_suffices(*role, *expected, *loaded))
+            && loaded.signs == expected.signs
             && loaded.csr_signer_at_restart >= expected.csr_signer_at_restart
+    }
+
+    /// A leaf of the next generation may come before its stage (a node restarts when it likes), once every bundle has
+    /// both; before that it is use before trust, and to be taken back.
+    fn leaf_suffices(&self, role: AuthorityRole, expected: CaVersion, loaded: CaVersion) -> bool {
+        let early = self
+            .rotating(role)
+            .is_some_and(|rotating| loaded == rotating.to && rotating.plan.is_trusted_everywhere(rotating.stage));
+        loaded == expected || early
     }
 
     /// Holding the next generation early does no harm. Holding the previous one late does: once it
@@ -508,8 +576,9 @@ impl Machine {
             None => format!("{}/at-rest/{consumer}", self.cluster),
         });
         match stage {
-            Some((_, stage)) if target.reload == Reload::Unobservable => {
-                Action::AwaitAcknowledgement { key, stage: stage.clone(), target }
+            Some((rotating, stage)) if target.reload == Reload::Unobservable => {
+                let (unit, to, stage) = (rotating.unit(), rotating.to, stage.clone());
+                Action::AwaitAcknowledgement { key, unit, to, stage, target }
             }
             _ => Action::EnsureConsumer { key, target },
         }
@@ -517,7 +586,7 @@ impl Machine {
 
     /// What is missing at `consumer`; everything, while it is unseen.
     fn target(&self, consumer: &ConsumerId) -> ConsumerTarget {
-        let loaded = self.loaded.get(consumer).and_then(Option::as_ref);
+        let loaded = self.seen.get(consumer).and_then(|seen| seen.loaded.as_ref());
         let expected = self.expected(consumer);
         let uses = self.topology.uses(consumer.kind()).cloned().unwrap_or_default();
         let missing = |index: usize| -> Option<VersionRange> { loaded.and_then(|l| l.bundles.get(index)).copied() };
@@ -541,12 +610,14 @@ impl Machine {
             .iter()
             .zip(&expected.leaves)
             .enumerate()
-            .filter(|(index, (_, issuer))| {
-                owed || loaded.and_then(|loaded| loaded.leaves.get(*index)).is_none_or(|loaded| loaded < *issuer)
+            .filter(|(index, ((_, role), issuer))| {
+                let held = loaded.and_then(|loaded| loaded.leaves.get(*index));
+                owed || !held.is_some_and(|held| self.leaf_suffices(*role, **issuer, *held))
             })
             .map(|(_, ((leaf, role), issuer))| LeafTarget { leaf: *leaf, role: *role, issuer: *issuer })
             .collect();
-        let signs = uses.signs.zip(expected.signs).filter(|_| loaded.is_none_or(|l| l.signs < expected.signs));
+        let signs =
+            uses.signs.zip(expected.signs).filter(|_| loaded.is_none_or(|loaded| loaded.signs != expected.signs));
         let reload = self.topology.reload(
             consumer,
             bundles.iter().map(|bundle| bundle.slot),
@@ -612,37 +683,34 @@ impl Machine {
         self.authorities.get(&role).map(|authority| &authority.active)
     }
 
-    /// Seen consumers on a plane, with the bundles and leaves that belong to `roles`.
-    pub(crate) fn seen<'a>(
-        &'a self,
-        plane: Plane,
-        roles: &'a [AuthorityRole],
-    ) -> impl Iterator<Item = (Vec<VersionRange>, Vec<CaVersion>, Option<CaVersion>, Option<CaVersion>)> + 'a {
-        self.loaded.iter().filter(move |(consumer, _)| consumer.kind().plane() == plane).filter_map(
-            move |(consumer, loaded)| {
-                let (loaded, uses) = (loaded.as_ref()?, self.topology.uses(consumer.kind())?);
-                let bundles = uses.trust.iter().zip(&loaded.bundles);
-                let leaves = uses.leaves.iter().zip(&loaded.leaves);
-                Some((
-                    bundles.filter(|((_, role), _)| roles.contains(role)).map(|(_, range)| *range).collect(),
-                    leaves.filter(|((_, role), _)| roles.contains(role)).map(|(_, version)| *version).collect(),
-                    loaded.signs.filter(|_| uses.signs.is_some_and(|role| roles.contains(&role))),
-                    loaded.csr_signer_at_restart.filter(|_| roles.contains(&AuthorityRole::Cluster)),
-                ))
-            },
-        )
+    /// What the consumers of a plane were seen to run with, as far as it belongs to `roles`.
+    pub(crate) fn seen<'a>(&'a self, plane: Plane, roles: &'a [AuthorityRole]) -> impl Iterator<Item = SeenState> + 'a {
+        let on_plane = self.seen.iter().filter(move |(consumer, _)| consumer.kind().plane() == plane);
+        on_plane.filter_map(move |(consumer, seen)| {
+            let (loaded, uses) = (seen.loaded.as_ref()?, self.topology.uses(consumer.kind())?);
+            let bundles = uses.trust.iter().zip(&loaded.bundles);
+            let leaves = uses.leaves.iter().zip(&loaded.leaves);
+            Some(SeenState {
+                bundles: bundles.filter(|((_, role), _)| roles.contains(role)).map(|(_, range)| *range).collect(),
+                oldest_leaf: leaves.filter(|((_, role), _)| roles.contains(role)).map(|(_, version)| *version).min(),
+                signs: loaded.signs.filter(|_| uses.signs.is_some_and(|role| roles.contains(&role))),
+                csr_signer_at_restart: loaded.csr_signer_at_restart.filter(|_| roles.contains(&AuthorityRole::Cluster)),
+            })
+        })
     }
 }
 
-/// No key serves two roles: a shared one would let each authority speak for the other.
-fn no_shared_key(
-    known: &BTreeMap<AuthorityRole, Authority>,
-    role: AuthorityRole,
-    record: &AuthorityRecord,
-) -> Result<(), Rejected> {
+/// What one consumer was seen to run with.
+pub(crate) struct SeenState {
+    pub(crate) bundles: Vec<VersionRange>,
+    pub(crate) oldest_leaf: Option<CaVersion>,
+    pub(crate) signs: Option<CaVersion>,
+    pub(crate) csr_signer_at_restart: Option<CaVersion>,
+}
+
+/// The authority, its own other generations included, that has the key or anchor of `record` already. No key serves
+/// two roles, or each authority could speak for the other; and a rotation replaces the key.
+fn shares_key(known: &BTreeMap<AuthorityRole, Authority>, record: &AuthorityRecord) -> Option<AuthorityRole> {
     let shares = |other: &AuthorityRecord| other.id == record.id || other.anchor == record.anchor;
-    match known.iter().find(|(_, authority)| authority.generations().any(shares)) {
-        Some((other, _)) => Err(Rejected::SharedKey { role, other: *other }),
-        None => Ok(()),
-    }
+    known.iter().find(|(_, authority)| authority.generations().any(shares)).map(|(role, _)| *role)
 }

@@ -200,6 +200,13 @@ impl Plan {
         }
     }
 
+    /// Whether every bundle holds both generations while the stage at `index` runs, so that a leaf of the next one
+    /// is early at worst and never untrusted.
+    pub(crate) fn is_trusted_everywhere(&self, index: usize) -> bool {
+        let trusting = |stage: &Stage| matches!(stage.step, Step::Mint | Step::TrustBoth);
+        self.stages.get(index).is_some_and(|stage| !trusting(stage))
+    }
+
     /// The generation that signs with a run-time signing key while the stage at `index` runs.
     pub(crate) fn signer_at(&self, index: usize, (from, to): (CaVersion, CaVersion)) -> CaVersion {
         let switched = self.begun(index).any(|stage| stage.step == Step::SwitchSigner);

@@ -146,13 +146,13 @@ fn plane_state(
 ) -> (PlaneState, Option<CaVersion>, Option<CaVersion>) {
     let least = |a: Option<CaVersion>, b: Option<CaVersion>| a.into_iter().chain(b).min();
     machine.seen(plane, roles).fold(Default::default(), |(state, signer, at_restart), seen| {
-        let (bundles, leaves, signs, restarted) = seen;
-        let bundle = bundles
+        let bundle = seen
+            .bundles
             .into_iter()
             .chain(state.bundle)
             .reduce(|a, b| VersionRange::between(a.first().min(b.first()), a.last().min(b.last())));
-        let leaves = leaves.into_iter().chain(state.leaves).min();
-        (PlaneState { bundle, leaves }, least(signer, signs), least(at_restart, restarted))
+        let leaves = least(state.leaves, seen.oldest_leaf);
+        (PlaneState { bundle, leaves }, least(signer, seen.signs), least(at_restart, seen.csr_signer_at_restart))
     })
 }
 

@@ -146,6 +146,13 @@ impl Uses {
         uses
     }
 
+    /// Whether anything of these authorities is loaded, presented or signed with.
+    pub(crate) fn touches(&self, roles: &[AuthorityRole]) -> bool {
+        let trusts = self.trust.iter().map(|(_, role)| role);
+        let presents = self.leaves.iter().map(|(_, role)| role);
+        trusts.chain(presents).chain(&self.signs).any(|role| roles.contains(role))
+    }
+
     fn add(&mut self, trust: Option<(TrustSlot, AuthorityRole)>, leaf: Option<LeafKind>, hierarchy: &Hierarchy) {
         self.trust.extend(trust);
         self.leaves.extend(leaf.and_then(|leaf| Some((leaf, hierarchy.issuer_of(leaf)?))));

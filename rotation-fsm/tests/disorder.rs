@@ -8,9 +8,10 @@ mod cluster;
 
 #[cfg(test)]
 mod disorder {
-    use pki_core::{CaVersion, Hierarchy, Preset};
+    use pki_core::{Hierarchy, Preset};
     use proptest::prelude::*;
-    use rotation_fsm::{Event, Rejected, Trigger, units};
+    use rotation_fsm::{Event, Machine, Rejected, Trigger, units};
+    use time::UtcDateTime;
 
     use super::cluster::Cluster;
 
@@ -22,8 +23,10 @@ mod disorder {
         /// Kept back, to arrive when others have overtaken it.
         Late,
         Twice,
-        /// The process dies and comes back with what was durable, which is the state itself.
+        /// The process dies and comes back with the events that it had accepted.
         Crash,
+        /// A node goes away for good, and another comes up under its name.
+        Replaced,
     }
 
     fn fates() -> impl Strategy<Value = Vec<(Fate, prop::sample::Index)>> {
@@ -33,56 +36,91 @@ mod disorder {
             2 => Just(Fate::Late),
             1 => Just(Fate::Twice),
             1 => Just(Fate::Crash),
+            1 => Just(Fate::Replaced),
         ];
-        prop::collection::vec((fate, any::<prop::sample::Index>()), 200)
+        prop::collection::vec((fate, any::<prop::sample::Index>()), 400)
     }
 
-    /// A report that the machine may reject: stale, or of a stage that is over. Nothing else is in order.
-    fn deliver(cluster: &mut Cluster, event: &Event) {
-        match cluster.apply(event) {
-            Ok(_) | Err(Rejected::Stale { .. } | Rejected::NotInStage { .. } | Rejected::WrongVersion { .. }) => {}
-            Err(rejected) => panic!("{rejected}: {event:?}"),
+    /// The events that were accepted, and the state that they began from.
+    struct Journal {
+        begun: Machine,
+        accepted: Vec<(Event, UtcDateTime)>,
+    }
+
+    impl Journal {
+        /// Delivers what the machine may reject: a report that is stale, or of a stage or consumer that is over.
+        fn deliver(&mut self, cluster: &mut Cluster, event: &Event) {
+            match cluster.apply(event) {
+                Ok(_) => self.accepted.push((event.clone(), cluster.now)),
+                Err(Rejected::Stale { .. } | Rejected::NotInStage { .. } | Rejected::WrongVersion { .. }) => {}
+                Err(rejected) => panic!("{rejected}: {event:?}"),
+            }
+            cluster.check_paths();
         }
-        cluster.check_paths();
+
+        fn replay(&self) -> Machine {
+            let mut machine = self.begun.clone();
+            for (event, now) in &self.accepted {
+                machine.apply(event, *now).unwrap();
+            }
+            machine
+        }
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(48))]
 
         #[test]
-        fn no_path_breaks_and_the_rotation_ends(preset in prop::sample::select(&Preset::ALL), fates in fates()) {
+        fn no_path_breaks_and_rotations_end(preset in prop::sample::select(&Preset::ALL), fates in fates()) {
             let hierarchy = Hierarchy::preset(preset);
             let mut cluster = Cluster::new(hierarchy.clone());
+            let mut journal = Journal { begun: cluster.machine.clone(), accepted: Vec::new() };
             let policy = units(&hierarchy).iter().find(|policy| policy.trigger == Trigger::User).unwrap();
-            cluster.start(policy.unit);
             let (mut late, mut fates) = (Vec::new(), fates.into_iter());
-            while cluster.machine.stage().is_some() {
-                let actions: Vec<_> = cluster.machine.pending_actions().collect();
-                prop_assert!(!actions.is_empty(), "nothing to do in {:?}", cluster.machine.stage());
-                // When fate has run out the network is well, and everything must end.
-                let (fate, index) = fates.next().map_or((Fate::Delivered, None), |(fate, index)| (fate, Some(index)));
-                let action = index.map_or(&actions[0], |index| index.get(&actions));
-                let event = cluster.carry_out(action);
-                cluster.check_paths();
-                match fate {
-                    Fate::Delivered => deliver(&mut cluster, &event),
-                    Fate::Lost => {}
-                    Fate::Late => late.push(event),
-                    Fate::Twice => {
-                        deliver(&mut cluster, &event);
-                        deliver(&mut cluster, &event);
+            for version in 2..=3 {
+                while !cluster.machine.is_at_rest() {
+                    let action = cluster.machine.pending_actions().next().unwrap();
+                    let event = cluster.carry_out(&action);
+                    journal.deliver(&mut cluster, &event);
+                }
+                journal.deliver(&mut cluster, &Event::RotationRequested { unit: policy.unit });
+                while cluster.machine.stage().is_some() {
+                    let actions: Vec<_> = cluster.machine.pending_actions().collect();
+                    prop_assert!(!actions.is_empty(), "nothing to do in {:?}", cluster.machine.stage());
+                    // When fate has run out the network is well, and everything must end.
+                    let (fate, index) = fates.next().map_or((Fate::Delivered, None), |(fate, index)| (fate, Some(index)));
+                    let action = index.map_or(&actions[0], |index| index.get(&actions));
+                    let event = cluster.carry_out(action);
+                    cluster.check_paths();
+                    match fate {
+                        Fate::Delivered => journal.deliver(&mut cluster, &event),
+                        Fate::Lost => {}
+                        Fate::Late => late.push(event),
+                        Fate::Twice => {
+                            journal.deliver(&mut cluster, &event);
+                            journal.deliver(&mut cluster, &event);
+                        }
+                        Fate::Crash => {
+                            let replayed = journal.replay();
+                            prop_assert_eq!(format!("{replayed:?}"), format!("{:?}", cluster.machine));
+                            cluster.machine = replayed;
+                        }
+                        Fate::Replaced => {
+                            for event in cluster.replace_node("node-1") {
+                                journal.deliver(&mut cluster, &event);
+                            }
+                        }
                     }
-                    Fate::Crash => cluster.machine = cluster.machine.clone(),
+                    if late.len() > 3 {
+                        let overtaken = late.remove(0);
+                        journal.deliver(&mut cluster, &overtaken);
+                    }
                 }
-                if late.len() > 3 {
-                    let overtaken = late.remove(0);
-                    deliver(&mut cluster, &overtaken);
+                for role in policy.roles {
+                    prop_assert_eq!(cluster.machine.authority(*role).unwrap().version.number(), version);
                 }
             }
-            late.iter().for_each(|event| deliver(&mut cluster, event));
-            for role in policy.roles {
-                prop_assert_eq!(Some(cluster.machine.authority(*role).unwrap().version), CaVersion::new(2));
-            }
+            late.iter().for_each(|event| journal.deliver(&mut cluster, event));
             // What came late may have told of a state that is over; the next look sets it right.
             while !cluster.machine.is_at_rest() {
                 cluster.take_up_everything_pending();

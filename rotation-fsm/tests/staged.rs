@@ -2,11 +2,15 @@
 
 #[cfg(test)]
 #[path = "support/cluster.rs"]
+#[expect(dead_code, reason = "other tests use the rest of it")]
 mod cluster;
 
 use cluster::{Cluster, at, golden};
-use pki_core::{AuthorityRole, CaVersion, ComponentKind, Hierarchy, LeafKind, Preset, Storage};
-use rotation_fsm::{Action, AdmissionDenied, ConsumerId, Event, Phase, Rejected, RotationStarted, Step, Unit};
+use pki_core::{AuthorityRole, CaVersion, ComponentKind, Hierarchy, LeafKind, Preset, Storage, TrustSlot};
+use rotation_fsm::{
+    Action, AdmissionDenied, ConsumerId, Event, Machine, Observation, Phase, Rejected, ReportId, RotationStarted,
+    SetupError, Step, Strategy, Unit, Unreadable,
+};
 use time::Duration;
 
 const V1: CaVersion = CaVersion::FIRST;
@@ -125,7 +129,7 @@ fn a_node_that_restarted_under_the_old_signer_holds_the_rotation_up() {
 }
 
 #[test]
-fn what_is_late_stale_or_foreign_changes_nothing() {
+fn what_is_late_stale_or_not_in_order_changes_nothing() {
     let mut cluster = Cluster::new(Hierarchy::kubeadm());
     cluster.start(Unit::Ca);
     cluster.run_until("control-plane-trust");
@@ -133,20 +137,8 @@ fn what_is_late_stale_or_foreign_changes_nothing() {
     let scheduler = cluster.consumer(ComponentKind::Scheduler, "0");
 
     let mut stale = cluster.observation(&scheduler);
-    stale.sequence = 1;
+    stale.id.sequence = 1;
     assert!(matches!(cluster.apply(&Event::Observed(stale)), Err(Rejected::Stale { .. })));
-
-    let mut foreign = cluster.observation(&scheduler);
-    foreign.bundles[0].1 = pki_core::BundleHash::of([]);
-    assert!(matches!(cluster.apply(&Event::Observed(foreign)), Err(Rejected::UnknownBundle { .. })));
-
-    let mut foreign = cluster.observation(&scheduler);
-    foreign.leaves[0].1 = cluster.authority_id(AuthorityRole::Etcd, V1);
-    assert!(matches!(cluster.apply(&Event::Observed(foreign)), Err(Rejected::UnknownIssuer { .. })));
-
-    let mut incomplete = cluster.observation(&scheduler);
-    incomplete.bundles.clear();
-    assert!(matches!(cluster.apply(&Event::Observed(incomplete)), Err(Rejected::Incomplete { .. })));
 
     let nobody = ConsumerId::new(ComponentKind::Kubelet, "nobody".parse().unwrap());
     let mut unknown = cluster.observation(&scheduler);
@@ -158,7 +150,8 @@ fn what_is_late_stale_or_foreign_changes_nothing() {
     );
 
     let stage = cluster.machine.stage().unwrap().clone();
-    let word = Event::Acknowledged { consumer: scheduler.clone(), stage, by: "somebody".to_owned() };
+    let (unit, to) = (Unit::Ca, V2);
+    let word = Event::Acknowledged { consumer: scheduler.clone(), unit, to, stage, by: "somebody".to_owned() };
     assert_eq!(cluster.apply(&word), Err(Rejected::Observable(scheduler)));
 
     let early = Event::KeyDestroyed { role: AuthorityRole::Cluster, version: V1 };
@@ -173,6 +166,184 @@ fn what_is_late_stale_or_foreign_changes_nothing() {
     let again = cluster.record(AuthorityRole::Cluster, V2);
     cluster.apply(&Event::AuthorityMinted { role: AuthorityRole::Cluster, record: again }).unwrap();
     assert_eq!(format!("{:?}", cluster.machine), before);
+}
+
+#[test]
+fn a_report_that_cannot_be_read_counts_against_its_consumer() {
+    type Spoil = fn(&Cluster, &mut Observation);
+    let spoil: [(Spoil, Unreadable); 4] = [
+        (
+            |_, report| report.bundles[0].1 = pki_core::BundleHash::of([]),
+            Unreadable::UnknownBundle(TrustSlot::SchedulerKubeconfigCa),
+        ),
+        (
+            |cluster, report| report.leaves[0].1 = cluster.authority_id(AuthorityRole::Etcd, V1),
+            Unreadable::UnknownIssuer(LeafKind::Scheduler),
+        ),
+        (|_, report| report.bundles.clear(), Unreadable::Incomplete),
+        (|_, report| report.leaves.clear(), Unreadable::Incomplete),
+    ];
+    for (spoil, expected) in spoil {
+        let mut cluster = Cluster::new(Hierarchy::kubeadm());
+        cluster.start(Unit::Ca);
+        cluster.run_until("control-plane-leaves");
+        // It was in order for this stage's predecessor, and restarts with something else.
+        let scheduler = cluster.consumer(ComponentKind::Scheduler, "0");
+        cluster.take_up_everything_pending();
+        let mut report = cluster.observation(&scheduler);
+        spoil(&cluster, &mut report);
+        let applied = cluster.apply(&Event::Observed(report)).unwrap();
+        assert_eq!(applied.unreadable, Some(expected));
+        assert!(cluster.machine.waiting().any(|waiting| *waiting == scheduler));
+        cluster.run();
+        assert!(cluster.machine.is_at_rest());
+    }
+}
+
+#[test]
+fn a_signer_that_reports_a_foreign_key_is_waited_for() {
+    let mut cluster = Cluster::new(Hierarchy::kubeadm());
+    let manager = cluster.consumer(ComponentKind::ControllerManager, "0");
+    let mut report = cluster.observation(&manager);
+    report.signs_with = Some(cluster.authority_id(AuthorityRole::Etcd, V1));
+    assert_eq!(cluster.apply(&Event::Observed(report)).unwrap().unreadable, Some(Unreadable::UnknownSigner));
+    let request = Event::RotationRequested { unit: Unit::Ca };
+    assert_eq!(cluster.apply(&request), Err(Rejected::NotReady { consumer: manager }));
+}
+
+#[test]
+fn a_word_given_in_one_rotation_does_not_count_in_the_next() {
+    let mut cluster = Cluster::new(Hierarchy::kubeadm());
+    cluster.start(Unit::Ca);
+    cluster.run_until("external-trust");
+    let action = cluster.machine.pending_actions().next().unwrap();
+    let word = cluster.carry_out(&action);
+    cluster.apply(&word).unwrap();
+    cluster.run();
+    cluster.start(Unit::Ca);
+    cluster.run_until("external-trust");
+    assert!(matches!(cluster.apply(&word), Err(Rejected::NotInStage { .. })));
+    assert_eq!(cluster.machine.stage().unwrap().to_string(), "external-trust");
+}
+
+#[test]
+fn a_client_outside_that_joins_in_mid_rotation_needs_somebodys_word() {
+    let mut cluster = Cluster::new(Hierarchy::kubeadm());
+    cluster.start(Unit::Ca);
+    cluster.run_until("control-plane-leaves");
+    let newcomer = ConsumerId::new(ComponentKind::ExternalClient, "laptop".parse().unwrap());
+    cluster.apply(&Event::ConsumerJoined { consumer: newcomer.clone(), pool: None, incarnation: 0 }).unwrap();
+    let asked = cluster
+        .machine
+        .pending_actions()
+        .any(|action| matches!(action, Action::AwaitAcknowledgement { target, .. } if target.consumer == newcomer));
+    assert!(asked);
+    cluster.run();
+    assert!(cluster.machine.is_at_rest());
+}
+
+#[test]
+fn reports_of_an_earlier_incarnation_do_not_speak_for_a_node_that_joined_anew() {
+    let mut cluster = Cluster::new(Hierarchy::gdc());
+    let kubelet = cluster.consumer(ComponentKind::Kubelet, "node-0");
+    let pool = cluster.machine.topology().pools().next().cloned();
+    let late = cluster.observation(&kubelet);
+    cluster.apply(&Event::ConsumerRemoved { consumer: kubelet.clone() }).unwrap();
+    cluster.apply(&Event::ConsumerJoined { consumer: kubelet.clone(), pool, incarnation: 1 }).unwrap();
+    assert!(matches!(cluster.apply(&Event::Observed(late.clone())), Err(Rejected::Stale { .. })));
+    assert!(!cluster.machine.is_at_rest());
+    // Its own first report counts, however low its counter.
+    let first = Observation { id: ReportId { incarnation: 1, sequence: 1 }, ..late };
+    cluster.apply(&Event::Observed(first)).unwrap();
+    assert!(cluster.machine.is_at_rest());
+}
+
+#[test]
+fn a_leaf_that_comes_before_its_trust_is_to_be_taken_back() {
+    let mut cluster = Cluster::new(Hierarchy::gdc());
+    cluster.start(Unit::Ca);
+    cluster.run_until("control-plane-trust");
+    let scheduler = cluster.consumer(ComponentKind::Scheduler, "0");
+    let mut early = cluster.observation(&scheduler);
+    early.leaves[0].1 = cluster.authority_id(AuthorityRole::Cluster, V2);
+    cluster.apply(&Event::Observed(early)).unwrap();
+    let target = cluster.machine.pending_actions().find_map(|action| match action {
+        Action::EnsureConsumer { target, .. } if target.consumer == scheduler => Some(target),
+        _ => None,
+    });
+    assert!(target.unwrap().leaves.iter().any(|leaf| leaf.issuer == V1));
+
+    let manager = cluster.consumer(ComponentKind::ControllerManager, "0");
+    let mut early = cluster.observation(&manager);
+    early.signs_with = Some(cluster.authority_id(AuthorityRole::Cluster, V2));
+    cluster.apply(&Event::Observed(early)).unwrap();
+    let target = cluster.machine.pending_actions().find_map(|action| match action {
+        Action::EnsureConsumer { target, .. } if target.consumer == manager => Some(target),
+        _ => None,
+    });
+    assert_eq!(target.unwrap().signs, Some((AuthorityRole::Cluster, V1)));
+}
+
+#[test]
+fn a_generation_that_ends_before_it_could_serve_is_refused() {
+    let mut cluster = Cluster::new(Hierarchy::gke(Storage::Etcd));
+    let due = cluster.record(AuthorityRole::EtcdApi, V1).not_after.unwrap() - Duration::days(30);
+    cluster.now = due;
+    cluster.apply(&Event::Tick).unwrap();
+    let mut short = cluster.record(AuthorityRole::EtcdApi, V2);
+    // Due again at once: the rotation would begin anew for ever.
+    short.not_after = Some(due + Duration::days(30));
+    let minted = Event::AuthorityMinted { role: AuthorityRole::EtcdApi, record: short };
+    assert!(matches!(cluster.apply(&minted), Err(Rejected::ShortLived { .. })));
+    short.not_after = Some(due + Duration::days(30) + Duration::SECOND);
+    cluster.apply(&Event::AuthorityMinted { role: AuthorityRole::EtcdApi, record: short }).unwrap();
+}
+
+#[test]
+fn a_consumer_without_a_part_in_the_unit_holds_nothing_up() {
+    let mut cluster = Cluster::new(Hierarchy::gke(Storage::Etcd));
+    let pool = cluster.machine.topology().pools().next().cloned();
+    let dead = ConsumerId::new(ComponentKind::Kubelet, "dead".parse().unwrap());
+    cluster.apply(&Event::ConsumerJoined { consumer: dead.clone(), pool, incarnation: 0 }).unwrap();
+    cluster.now = cluster.record(AuthorityRole::EtcdApi, V1).not_after.unwrap() - Duration::days(30);
+    assert_eq!(cluster.apply(&Event::Tick).unwrap().started, Some(V2));
+    cluster.ignore(&dead);
+    cluster.run();
+    assert_eq!(cluster.machine.authority(AuthorityRole::EtcdApi).unwrap().version, V2);
+    // What it has a part in does not begin, and says so.
+    let request = Event::RotationRequested { unit: Unit::Credentials };
+    assert_eq!(cluster.apply(&request), Err(Rejected::NotReady { consumer: dead }));
+}
+
+#[test]
+fn a_due_rotation_that_cannot_begin_says_who_holds_it_up() {
+    let mut cluster = Cluster::new(Hierarchy::gke(Storage::Etcd));
+    let dead = ConsumerId::new(ComponentKind::Etcd, "dead".parse().unwrap());
+    cluster.apply(&Event::ConsumerJoined { consumer: dead.clone(), pool: None, incarnation: 0 }).unwrap();
+    cluster.now = cluster.record(AuthorityRole::EtcdApi, V1).not_after.unwrap() - Duration::days(30);
+    let applied = cluster.apply(&Event::Tick).unwrap();
+    // Not etcd's authorities, in which it has a part; the next unit that is due, in which it has none.
+    assert_eq!(applied.blocked, Some((Unit::EtcdPeer, dead)));
+    let Phase::Rotating(rotating) = cluster.machine.phase() else { panic!("not rotating") };
+    assert_eq!(rotating.unit(), Unit::FrontProxy);
+}
+
+#[test]
+fn a_machine_has_every_authority_once_and_with_its_own_key() {
+    let cluster = Cluster::new(Hierarchy::kubeadm());
+    let record = |role| (role, cluster.record(role, V1));
+    let setup = |authorities: Vec<_>| {
+        let topology = cluster.machine.topology().clone();
+        Machine::new("test".parse().unwrap(), topology, Strategy::Staged, authorities, at(0)).map(drop)
+    };
+    let all: Vec<_> = Hierarchy::kubeadm().roles().iter().map(|role| record(*role)).collect();
+    assert_eq!(setup(all.clone()), Ok(()));
+    assert_eq!(setup(all[1..].to_vec()), Err(SetupError::Missing(all[0].0)));
+    let extra = [all.clone(), vec![record(AuthorityRole::Konnectivity)]].concat();
+    assert_eq!(setup(extra), Err(SetupError::Unexpected(AuthorityRole::Konnectivity)));
+    let mut shared = all.clone();
+    shared[1].1 = shared[0].1;
+    assert_eq!(setup(shared), Err(SetupError::SharedKey(all[1].0, all[0].0)));
 }
 
 #[test]
@@ -244,7 +415,7 @@ fn nothing_begins_while_a_consumer_is_unseen() {
     let mut cluster = Cluster::new(Hierarchy::gdc());
     let newcomer = ConsumerId::new(ComponentKind::Kubelet, "node-9".parse().unwrap());
     let pool = cluster.machine.topology().pools().next().cloned();
-    cluster.apply(&Event::ConsumerJoined { consumer: newcomer.clone(), pool }).unwrap();
+    cluster.apply(&Event::ConsumerJoined { consumer: newcomer.clone(), pool, incarnation: 0 }).unwrap();
     assert_eq!(
         cluster.apply(&Event::RotationRequested { unit: Unit::Ca }),
         Err(Rejected::NotReady { consumer: newcomer.clone() })
@@ -260,7 +431,7 @@ fn a_node_that_joins_in_mid_rotation_is_waited_for() {
     cluster.run_until("control-plane-leaves");
     let newcomer = ConsumerId::new(ComponentKind::Kubelet, "node-9".parse().unwrap());
     let pool = cluster.machine.topology().pools().next().cloned();
-    cluster.apply(&Event::ConsumerJoined { consumer: newcomer.clone(), pool }).unwrap();
+    cluster.apply(&Event::ConsumerJoined { consumer: newcomer.clone(), pool, incarnation: 0 }).unwrap();
     assert!(cluster.machine.waiting().any(|waiting| *waiting == newcomer));
     // It comes up with both generations in its bundles, since that is what its pool has by now.
     let target = cluster.machine.pending_actions().find_map(|action| match action {

@@ -34,18 +34,51 @@ pub struct Driver<S> {
     machine: Machine,
     durable: Durable,
     /// Set when an event was applied that the store did not take: the machine is ahead of its journal.
-    failed: Option<StoreError>,
+    failed: bool,
 }
 
 /// What one round came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stepped {
-    /// What the last accepted event changed: the stages that it ended, if any.
+    /// What the accepted events changed.
     pub applied: Applied,
-    /// What the machine did not accept. A stale report or one of another stage is normal; a consumer that runs with a
-    /// foreign bundle is a matter for an operator, since its stage will not end.
+    /// What the machine did not accept: a stale report, or one of a stage that is over.
     pub rejected: Vec<Rejected>,
+}
+
+/// Why a journal cannot be taken up.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The store failed.
+    Store(StoreError),
+    /// A journaled event is refused by the machine that once accepted it: the journal is not this machine's.
+    Replay(Rejected),
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Store(error) => write!(f, "{error}"),
+            Self::Replay(rejected) => write!(f, "the journal does not replay: {rejected}"),
+        }
+    }
+}
+
+impl core::error::Error for OpenError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Store(error) => Some(error),
+            Self::Replay(rejected) => Some(rejected),
+        }
+    }
+}
+
+impl From<StoreError> for OpenError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
 }
 
 /// Why the loop stopped.
@@ -54,17 +87,29 @@ pub struct Stepped {
 pub enum DriveError<E> {
     /// The store failed. After a conflict, [`Driver::open`] again: another controller has moved on.
     Store(StoreError),
-    /// A journaled event is refused by the machine that once accepted it: the journal is not this machine's.
-    Replay(Rejected),
+    /// The store failed before; the journal must be opened again.
+    Failed(Failed),
     /// An action could not be carried out.
     Execute(E),
 }
+
+/// The store did not take an event, so nothing more is done or shown until the journal is opened again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failed(());
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the store failed before: open the journal again")
+    }
+}
+
+impl core::error::Error for Failed {}
 
 impl<E: fmt::Display> fmt::Display for DriveError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Store(error) => write!(f, "{error}"),
-            Self::Replay(rejected) => write!(f, "the journal does not replay: {rejected}"),
+            Self::Failed(failed) => write!(f, "{failed}"),
             Self::Execute(error) => write!(f, "{error}"),
         }
     }
@@ -74,8 +119,45 @@ impl<E: core::error::Error + 'static> core::error::Error for DriveError<E> {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
             Self::Store(error) => Some(error),
-            Self::Replay(rejected) => Some(rejected),
+            Self::Failed(failed) => Some(failed),
             Self::Execute(error) => Some(error),
+        }
+    }
+}
+
+impl<E> From<SubmitError> for DriveError<E> {
+    fn from(error: SubmitError) -> Self {
+        match error {
+            SubmitError::Store(error) => Self::Store(error),
+            SubmitError::Failed(failed) => Self::Failed(failed),
+        }
+    }
+}
+
+/// Why an event was not made durable. It counts as not happened.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SubmitError {
+    /// The store failed.
+    Store(StoreError),
+    /// The store failed before; the journal must be opened again.
+    Failed(Failed),
+}
+
+impl fmt::Display for SubmitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Store(error) => write!(f, "{error}"),
+            Self::Failed(failed) => write!(f, "{failed}"),
+        }
+    }
+}
+
+impl core::error::Error for SubmitError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Store(error) => Some(error),
+            Self::Failed(failed) => Some(failed),
         }
     }
 }
@@ -85,19 +167,19 @@ impl<S: Store> Driver<S> {
     ///
     /// # Errors
     /// When the store fails, or its events do not replay.
-    pub fn open<E>(mut store: S, initial: impl FnOnce() -> Machine) -> Result<Self, DriveError<E>> {
-        match store.load().map_err(DriveError::Store)? {
+    pub fn open(mut store: S, initial: impl FnOnce() -> Machine) -> Result<Self, OpenError> {
+        let (machine, durable) = match store.load()? {
             Some(journal) => {
                 let durable = Durable::attest(journal.revision());
-                let machine = replay(journal).map_err(DriveError::Replay)?;
-                Ok(Self { store, machine, durable, failed: None })
+                (replay(journal).map_err(OpenError::Replay)?, durable)
             }
             None => {
                 let machine = initial();
-                let durable = store.create(&machine).map_err(DriveError::Store)?;
-                Ok(Self { store, machine, durable, failed: None })
+                let durable = store.create(&machine)?;
+                (machine, durable)
             }
-        }
+        };
+        Ok(Self { store, machine, durable, failed: false })
     }
 
     /// Applies an event and makes it durable; the answer to both at once.
@@ -105,8 +187,8 @@ impl<S: Store> Driver<S> {
     /// # Errors
     /// When the store fails, now or before: the event counts as not happened, and nothing more is done until
     /// the journal is opened again.
-    pub fn submit<E>(&mut self, event: Event, now: UtcDateTime) -> Result<Result<Applied, Rejected>, DriveError<E>> {
-        self.check_store()?;
+    pub fn submit(&mut self, event: Event, now: UtcDateTime) -> Result<Result<Applied, Rejected>, SubmitError> {
+        self.check().map_err(SubmitError::Failed)?;
         let applied = match self.machine.apply(&event, now) {
             Ok(applied) => applied,
             Err(rejected) => return Ok(Err(rejected)),
@@ -114,45 +196,51 @@ impl<S: Store> Driver<S> {
         match self.store.append(self.durable.revision(), &Record::new(event, now)) {
             Ok(durable) => self.durable = durable,
             Err(error) => {
-                self.failed = Some(error);
-                return Err(DriveError::Store(error));
+                self.failed = true;
+                return Err(SubmitError::Store(error));
             }
         }
         Ok(Ok(applied))
     }
 
-    fn check_store<E>(&self) -> Result<(), DriveError<E>> {
-        self.failed.map_or(Ok(()), |error| Err(DriveError::Store(error)))
+    const fn check(&self) -> Result<(), Failed> {
+        if self.failed { Err(Failed(())) } else { Ok(()) }
     }
 
     /// Carries out what is to be done now, once, and applies what was observed.
     ///
-    /// It returns after the first action that ends a stage, so that the caller sees every stage;
-    /// call again until nothing is pending.
+    /// It returns after the first action that ends a stage, with all that was observed of it, so that the caller
+    /// sees every stage; call again until nothing is pending.
     ///
     /// # Errors
     /// When the store or an action fails.
     pub fn step<X: Executor>(&mut self, executor: &mut X) -> Result<Stepped, DriveError<X::Error>> {
-        self.check_store()?;
         let mut stepped = Stepped::default();
-        let actions: Vec<_> = self.machine.pending_actions().collect();
+        let actions: Vec<_> = self.machine().map_err(DriveError::Failed)?.pending_actions().collect();
         for action in actions {
             for event in executor.execute(&action).map_err(DriveError::Execute)? {
                 let now = executor.now();
                 match self.submit(event, now)? {
-                    Ok(applied) if applied.stages_ended.is_empty() => stepped.applied = applied,
-                    Ok(applied) => return Ok(Stepped { applied, ..stepped }),
+                    Ok(applied) => stepped.applied.merge(applied),
                     Err(rejected) => stepped.rejected.push(rejected),
                 }
+            }
+            if !stepped.applied.stages_ended.is_empty() {
+                break;
             }
         }
         Ok(stepped)
     }
 
-    /// The machine, to be asked. After a failure of the store it is ahead of the journal by one event.
-    #[must_use]
-    pub const fn machine(&self) -> &Machine {
-        &self.machine
+    /// The machine, to be asked.
+    ///
+    /// # Errors
+    /// After the store has failed: the machine is ahead of its journal by an event that did not happen.
+    pub const fn machine(&self) -> Result<&Machine, Failed> {
+        match self.check() {
+            Ok(()) => Ok(&self.machine),
+            Err(failed) => Err(failed),
+        }
     }
 
     /// How many events are durable.
@@ -164,10 +252,10 @@ impl<S: Store> Driver<S> {
     /// Replaces the journal's events by the state they led to.
     ///
     /// # Errors
-    /// When the store fails; the journal is as it was.
-    pub fn compact<E>(&mut self) -> Result<(), DriveError<E>> {
-        self.check_store()?;
-        self.durable = self.store.snapshot(self.durable.revision(), &self.machine).map_err(DriveError::Store)?;
+    /// When the store fails, now or before; the journal is as it was.
+    pub fn compact(&mut self) -> Result<(), SubmitError> {
+        self.check().map_err(SubmitError::Failed)?;
+        self.durable = self.store.snapshot(self.durable.revision(), &self.machine).map_err(SubmitError::Store)?;
         Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! Where accepted events are kept.
 
+use core::error::Error;
 use core::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -74,7 +75,7 @@ impl Journal {
     }
 }
 
-/// Proof that a record is durable. Only a store's success makes one.
+/// That a record is durable, on the word of a store. What is done next is done on the strength of it.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Durable(Revision);
@@ -123,7 +124,7 @@ pub trait Store {
 }
 
 /// Why a store did not do it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum StoreError {
     /// The journal is at another revision: another controller was first.
@@ -135,6 +136,16 @@ pub enum StoreError {
     },
     /// The journal was there and is not any more, or is older than before.
     Lost,
+    /// The medium failed: a full disk, a server that does not answer. Whether the record was kept is unknown.
+    Medium(Box<dyn Error + Send + Sync>),
+}
+
+impl StoreError {
+    /// Whether opening the journal again may help without anybody changing anything.
+    #[must_use]
+    pub const fn is_retryable(&self) -> bool {
+        matches!(self, Self::Conflict { .. } | Self::Medium(_))
+    }
 }
 
 impl fmt::Display for StoreError {
@@ -144,11 +155,19 @@ impl fmt::Display for StoreError {
                 write!(f, "the journal is at revision {found}, expected {expected}: another controller moved it")
             }
             Self::Lost => f.write_str("the journal is gone or older than it was"),
+            Self::Medium(error) => write!(f, "the journal's medium failed: {error}"),
         }
     }
 }
 
-impl core::error::Error for StoreError {}
+impl Error for StoreError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Medium(error) => Some(&**error),
+            Self::Conflict { .. } | Self::Lost => None,
+        }
+    }
+}
 
 /// A store in memory, shared by its clones: for tests, rehearsals and clusters that live as long as the process.
 #[derive(Clone, Debug, Default)]

@@ -96,7 +96,7 @@ impl IdentityRule {
         if subject_holds && names_hold {
             Ok(())
         } else {
-            Err(IdentityMismatch { expected: self, found: identity.clone() })
+            Err(IdentityMismatch { expected: self, found: Box::new(identity.clone()) })
         }
     }
 }
@@ -129,7 +129,7 @@ impl fmt::Display for IdentityRule {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdentityMismatch {
     expected: IdentityRule,
-    found: LeafIdentity,
+    found: Box<LeafIdentity>,
 }
 
 impl IdentityMismatch {
@@ -141,7 +141,7 @@ impl IdentityMismatch {
 
     /// Who the certificate says it is.
     #[must_use]
-    pub const fn found(&self) -> &LeafIdentity {
+    pub fn found(&self) -> &LeafIdentity {
         &self.found
     }
 }

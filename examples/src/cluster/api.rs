@@ -81,7 +81,7 @@ fn authenticate(
         }
         (ClientCredential::ServiceAccountToken, Some(Anchors::Keys(keys))) => {
             let token = request.bearer.as_deref().unwrap_or_default();
-            let verified = keys.verify(token, TOKEN_ISSUER, &Limits::DEFAULT, verifiers, now);
+            let verified = keys.verify(token, TOKEN_ISSUER, TOKEN_ISSUER, &Limits::DEFAULT, verifiers, now);
             verified.map(|token| token.subject().to_owned()).map_err(|error| Response::refused(401, error))
         }
         (ClientCredential::BootstrapToken, _) if request.bearer.as_deref() == Some(shared.bootstrap_token()) => {

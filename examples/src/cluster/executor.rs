@@ -15,21 +15,21 @@ use crate::dial::{NoAnswer, dialled_name, exchange};
 use crate::fault::Fault;
 use crate::wire::Request;
 
-/// Whoever carries a rotation out: an executor on the miniature cluster, and its operator.
+/// Carries a rotation out on the miniature cluster, and stands in for its operator.
 #[derive(Debug)]
-pub struct Carrier<'a> {
+pub struct ClusterExecutor<'a> {
     cluster: &'a MiniCluster,
 }
 
-impl<'a> Carrier<'a> {
-    /// The carrier of this cluster.
+impl<'a> ClusterExecutor<'a> {
+    /// The executor of this cluster.
     #[must_use]
     pub const fn new(cluster: &'a MiniCluster) -> Self {
         Self { cluster }
     }
 }
 
-impl Executor for Carrier<'_> {
+impl Executor for ClusterExecutor<'_> {
     type Error = ClusterError;
 
     fn now(&mut self) -> UtcDateTime {
@@ -47,11 +47,12 @@ impl Executor for Carrier<'_> {
                 self.cluster.bring_up(target)?;
                 Event::Observed(self.cluster.component(&target.consumer)?.observe())
             }
-            Action::AwaitAcknowledgement { target, stage, .. } => {
+            Action::AwaitAcknowledgement { target, unit, to, stage, .. } => {
                 // Here the operator is at hand: a new kubeconfig, and the word that it is in use.
                 self.cluster.bring_up(target)?;
                 let consumer = target.consumer.clone();
-                Event::Acknowledged { consumer, stage: stage.clone(), by: "operator".to_owned() }
+                let (stage, by) = (stage.clone(), "operator".to_owned());
+                Event::Acknowledged { consumer, unit: *unit, to: *to, stage, by }
             }
             Action::EnsureKeyDestroyed { role, version, .. } => {
                 authorities.destroy_key(*role, *version)?;

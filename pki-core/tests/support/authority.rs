@@ -71,7 +71,7 @@ impl Authority {
         let validity = Validity::new(at(from), at(to)).unwrap();
         let key = key(algorithm);
         let root = mint_root(role, version, validity, serial(), &key, VERIFIERS).unwrap();
-        Self { key, issuer: Issuer::new(root).unwrap() }
+        Self { key, issuer: Issuer::new(root, LeafKind::ALL).unwrap() }
     }
 
     /// A leaf for a key of its own.

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use pki_core::{AuthorityId, AuthorityRole, BundleHash, CaVersion};
+use pki_core::{AuthorityId, AuthorityRole, BundleHash, CaVersion, LeafKind};
 
 use crate::event::{AuthorityRecord, Observation};
 use crate::plan::VersionRange;
-use crate::rejected::Rejected;
+use crate::rejected::Unreadable;
 use crate::topology::Topology;
 
 /// The generations of one authority that may still be met.
@@ -66,7 +66,6 @@ impl Authority {
 /// What one consumer runs with, in the order of its component's uses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Loaded {
-    pub(super) sequence: u64,
     pub(super) bundles: Vec<VersionRange>,
     pub(super) leaves: Vec<CaVersion>,
     pub(super) signs: Option<CaVersion>,
@@ -80,32 +79,31 @@ impl Loaded {
         observation: &Observation,
         topology: &Topology,
         authorities: &BTreeMap<AuthorityRole, Authority>,
-    ) -> Result<Self, Rejected> {
-        let consumer = &observation.consumer;
-        let incomplete = || Rejected::Incomplete { consumer: consumer.clone() };
-        let uses = topology.uses(consumer.kind()).ok_or_else(incomplete)?;
-        let mut loaded = Self { sequence: observation.sequence, ..Self::default() };
+    ) -> Result<Self, Unreadable> {
+        let uses = topology.uses(observation.consumer.kind()).ok_or(Unreadable::Incomplete)?;
+        let mut loaded = Self::default();
         for (slot, role) in &uses.trust {
-            let (_, hash) = observation.bundles.iter().find(|(found, _)| found == slot).ok_or_else(incomplete)?;
+            let found = observation.bundles.iter().find(|(found, _)| found == slot);
+            let (_, hash) = found.ok_or(Unreadable::Incomplete)?;
             let versions = authorities.get(role).and_then(|authority| authority.versions_of(*hash));
-            let foreign = || Rejected::UnknownBundle { consumer: consumer.clone(), slot: *slot };
-            loaded.bundles.push(versions.ok_or_else(foreign)?);
+            loaded.bundles.push(versions.ok_or(Unreadable::UnknownBundle(*slot))?);
         }
-        let version = |role: &AuthorityRole, id: &AuthorityId, leaf| {
-            let foreign = || Rejected::UnknownIssuer { consumer: consumer.clone(), leaf };
-            authorities.get(role).and_then(|authority| authority.version_of(*id)).ok_or_else(foreign)
-        };
+        let version = |role: &AuthorityRole, id: &AuthorityId| authorities.get(role)?.version_of(*id);
         for (leaf, role) in &uses.leaves {
-            let (_, id) = observation.leaves.iter().find(|(found, _)| found == leaf).ok_or_else(incomplete)?;
-            loaded.leaves.push(version(role, id, Some(*leaf))?);
+            let found = observation.leaves.iter().find(|(found, _)| found == leaf);
+            let (_, id) = found.ok_or(Unreadable::Incomplete)?;
+            loaded.leaves.push(version(role, id).ok_or(Unreadable::UnknownIssuer(*leaf))?);
         }
+        let signer = |role: &AuthorityRole, id: &Option<AuthorityId>| {
+            let id = id.as_ref().ok_or(Unreadable::Incomplete)?;
+            version(role, id).ok_or(Unreadable::UnknownSigner)
+        };
         if let Some(role) = &uses.signs {
-            let id = observation.signs_with.as_ref().ok_or_else(incomplete)?;
-            loaded.signs = Some(version(role, id, None)?);
+            loaded.signs = Some(signer(role, &observation.signs_with)?);
         }
-        if uses.leaves.iter().any(|(leaf, _)| *leaf == pki_core::LeafKind::KubeletClient) {
-            let id = observation.csr_signer_at_restart.as_ref().ok_or_else(incomplete)?;
-            loaded.csr_signer_at_restart = Some(version(&AuthorityRole::Cluster, id, None)?);
+        if uses.leaves.iter().any(|(leaf, _)| *leaf == LeafKind::KubeletClient) {
+            let restarted_under = signer(&AuthorityRole::Cluster, &observation.csr_signer_at_restart)?;
+            loaded.csr_signer_at_restart = Some(restarted_under);
         }
         Ok(loaded)
     }

@@ -1,7 +1,7 @@
 //! A cluster that takes up what it is told to, reports what it runs with, and after every report checks
 //! every path in both directions against what both ends have loaded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pki_core::{
     AuthorityId, AuthorityRole, BundleHash, CaVersion, ComponentKind, Fingerprint, Hierarchy, LeafKind, Path, Plane,
@@ -9,7 +9,7 @@ use pki_core::{
 };
 use rotation_fsm::{
     Action, Applied, AuthorityRecord, ConsumerId, ConsumerTarget, Event, Machine, Observation, PoolName, Rejected,
-    Strategy, Topology, Unit, VersionRange,
+    ReportId, Strategy, Topology, Unit, VersionRange,
 };
 use time::{Duration, UtcDateTime};
 
@@ -28,6 +28,7 @@ pub(crate) fn golden(name: &str, found: &str) {
 
 #[derive(Clone, Debug, Default)]
 struct Held {
+    incarnation: u64,
     sequence: u64,
     bundles: BTreeMap<TrustSlot, (AuthorityRole, VersionRange)>,
     leaves: BTreeMap<LeafKind, (AuthorityRole, CaVersion)>,
@@ -41,6 +42,7 @@ pub(crate) struct Cluster {
     pub(crate) paths_checked: usize,
     hierarchy: Hierarchy,
     held: BTreeMap<ConsumerId, Held>,
+    ignored: BTreeSet<ConsumerId>,
 }
 
 impl Cluster {
@@ -72,7 +74,8 @@ impl Cluster {
             .map(|role| (*role, record(&hierarchy, *role, CaVersion::FIRST)))
             .collect::<Vec<_>>();
         let machine = Machine::new("test".parse().unwrap(), topology, Strategy::Staged, authorities, now).unwrap();
-        let mut cluster = Self { machine, now, paths_checked: 0, hierarchy, held: BTreeMap::new() };
+        let mut cluster =
+            Self { machine, now, paths_checked: 0, hierarchy, held: BTreeMap::new(), ignored: BTreeSet::new() };
         let outside = cluster.machine.topology().consumers().map(|(id, _)| id.clone());
         for consumer in outside.filter(|id| id.kind().plane() == Plane::External).collect::<Vec<_>>() {
             cluster.held.insert(consumer.clone(), cluster.fresh(&consumer));
@@ -105,6 +108,24 @@ impl Cluster {
 
     pub(crate) fn holder_of(&self, leaf: LeafKind) -> Option<ConsumerId> {
         self.held.iter().find(|(_, held)| held.leaves.contains_key(&leaf)).map(|(consumer, _)| consumer.clone())
+    }
+
+    /// A node goes away for good, and another comes up under its name, with nothing.
+    pub(crate) fn replace_node(&mut self, name: &str) -> Vec<Event> {
+        let consumer = self.consumer(ComponentKind::Kubelet, name);
+        let pool = self.machine.topology().consumers().find(|(id, _)| **id == consumer).and_then(|(_, pool)| pool);
+        let pool = pool.cloned();
+        let incarnation = self.held.remove(&consumer).map_or(0, |held| held.incarnation) + 1;
+        self.held.insert(consumer.clone(), Held { incarnation, ..Held::default() });
+        vec![
+            Event::ConsumerRemoved { consumer: consumer.clone() },
+            Event::ConsumerJoined { consumer, pool, incarnation },
+        ]
+    }
+
+    /// From now on this consumer does nothing and says nothing.
+    pub(crate) fn ignore(&mut self, consumer: &ConsumerId) {
+        self.ignored.insert(consumer.clone());
     }
 
     pub(crate) fn restore_bundles(&mut self, consumer: &ConsumerId, first: CaVersion, last: CaVersion) {
@@ -146,7 +167,10 @@ impl Cluster {
 
     /// Carries out what is pending, up to the first action that ends a stage.
     fn advance(&mut self) -> Vec<(String, String)> {
-        let actions: Vec<_> = self.machine.pending_actions().collect();
+        let mut actions: Vec<_> = self.machine.pending_actions().collect();
+        actions.retain(|action| {
+            !matches!(action, Action::EnsureConsumer { target, .. } if self.ignored.contains(&target.consumer))
+        });
         assert!(!actions.is_empty(), "nothing to do in {:?}", self.machine.stage());
         for action in actions {
             let event = self.carry_out(&action);
@@ -170,10 +194,10 @@ impl Cluster {
                 self.take_up(target);
                 Event::Observed(self.observation(&target.consumer))
             }
-            Action::AwaitAcknowledgement { target, stage, .. } => {
+            Action::AwaitAcknowledgement { target, unit, to, stage, .. } => {
                 self.take_up(target);
                 let consumer = target.consumer.clone();
-                Event::Acknowledged { consumer, stage: stage.clone(), by: "operator".to_owned() }
+                Event::Acknowledged { consumer, unit: *unit, to: *to, stage: stage.clone(), by: "operator".to_owned() }
             }
             other => panic!("unknown action {other:?}"),
         }
@@ -226,7 +250,7 @@ impl Cluster {
         };
         Observation {
             consumer: consumer.clone(),
-            sequence: held.sequence,
+            id: ReportId { incarnation: held.incarnation, sequence: held.sequence },
             bundles: held.bundles.iter().map(|(slot, bundle)| (*slot, hash(*bundle))).collect(),
             leaves: held.leaves.iter().map(|(leaf, issuer)| (*leaf, id(*issuer))).collect(),
             signs_with: held.signs.map(id),

@@ -9,7 +9,8 @@ use pki_core::{
     TrustSlot,
 };
 use rotation_fsm::{
-    Action, AuthorityRecord, ConsumerId, ConsumerTarget, Event, Machine, Observation, PoolName, Strategy, Topology,
+    Action, AuthorityRecord, ConsumerId, ConsumerTarget, Event, Machine, Observation, PoolName, ReportId, Strategy,
+    Topology,
 };
 use rotation_runtime::Executor;
 use time::UtcDateTime;
@@ -98,16 +99,17 @@ impl Executor for Honest {
                 Event::AuthorityMinted { role: *role, record: record(*role, *version) }
             }
             Action::EnsureKeyDestroyed { role, version, .. } => Event::KeyDestroyed { role: *role, version: *version },
-            Action::AwaitAcknowledgement { target, stage, .. } => {
+            Action::AwaitAcknowledgement { target, unit, to, stage, .. } => {
                 self.take_up(target);
                 let consumer = target.consumer.clone();
-                Event::Acknowledged { consumer, stage: stage.clone(), by: "operator".to_owned() }
+                let (stage, by) = (stage.clone(), "operator".to_owned());
+                Event::Acknowledged { consumer, unit: *unit, to: *to, stage, by }
             }
             Action::EnsureConsumer { target, .. } => {
                 let held = self.take_up(target).clone();
                 Event::Observed(Observation {
                     consumer: target.consumer.clone(),
-                    sequence: held.sequence,
+                    id: ReportId { incarnation: 0, sequence: held.sequence },
                     bundles: held.bundles.into_iter().collect(),
                     leaves: held.leaves.into_iter().collect(),
                     signs_with: held.signs,
