@@ -1,1 +1,11 @@
+#![doc = include_str!("../README.md")]
 
+mod fleet;
+mod requests;
+
+// The public interface is:
+pub use crate::fleet::{Fleet, Reports};
+pub use crate::requests::{Authority, Case, RequestKeys};
+
+/// The outcome of preparing a bench; the error says what could not be made.
+pub type Setup<T> = Result<T, Box<dyn std::error::Error>>;
