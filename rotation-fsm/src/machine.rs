@@ -532,17 +532,14 @@ impl Machine {
         };
         let mut away: BTreeMap<_, usize> = BTreeMap::new();
         let consumers = self.waiting.iter().filter_map(move |consumer| {
+            let away = away.entry((consumer.kind(), self.topology.pool_of(consumer))).or_default();
+            // Before the action is put together: of a large pool nearly all wait for their turn.
+            if *away >= self.topology.max_unavailable(consumer) {
+                return None;
+            }
             let action = self.consumer_action(consumer);
-            if let Action::EnsureConsumer {
-                target: ConsumerTarget { reload: Reload::Restart | Reload::Recreate, .. },
-                ..
-            } = &action
-            {
-                let count = away.entry((consumer.kind(), self.topology.pool_of(consumer))).or_default();
-                *count += 1;
-                if *count > self.topology.max_unavailable(consumer) {
-                    return None;
-                }
+            if matches!(&action, Action::EnsureConsumer { target, .. } if target.reload != Reload::Live) {
+                *away += 1;
             }
             Some(action)
         });
