@@ -72,17 +72,8 @@ impl fmt::Display for AuthorityError {
 
 impl core::error::Error for AuthorityError {}
 
-macro_rules! from {
-    ($($error:ty => $variant:ident),* $(,)?) => {
-        $(impl From<$error> for AuthorityError {
-            fn from(error: $error) -> Self {
-                Self::$variant(error)
-            }
-        })*
-    };
-}
-
-from! {
+wraps! {
+    AuthorityError:
     KeyStoreError => Keys,
     signer_hsm::KeyError => LeafKey,
     RequestError => Request,

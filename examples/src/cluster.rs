@@ -101,17 +101,8 @@ impl fmt::Display for ClusterError {
 
 impl core::error::Error for ClusterError {}
 
-macro_rules! from {
-    ($($error:ty => $variant:ident),* $(,)?) => {
-        $(impl From<$error> for ClusterError {
-            fn from(error: $error) -> Self {
-                Self::$variant(error)
-            }
-        })*
-    };
-}
-
-from! {
+wraps! {
+    ClusterError:
     AuthorityError => Authority,
     ConfigError => Config,
     TopologyError => Topology,

@@ -1,5 +1,16 @@
 #![doc = include_str!("../README.md")]
 
+/// `From` for each error that an error enum wraps.
+macro_rules! wraps {
+    ($whole:ident: $($error:ty => $variant:ident),* $(,)?) => {
+        $(impl From<$error> for $whole {
+            fn from(error: $error) -> Self {
+                Self::$variant(error)
+            }
+        })*
+    };
+}
+
 mod authorities;
 mod clock;
 mod cluster;

@@ -156,12 +156,6 @@ impl<E: Into<ClusterError>> From<E> for RunError {
     }
 }
 
-impl From<DriveError<ClusterError>> for RunError {
-    fn from(error: DriveError<ClusterError>) -> Self {
-        Self::Drive(error)
-    }
-}
-
 impl From<SubmitError> for RunError {
     fn from(error: SubmitError) -> Self {
         Self::Drive(error.into())
@@ -174,10 +168,10 @@ impl From<Failed> for RunError {
     }
 }
 
-impl From<OpenError> for RunError {
-    fn from(error: OpenError) -> Self {
-        Self::Open(error)
-    }
+wraps! {
+    RunError:
+    OpenError => Open,
+    DriveError<ClusterError> => Drive,
 }
 
 /// As many nodes as make both pools plural.
