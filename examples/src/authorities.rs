@@ -27,6 +27,8 @@ pub(crate) const TOKEN_ISSUER: &str = "https://kubernetes.default.svc";
 pub enum AuthorityError {
     /// There is no such generation.
     Unknown(AuthorityRole, CaVersion),
+    /// None of the cluster's authorities issued it.
+    ForeignIssuer(LeafKind),
     /// The key store refused.
     Keys(KeyStoreError),
     /// A component's own key could not be made.
@@ -55,6 +57,7 @@ impl fmt::Display for AuthorityError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unknown(role, version) => write!(f, "`{role}` has no CAVersion {version}"),
+            Self::ForeignIssuer(leaf) => write!(f, "none of the cluster's authorities issued the `{leaf}`"),
             Self::Keys(error) => write!(f, "{error}"),
             Self::LeafKey(error) => write!(f, "{error}"),
             Self::Request(error) => write!(f, "{error}"),
@@ -113,8 +116,7 @@ impl Anchors {
 /// A leaf and the generation it came from.
 #[derive(Clone, Debug)]
 pub(crate) struct HeldLeaf {
-    /// The key that was to sign it; of a token, which is opaque to its holder, the only word.
-    signed_by: AuthorityId,
+    pub(crate) issuer: AuthorityId,
     pub(crate) version: CaVersion,
     pub(crate) credential: Credential,
 }
@@ -135,13 +137,6 @@ impl fmt::Debug for Credential {
 }
 
 impl HeldLeaf {
-    /// Whose it is: what the certificate itself says, not what was asked for.
-    pub(crate) fn issuer(&self) -> AuthorityId {
-        let certificate = self.identity().and_then(|identity| identity.chain().first());
-        let read = certificate.and_then(|der| LeafIdentity::parse(der, &Limits::DEFAULT).ok()?.issuer());
-        read.unwrap_or(self.signed_by)
-    }
-
     pub(crate) fn identity(&self) -> Option<&TlsIdentity> {
         match &self.credential {
             Credential::Certificate(identity) => Some(identity),
@@ -371,19 +366,25 @@ impl Authorities {
     ) -> Result<HeldLeaf, AuthorityError> {
         let enrolment = Enrolment::new(leaf, holder)?;
         let certificate = self.sign_request(leaf, version, holder, enrolment.request(), now)?;
-        self.hold(leaf, version, enrolment.finish(certificate)?)
+        self.hold(leaf, enrolment.finish(certificate)?)
     }
 
-    /// An identity as a held leaf of a generation.
-    pub(crate) fn hold(
-        &self,
-        leaf: LeafKind,
-        version: CaVersion,
-        identity: TlsIdentity,
-    ) -> Result<HeldLeaf, AuthorityError> {
+    /// An identity as a held leaf of the generation that the certificate itself names as its issuer, whichever was asked.
+    pub(crate) fn hold(&self, leaf: LeafKind, identity: TlsIdentity) -> Result<HeldLeaf, AuthorityError> {
         let role = self.hierarchy.issuer_of(leaf).ok_or(IssueError::NotACertificate(leaf))?;
-        let signed_by = self.id(role, version)?;
-        Ok(HeldLeaf { signed_by, version, credential: Credential::Certificate(identity) })
+        let certificate = identity.chain().first().map(AsRef::as_ref).unwrap_or_default();
+        let read = LeafIdentity::parse(certificate, &Limits::DEFAULT)?;
+        let generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
+        let named = generations.iter().find_map(|((of, version), generation)| match generation {
+            Generation::Certificate(issuer) if *of == role => {
+                let certificate = issuer.certificate();
+                let is_named = read.authority_key_id() == Some(certificate.subject_key_id());
+                is_named.then(|| (*version, certificate.id()))
+            }
+            _ => None,
+        });
+        let (version, issuer) = named.ok_or(AuthorityError::ForeignIssuer(leaf))?;
+        Ok(HeldLeaf { issuer, version, credential: Credential::Certificate(identity) })
     }
 
     /// A service-account token signed with this generation's key.
@@ -398,8 +399,8 @@ impl Authorities {
         let expiry = now.saturating_add(self.hierarchy.leaf_lifetime());
         let not_before = now.saturating_sub(Duration::MINUTE);
         let token = issue_token(&*signer, self.verifiers, TOKEN_ISSUER, TOKEN_ISSUER, subject, not_before, expiry)?;
-        let signed_by = self.id(role, version)?;
-        Ok(HeldLeaf { signed_by, version, credential: Credential::Token(token.into()) })
+        let issuer = self.id(role, version)?;
+        Ok(HeldLeaf { issuer, version, credential: Credential::Token(token.into()) })
     }
 
     /// Which key a generation signs with.

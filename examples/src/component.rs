@@ -233,9 +233,8 @@ impl Component {
         let hash = |(slot, (_, _, anchors)): (&TrustSlot, &(AuthorityRole, VersionRange, Anchors))| {
             (*slot, claims.bundles.get(slot).copied().unwrap_or_else(|| anchors.hash()))
         };
-        let issuer = |(leaf, held): (&LeafKind, &HeldLeaf)| {
-            (*leaf, claims.leaves.get(leaf).copied().unwrap_or_else(|| held.issuer()))
-        };
+        let issuer =
+            |(leaf, held): (&LeafKind, &HeldLeaf)| (*leaf, claims.leaves.get(leaf).copied().unwrap_or(held.issuer));
         Observation {
             consumer: self.id.clone(),
             // A component of this process keeps its counter through every restart.

@@ -130,8 +130,8 @@ pub enum RunError {
     Drive(DriveError<ClusterError>),
     /// The machine would not begin the rotation of a unit.
     NotStarted(Unit, Option<Rejected>),
-    /// A round of actions changed nothing, and the stage has not ended; what the machine rejected, if anything.
-    Stuck(String, Option<Rejected>),
+    /// Rounds of actions lead nowhere; what the machine last rejected or could not read, if anything.
+    Stuck(String, Option<String>),
 }
 
 impl fmt::Display for RunError {
@@ -142,7 +142,7 @@ impl fmt::Display for RunError {
             Self::Drive(error) => write!(f, "{error}"),
             Self::NotStarted(unit, Some(rejected)) => write!(f, "`{unit}` did not begin to rotate: {rejected}"),
             Self::NotStarted(unit, None) => write!(f, "`{unit}` is not due"),
-            Self::Stuck(stage, Some(rejected)) => write!(f, "`{stage}` does not end: {rejected}"),
+            Self::Stuck(stage, Some(why)) => write!(f, "`{stage}` does not end: {why}"),
             Self::Stuck(stage, None) => write!(f, "`{stage}` does not end"),
         }
     }
@@ -240,24 +240,41 @@ struct Run<'a> {
 impl Run<'_> {
     /// The machine has seen nobody yet, so what it asks for is the whole installation.
     fn install(&mut self) -> Result<(), RunError> {
-        let mut executor = ClusterExecutor::new(self.cluster);
-        while !self.driver.machine()?.is_at_rest() {
-            self.step(&mut executor, "installation")?;
-        }
+        self.steps("installation", None, |machine, _| machine.is_at_rest())?;
         self.cluster.remember_first_leaves();
         let nodes = self.options.nodes;
         (self.progress)(Progress::Note(format!("a `{}` cluster with {nodes} nodes stands", self.options.preset)));
         Ok(())
     }
 
-    /// One round of pending actions; whether a stage ended with it.
-    fn step(&mut self, executor: &mut ClusterExecutor<'_>, stage: &str) -> Result<Vec<Stage>, RunError> {
-        let before = self.driver.revision();
-        let Stepped { applied, rejected, .. } = self.driver.step(executor)?;
-        if self.driver.revision() == before {
-            return Err(RunError::Stuck(stage.to_owned(), rejected.into_iter().next()));
+    /// Rounds of pending actions until `done` says so: the stages that the last one ended.
+    fn steps(
+        &mut self,
+        stage: &str,
+        traffic: Option<&Traffic>,
+        done: impl Fn(&Machine, &[Stage]) -> bool,
+    ) -> Result<Vec<Stage>, RunError> {
+        let mut executor = ClusterExecutor::new(self.cluster);
+        let mut why = None;
+        // Each round brings up at least one consumer, and a consumer is brought up once per stage.
+        let rounds = self.driver.machine()?.topology().consumers().count().saturating_add(ROUNDS_SPARE);
+        for _ in 0..rounds {
+            if let Some(traffic) = traffic {
+                let (handshakes, failed) = traffic.totals();
+                (self.progress)(Progress::Traffic { handshakes, failed });
+            }
+            let before = self.driver.revision();
+            let Stepped { applied, rejected, .. } = self.driver.step(&mut executor)?;
+            let unreadable = applied.unreadable.iter().map(|(consumer, why)| format!("`{consumer}`: {why}"));
+            why = unreadable.chain(rejected.iter().map(ToString::to_string)).last().or(why);
+            if done(self.driver.machine()?, &applied.stages_ended) {
+                return Ok(applied.stages_ended);
+            }
+            if self.driver.revision() == before {
+                break;
+            }
         }
-        Ok(applied.stages_ended)
+        Err(RunError::Stuck(stage.to_owned(), why))
     }
 
     fn rotate(&mut self, hierarchy: &Hierarchy, traffic: &Traffic) -> Result<(), RunError> {
@@ -295,7 +312,11 @@ impl Run<'_> {
         };
         let now = self.clock.now();
         let started = match self.driver.submit(event, now)? {
-            Ok(applied) => applied.started.ok_or(RunError::NotStarted(policy.unit, None))?,
+            Ok(applied) => {
+                let blocked = applied.blocked.into_iter().find(|(unit, _)| *unit == policy.unit);
+                let why = blocked.map(|(_, consumer)| Rejected::NotReady { consumer });
+                applied.started.ok_or(RunError::NotStarted(policy.unit, why))?
+            }
             Err(rejected) => return Err(RunError::NotStarted(policy.unit, Some(rejected))),
         };
         match self.driver.machine()?.phase() {
@@ -311,7 +332,6 @@ impl Run<'_> {
     }
 
     fn rotate_unit(&mut self, unit: Unit, traffic: &Traffic) -> Result<(), RunError> {
-        let mut executor = ClusterExecutor::new(self.cluster);
         let plan = match self.driver.machine()?.phase() {
             Phase::Rotating(rotating) => rotating.plan().stages().to_vec(),
             _ => return Err(RunError::NotStarted(unit, None)),
@@ -322,20 +342,7 @@ impl Run<'_> {
             let Some((index, stage)) = stages.next() else { return Err(RunError::Stuck(unit.to_string(), None)) };
             let id = format!("{unit}/{stage}");
             (self.progress)(Progress::StageBegan { id: id.clone(), number: index + 1, of: plan.len() });
-            // Each round brings up at least one consumer, and a consumer is brought up once per stage.
-            let rounds = self.driver.machine()?.topology().consumers().count().saturating_add(ROUNDS_SPARE);
-            let mut rounds = 0..rounds;
-            let ended = loop {
-                if rounds.next().is_none() {
-                    return Err(RunError::Stuck(id, None));
-                }
-                let (handshakes, failed) = traffic.totals();
-                (self.progress)(Progress::Traffic { handshakes, failed });
-                let ended = self.step(&mut executor, &id)?;
-                if !ended.is_empty() {
-                    break ended;
-                }
-            };
+            let ended = self.steps(&id, Some(traffic), |_, ended| !ended.is_empty())?;
             self.settle_and_record(id, began, self.restarts() - restarts, traffic);
             // Stages that asked nothing of anybody end together with the one before; each gets its traffic all the same.
             for _ in 1..ended.len() {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -31,11 +31,17 @@ struct Edge {
     /// The edges to the replicas that can answer instead when this one is away.
     others: Vec<usize>,
     handshakes: AtomicU64,
-    failed: AtomicU64,
     unavailable: AtomicU64,
-    first_error: Mutex<Option<String>>,
+    failures: Mutex<Failures>,
     /// The last round in which an exchange began and came to an end.
     round: AtomicU64,
+}
+
+/// How often an edge has failed, and how first. One lock for both: neither is told without the other.
+#[derive(Debug, Default)]
+struct Failures {
+    count: u64,
+    first: Option<String>,
 }
 
 /// A path that is broken, and why.
@@ -115,10 +121,9 @@ impl Traffic {
 
     /// The exchanges so far. An error stays to be counted until this is asked.
     pub(crate) fn totals(&self) -> (u64, u64) {
-        let sum = |counter: fn(&Edge) -> &AtomicU64| -> u64 {
-            self.inner.edges.iter().map(|edge| counter(edge).load(Ordering::SeqCst)).sum()
-        };
-        (sum(|edge| &edge.handshakes), sum(|edge| &edge.failed))
+        let edges = || self.inner.edges.iter();
+        let handshakes = edges().map(|edge| edge.handshakes.load(Ordering::SeqCst)).sum();
+        (handshakes, edges().map(|edge| edge.failures().count).sum())
     }
 
     /// Takes what was counted since the last time.
@@ -126,11 +131,10 @@ impl Traffic {
         let mut tally = Tally::default();
         for edge in &self.inner.edges {
             let take = |counter: &AtomicU64| counter.swap(0, Ordering::SeqCst);
-            let (handshakes, failed, unavailable) =
-                (take(&edge.handshakes), take(&edge.failed), take(&edge.unavailable));
-            let error = edge.first_error.lock().unwrap_or_else(PoisonError::into_inner).take();
-            if failed > 0 {
-                tally.broken.push(edge.broken(error.unwrap_or_default()));
+            let (handshakes, unavailable) = (take(&edge.handshakes), take(&edge.unavailable));
+            let Failures { count: failed, first } = std::mem::take(&mut *edge.failures());
+            if let Some(error) = first {
+                tally.broken.push(edge.broken(error));
             } else if handshakes == 0 {
                 tally.broken.push(edge.broken("no exchange succeeded".to_owned()));
             } else if unavailable > 0 && !edge.others.is_empty() {
@@ -152,17 +156,9 @@ impl Traffic {
     /// having noticed.
     pub(crate) fn stop(self) -> Vec<Broken> {
         self.inner.stop.store(true, Ordering::SeqCst);
-        let failed = |edge: &&Edge| edge.failed.load(Ordering::SeqCst) > 0;
         let panicked = self.workers.into_iter().filter_map(|worker| worker.join().err()).count();
-        let mut broken: Vec<_> = self
-            .inner
-            .edges
-            .iter()
-            .filter(failed)
-            .map(|edge| {
-                edge.broken(edge.first_error.lock().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_default())
-            })
-            .collect();
+        let failed = |edge: &Edge| edge.failures().first.take().map(|error| edge.broken(error));
+        let mut broken: Vec<_> = self.inner.edges.iter().filter_map(failed).collect();
         for edge in &self.inner.edges {
             let refusals = edge.server.listeners.get(&edge.path.endpoint()).map(Listener::unasked_refusals);
             broken.extend(refusals.unwrap_or_default().into_values().map(|refusal| edge.broken(refusal)));
@@ -175,6 +171,10 @@ impl Traffic {
 }
 
 impl Edge {
+    fn failures(&self) -> MutexGuard<'_, Failures> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn count(&self, outcome: Result<(), NoAnswer>, round: u64) {
         match outcome {
             Ok(()) => {
@@ -185,8 +185,10 @@ impl Edge {
                 self.unavailable.fetch_add(1, Ordering::SeqCst);
             }
             Err(NoAnswer::Failed(error)) => {
-                self.failed.fetch_add(1, Ordering::SeqCst);
-                self.first_error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                let mut failures = self.failures();
+                failures.count += 1;
+                failures.first.get_or_insert(error);
+                drop(failures);
                 self.round.fetch_max(round, Ordering::SeqCst);
             }
         }
@@ -217,23 +219,20 @@ impl Inner {
     }
 
     fn attempt(&self, edge: &Edge, round: u64) {
-        match self.exchange(edge) {
-            Some(Err(NoAnswer::Unavailable)) => {
-                // A client of a replicated service takes the next replica; what comes of it is that edge's.
-                let others = edge.others.iter().filter_map(|index| self.edges.get(*index));
-                for other in others {
-                    match self.exchange(other) {
-                        Some(Err(NoAnswer::Unavailable)) => {}
-                        Some(outcome) => return other.count(outcome, round),
-                        None => return,
-                    }
-                }
-                edge.count(Err(NoAnswer::Unavailable), round);
+        // A client of a replicated service takes the next replica; what comes of it is that replica's edge's. Asked one
+        // after the other, two replicas that restart in turn can both seem away: so it asks all of them again.
+        let others = || edge.others.iter().filter_map(|index| self.edges.get(*index));
+        let everybody = core::iter::once(edge).chain(others());
+        let again = others().chain((!edge.others.is_empty()).then_some(edge));
+        for tried in everybody.chain(again) {
+            match self.exchange(tried) {
+                Some(Err(NoAnswer::Unavailable)) => {}
+                Some(outcome) => return tried.count(outcome, round),
+                // The client itself is away.
+                None => return,
             }
-            Some(outcome) => edge.count(outcome, round),
-            // The client itself is away.
-            None => {}
         }
+        edge.count(Err(NoAnswer::Unavailable), round);
     }
 
     fn exchange(&self, edge: &Edge) -> Option<Result<(), NoAnswer>> {
@@ -275,9 +274,8 @@ fn edges(shared: &Shared) -> Vec<Edge> {
                     server: Arc::clone(server),
                     others: (0..replicas).filter(|other| *other != index).map(|other| first + other).collect(),
                     handshakes: AtomicU64::new(0),
-                    failed: AtomicU64::new(0),
                     unavailable: AtomicU64::new(0),
-                    first_error: Mutex::default(),
+                    failures: Mutex::default(),
                     round: AtomicU64::new(0),
                 });
             }

@@ -65,12 +65,6 @@ impl AuthorityId {
         Self(id)
     }
 
-    /// The key identifier in an `AuthorityKeyIdentifier`, if it is one of 160 bits.
-    fn of_issuer(value: &[u8]) -> Option<Self> {
-        let mut id = Elements::of("authorityKeyIdentifier", tag::SEQUENCE, value).ok()?;
-        id.content(tag::KEY_IDENTIFIER).ok()?.try_into().map(Self).ok()
-    }
-
     /// The 160 bits.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; Self::LEN] {
@@ -378,8 +372,10 @@ impl CaCertificate {
         &self.public_key
     }
 
-    /// The subject key identifier that leaves name as their authority's.
-    pub(crate) fn subject_key_id(&self) -> &[u8] {
+    /// The subject key identifier (RFC 5280 4.2.1.2), which leaves name as their authority's. Of a certificate without
+    /// the extension, the one that this crate would write.
+    #[must_use]
+    pub fn subject_key_id(&self) -> &[u8] {
         &self.subject_key_id
     }
 
@@ -422,7 +418,7 @@ pub struct LeafIdentity {
     /// When the certificate is valid.
     pub(crate) validity: Validity,
     /// Which key its issuer is said to have.
-    pub(crate) issuer: Option<AuthorityId>,
+    pub(crate) authority_key_id: Option<Vec<u8>>,
 }
 
 impl LeafIdentity {
@@ -440,8 +436,11 @@ impl LeafIdentity {
             None => Vec::new(),
         };
         let subject = parse_subject(tbs.subject, limits.subject_len_max)?;
-        let issuer = tbs.extension(oid::AUTHORITY_KEY_IDENTIFIER).and_then(|ext| AuthorityId::of_issuer(ext.value));
-        Ok(Self { subject, subject_alt_names, validity: tbs.validity, issuer })
+        let authority_key_id = tbs.extension(oid::AUTHORITY_KEY_IDENTIFIER).and_then(|ext| {
+            let mut id = Elements::of("authorityKeyIdentifier", tag::SEQUENCE, ext.value).ok()?;
+            id.content(tag::KEY_IDENTIFIER).ok().map(<[u8]>::to_vec)
+        });
+        Ok(Self { subject, subject_alt_names, validity: tbs.validity, authority_key_id })
     }
 
     /// Common name and organizations.
@@ -450,11 +449,11 @@ impl LeafIdentity {
         &self.subject
     }
 
-    /// Which authority the certificate names as its issuer: its authority key identifier (RFC 5280 4.2.1.1),
-    /// where that has the form that this crate writes. It is a name, not a proof; a chain is the proof.
+    /// The authority key identifier (RFC 5280 4.2.1.1): which key the issuer is said to have, as the issuer's own
+    /// [`CaCertificate::subject_key_id`] names it. A name, not a proof; a chain is the proof.
     #[must_use]
-    pub const fn issuer(&self) -> Option<AuthorityId> {
-        self.issuer
+    pub fn authority_key_id(&self) -> Option<&[u8]> {
+        self.authority_key_id.as_deref()
     }
 
     /// Subject alternative names; empty without the extension.

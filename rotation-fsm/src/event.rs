@@ -26,7 +26,7 @@ pub struct AuthorityRecord {
 pub struct ReportId {
     /// Grows whenever the consumer comes up without memory of its counter, such as the time of its creation.
     pub incarnation: u64,
-    /// Counts up with every report of one incarnation.
+    /// Counts up with every report of one incarnation, from one.
     pub sequence: u64,
 }
 

@@ -1,13 +1,15 @@
 //! The rotation machine: state, events, derived actions.
 
 mod loaded;
+mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pki_core::{AuthorityRole, CaVersion, ClusterId, LeafKind, Plane};
+use pki_core::{AuthorityRole, CaVersion, ClusterId, ComponentKind, LeafKind, Plane};
 use time::{Duration, UtcDateTime};
 
 use self::loaded::{Authority, Loaded};
+use self::waiting::Waiting;
 use crate::action::{Action, ActionKey, BundleTarget, ConsumerTarget, LeafTarget};
 use crate::event::{AuthorityRecord, Event, Observation, ReportId};
 use crate::plan::{Plan, Stage, Step, VersionRange};
@@ -30,7 +32,7 @@ pub struct Machine {
     /// What each consumer was last seen to run with.
     seen: BTreeMap<ConsumerId, Seen>,
     /// The consumers that do not run with what they should, kept so that one report costs O(log n).
-    waiting: BTreeSet<ConsumerId>,
+    waiting: Waiting,
     phase: Phase,
     /// The latest time ever given: a clock that steps back shortens no wait and begins nothing twice.
     clock: UtcDateTime,
@@ -134,10 +136,10 @@ pub struct Applied {
     pub stages_ended: Vec<Stage>,
     /// The rotation completed.
     pub completed: bool,
-    /// Why a report was taken as saying that its consumer runs with something wrong.
-    pub unreadable: Option<Unreadable>,
-    /// An automatic rotation is due and not begun, because this consumer is not in order.
-    pub blocked: Option<(Unit, ConsumerId)>,
+    /// Reports that were taken as saying that their consumer runs with something wrong, and why.
+    pub unreadable: Vec<(ConsumerId, Unreadable)>,
+    /// Automatic rotations that are due and not begun, because this consumer is not in order.
+    pub blocked: Vec<(Unit, ConsumerId)>,
 }
 
 impl Applied {
@@ -146,8 +148,8 @@ impl Applied {
         self.started = later.started.or(self.started);
         self.stages_ended.extend(later.stages_ended);
         self.completed |= later.completed;
-        self.unreadable = later.unreadable.or_else(|| self.unreadable.take());
-        self.blocked = later.blocked.or_else(|| self.blocked.take());
+        self.unreadable.extend(later.unreadable);
+        self.blocked.extend(later.blocked);
     }
 }
 
@@ -191,7 +193,7 @@ impl Machine {
             strategy,
             authorities: known,
             seen: BTreeMap::new(),
-            waiting: BTreeSet::new(),
+            waiting: Waiting::default(),
             phase: Phase::Stable,
             clock: now,
             completed: None,
@@ -213,7 +215,10 @@ impl Machine {
             Event::RotationRequested { unit } => applied.started = Some(self.request(*unit)?),
             Event::Tick => self.tick(clock, &mut applied),
             Event::AuthorityMinted { role, record } => self.mint(*role, *record, clock)?,
-            Event::Observed(observation) => applied.unreadable = self.observe(observation)?,
+            Event::Observed(observation) => {
+                let unreadable = self.observe(observation)?;
+                applied.unreadable.extend(unreadable.map(|why| (observation.consumer.clone(), why)));
+            }
             Event::Acknowledged { consumer, unit, to, stage, .. } => self.acknowledge(consumer, (*unit, *to), stage)?,
             Event::ConsumerJoined { consumer, pool, incarnation } => {
                 self.topology.add(consumer.clone(), pool.clone()).map_err(Rejected::Topology)?;
@@ -260,7 +265,7 @@ impl Machine {
                     applied.started = Some(to);
                     return;
                 }
-                Err(Rejected::NotReady { consumer }) => applied.blocked = Some((policy.unit, consumer)),
+                Err(Rejected::NotReady { consumer }) => applied.blocked.push((policy.unit, consumer)),
                 Err(_) => {}
             }
         }
@@ -287,11 +292,15 @@ impl Machine {
         Ok(to)
     }
 
-    /// The first consumer that has a part in these authorities and is not in order.
+    fn has_part(&self, kind: ComponentKind, roles: &[AuthorityRole]) -> bool {
+        self.topology.uses(kind).is_some_and(|uses| uses.touches(roles))
+    }
+
+    /// A consumer that has a part in these authorities and is not in order, if there is one. Looked for kind by kind:
+    /// however many without a part are waiting, they cost nothing.
     fn blocking(&self, roles: &[AuthorityRole]) -> Option<&ConsumerId> {
-        let has_part =
-            |consumer: &&ConsumerId| self.topology.uses(consumer.kind()).is_some_and(|uses| uses.touches(roles));
-        self.waiting.iter().find(has_part)
+        let concerned = ComponentKind::ALL.into_iter().filter(|kind| self.has_part(*kind, roles));
+        concerned.filter_map(|kind| self.waiting.first_of(kind)).next()
     }
 
     fn mint(&mut self, role: AuthorityRole, record: AuthorityRecord, clock: UtcDateTime) -> Result<(), Rejected> {
@@ -370,10 +379,14 @@ impl Machine {
         Ok(())
     }
 
-    /// Takes a consumer in: to be seen, or, where nobody can see it, given what is valid now. During a rotation
-    /// the latter is somebody's word as well.
+    /// Takes a consumer in: to be seen, or, where nobody can see it, given what is valid now. During a rotation in
+    /// which it has a part, that too takes somebody's word.
     fn admit(&mut self, consumer: ConsumerId, incarnation: u64) {
-        let given = consumer.kind().plane() == Plane::External && self.phase == Phase::Stable;
+        let concerned = match &self.phase {
+            Phase::Rotating(rotating) => self.has_part(consumer.kind(), rotating.policy.roles),
+            Phase::Stable => false,
+        };
+        let given = consumer.kind().plane() == Plane::External && !concerned;
         let loaded = given.then(|| self.expected(&consumer));
         self.record(consumer, Seen { id: ReportId { incarnation, sequence: 0 }, loaded });
     }

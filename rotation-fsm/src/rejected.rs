@@ -23,9 +23,9 @@ pub enum Rejected {
     UnknownUnit(Unit),
     /// The unit rotates by itself before it expires; nobody starts it.
     AutomaticOnly(Unit),
-    /// Not everything runs with what it should, so nothing is begun.
+    /// Not everybody who has a part in the unit runs with what they should, so nothing is begun.
     NotReady {
-        /// The first consumer that does not, or was never seen.
+        /// A consumer that does not, or was never seen.
         consumer: ConsumerId,
     },
     /// The authorities of the unit are not at one version.

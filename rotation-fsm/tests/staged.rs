@@ -193,7 +193,7 @@ fn a_report_that_cannot_be_read_counts_against_its_consumer() {
         let mut report = cluster.observation(&scheduler);
         spoil(&cluster, &mut report);
         let applied = cluster.apply(&Event::Observed(report)).unwrap();
-        assert_eq!(applied.unreadable, Some(expected));
+        assert_eq!(applied.unreadable, [(scheduler.clone(), expected)]);
         assert!(cluster.machine.waiting().any(|waiting| *waiting == scheduler));
         cluster.run();
         assert!(cluster.machine.is_at_rest());
@@ -206,7 +206,8 @@ fn a_signer_that_reports_a_foreign_key_is_waited_for() {
     let manager = cluster.consumer(ComponentKind::ControllerManager, "0");
     let mut report = cluster.observation(&manager);
     report.signs_with = Some(cluster.authority_id(AuthorityRole::Etcd, V1));
-    assert_eq!(cluster.apply(&Event::Observed(report)).unwrap().unreadable, Some(Unreadable::UnknownSigner));
+    let unreadable = cluster.apply(&Event::Observed(report)).unwrap().unreadable;
+    assert_eq!(unreadable, [(manager.clone(), Unreadable::UnknownSigner)]);
     let request = Event::RotationRequested { unit: Unit::Ca };
     assert_eq!(cluster.apply(&request), Err(Rejected::NotReady { consumer: manager }));
 }
@@ -240,6 +241,17 @@ fn a_client_outside_that_joins_in_mid_rotation_needs_somebodys_word() {
     assert!(asked);
     cluster.run();
     assert!(cluster.machine.is_at_rest());
+}
+
+#[test]
+fn a_client_outside_that_joins_a_rotation_without_a_part_in_it_is_in_order() {
+    let mut cluster = Cluster::new(Hierarchy::gdc());
+    cluster.start(Unit::ServiceAccount);
+    let newcomer = ConsumerId::new(ComponentKind::ExternalClient, "laptop".parse().unwrap());
+    cluster.apply(&Event::ConsumerJoined { consumer: newcomer, pool: None, incarnation: 0 }).unwrap();
+    cluster.run();
+    assert!(cluster.machine.is_at_rest());
+    cluster.start(Unit::Ca);
 }
 
 #[test]
@@ -323,7 +335,7 @@ fn a_due_rotation_that_cannot_begin_says_who_holds_it_up() {
     cluster.now = cluster.record(AuthorityRole::EtcdApi, V1).not_after.unwrap() - Duration::days(30);
     let applied = cluster.apply(&Event::Tick).unwrap();
     // Not etcd's authorities, in which it has a part; the next unit that is due, in which it has none.
-    assert_eq!(applied.blocked, Some((Unit::EtcdPeer, dead)));
+    assert_eq!(applied.blocked, [(Unit::EtcdApi, dead.clone()), (Unit::EtcdPeer, dead)]);
     let Phase::Rotating(rotating) = cluster.machine.phase() else { panic!("not rotating") };
     assert_eq!(rotating.unit(), Unit::FrontProxy);
 }

@@ -252,10 +252,16 @@ impl<S: Store> Driver<S> {
     /// Replaces the journal's events by the state they led to.
     ///
     /// # Errors
-    /// When the store fails, now or before; the journal is as it was.
+    /// When the store fails, now or before: nothing more is done until the journal is opened again.
     pub fn compact(&mut self) -> Result<(), SubmitError> {
         self.check().map_err(SubmitError::Failed)?;
-        self.durable = self.store.snapshot(self.durable.revision(), &self.machine).map_err(SubmitError::Store)?;
+        match self.store.snapshot(self.durable.revision(), &self.machine) {
+            Ok(durable) => self.durable = durable,
+            Err(error) => {
+                self.failed = true;
+                return Err(SubmitError::Store(error));
+            }
+        }
         Ok(())
     }
 }

@@ -133,7 +133,7 @@ mod driving {
         };
         let mut driver = open(&MemoryStore::new());
         let stepped = driver.step(&mut Changed(Honest::default(), foreign)).unwrap();
-        assert!(matches!(stepped.applied.unreadable, Some(Unreadable::UnknownBundle(_))));
+        assert!(matches!(stepped.applied.unreadable.as_slice(), [(_, Unreadable::UnknownBundle(_)), ..]));
         assert!(stepped.rejected.iter().any(|rejected| matches!(rejected, Rejected::Stale { .. })));
         assert!(!driver.machine().unwrap().is_at_rest());
     }
@@ -181,6 +181,20 @@ mod driving {
         let mut second = open(&store);
         let denied = second.submit(request(), now()).unwrap();
         assert_eq!(denied, Err(Rejected::InProgress { to: CaVersion::new(2).unwrap() }));
+    }
+
+    #[test]
+    fn whoever_is_late_to_compact_must_look_again_too() {
+        let (store, mut cluster) = (MemoryStore::new(), Honest::default());
+        let mut first = open(&store);
+        install(&mut first, &mut cluster);
+        let mut second = open(&store);
+        start(&mut first);
+        let executed = cluster.executed.len();
+        assert!(matches!(second.compact(), Err(SubmitError::Store(StoreError::Conflict { .. }))));
+        assert!(second.machine().is_err());
+        assert!(matches!(second.step(&mut cluster), Err(DriveError::Failed(_))));
+        assert_eq!(cluster.executed.len(), executed);
     }
 
     /// A store that takes so many appends and then fails.

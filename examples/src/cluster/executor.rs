@@ -9,7 +9,7 @@ use rustls_pki_types::CertificateDer;
 use time::UtcDateTime;
 
 use super::{ClusterError, MiniCluster, api, holder_of};
-use crate::authorities::{AuthorityError, Enrolment, HeldLeaf};
+use crate::authorities::Enrolment;
 use crate::component::Component;
 use crate::dial::{NoAnswer, dialled_name, exchange};
 use crate::fault::Fault;
@@ -219,24 +219,10 @@ impl MiniCluster {
                 body: enrolment.request().to_vec(),
             };
             let certificate = self.ask_api_server(kubelet, path, &request)?;
-            let held = self.held(leaf, certificate, enrolment)?;
+            let held = self.shared.authorities.hold(leaf, enrolment.finish(certificate)?)?;
             kubelet.write(|material| material.leaves.insert(leaf, held));
         }
         Ok(())
-    }
-
-    /// The certificate with its key, under the generation that signs requests now.
-    fn held(
-        &self,
-        leaf: LeafKind,
-        certificate: CertificateDer<'static>,
-        enrolment: Enrolment,
-    ) -> Result<HeldLeaf, ClusterError> {
-        let role = AuthorityRole::Cluster;
-        let signer = api::csr_signer(&self.shared).and_then(|signer| signer.loaded().material.signs);
-        let (version, _) = signer.ok_or(AuthorityError::Unknown(role, CaVersion::FIRST))?;
-        let identity = enrolment.finish(certificate)?;
-        Ok(self.shared.authorities.hold(leaf, version, identity)?)
     }
 
     fn ask_api_server(
