@@ -1,23 +1,24 @@
 //! The rotation machine: state, events, derived actions.
 
+mod actions;
+mod expectation;
 mod loaded;
 mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pki_core::{AuthorityRole, CaVersion, ClusterId, ComponentKind, LeafKind, Plane};
+use pki_core::{AuthorityRole, CaVersion, ClusterId, ComponentKind, Plane};
 use time::{Duration, UtcDateTime};
 
 use self::loaded::{Authority, Loaded};
 use self::waiting::Waiting;
-use crate::action::{Action, ActionKey, BundleTarget, ConsumerTarget, LeafTarget};
 use crate::event::{AuthorityRecord, Event, Observation, ReportId};
 use crate::plan::{Plan, Stage, Step, VersionRange};
 use crate::policy::{Trigger, Unit, UnitPolicy, units};
 use crate::rejected::{Rejected, SetupError, Unreadable};
 use crate::status::Status;
 use crate::strategy::Strategy;
-use crate::topology::{ConsumerId, PoolName, Reload, Topology};
+use crate::topology::{ConsumerId, Topology};
 
 /// The authorities of one cluster and whatever rotation of them is running.
 ///
@@ -151,13 +152,6 @@ impl Applied {
         self.unreadable.extend(later.unreadable);
         self.blocked.extend(later.blocked);
     }
-}
-
-/// Where a consumer stands, as far as plans ask.
-#[derive(Clone, Copy)]
-struct Place<'a> {
-    plane: Plane,
-    pool: Option<&'a PoolName>,
 }
 
 impl Machine {
@@ -434,207 +428,6 @@ impl Machine {
         };
         self.waiting =
             self.seen.iter().filter(|entry| !satisfied(entry)).map(|(consumer, _)| consumer.clone()).collect();
-    }
-
-    fn place<'a>(&'a self, consumer: &'a ConsumerId) -> Place<'a> {
-        Place { plane: consumer.kind().plane(), pool: self.topology.pool_of(consumer) }
-    }
-
-    fn rotating(&self, role: AuthorityRole) -> Option<&Rotating> {
-        match &self.phase {
-            Phase::Rotating(rotating) if rotating.policy.roles.contains(&role) => Some(rotating),
-            _ => None,
-        }
-    }
-
-    fn active(&self, role: AuthorityRole) -> CaVersion {
-        self.authorities.get(&role).map_or(CaVersion::FIRST, |authority| authority.active.version)
-    }
-
-    fn bundle_for(&self, role: AuthorityRole, place: Place<'_>) -> VersionRange {
-        match self.rotating(role) {
-            Some(rotating) => rotating.plan.bundle_at(rotating.stage, rotating.versions(), place.plane, place.pool),
-            None => VersionRange::only(self.active(role)),
-        }
-    }
-
-    fn leaf_for(&self, role: AuthorityRole, leaf: LeafKind, place: Place<'_>) -> CaVersion {
-        match self.rotating(role) {
-            Some(rotating) => rotating.plan.leaf_at(rotating.stage, rotating.versions(), leaf, place.plane, place.pool),
-            None => self.active(role),
-        }
-    }
-
-    fn signer_for(&self, role: AuthorityRole) -> CaVersion {
-        match self.rotating(role) {
-            Some(rotating) => rotating.plan.signer_at(rotating.stage, rotating.versions()),
-            None => self.active(role),
-        }
-    }
-
-    /// The totality rule: which generation of which authority signs `leaf` for `consumer` now.
-    ///
-    /// It has an answer for every leaf of the hierarchy in every phase; `None` only for a leaf that
-    /// the hierarchy does not have.
-    #[must_use]
-    pub fn issuer_of(&self, consumer: &ConsumerId, leaf: LeafKind) -> Option<(AuthorityRole, CaVersion)> {
-        let role = self.topology.hierarchy().issuer_of(leaf)?;
-        let place = self.place(consumer);
-        let version = match self.rotating(role) {
-            Some(rotating) => {
-                rotating.plan.issuer_at(rotating.stage, rotating.versions(), leaf, place.plane, place.pool)
-            }
-            None => self.active(role),
-        };
-        Some((role, version))
-    }
-
-    /// What `consumer` shall run with at least.
-    fn expected(&self, consumer: &ConsumerId) -> Loaded {
-        let place = self.place(consumer);
-        let Some(uses) = self.topology.uses(consumer.kind()) else { return Loaded::default() };
-        let csr_signer_at_restart = uses
-            .leaves
-            .iter()
-            .find(|(leaf, _)| *leaf == LeafKind::KubeletClient)
-            .map(|(leaf, role)| self.leaf_for(*role, *leaf, place));
-        Loaded {
-            bundles: uses.trust.iter().map(|(_, role)| self.bundle_for(*role, place)).collect(),
-            leaves: uses.leaves.iter().map(|(leaf, role)| self.leaf_for(*role, *leaf, place)).collect(),
-            signs: uses.signs.map(|role| self.signer_for(role)),
-            csr_signer_at_restart,
-        }
-    }
-
-    fn is_satisfied(&self, consumer: &ConsumerId, loaded: &Loaded) -> bool {
-        let Some(uses) = self.topology.uses(consumer.kind()) else { return true };
-        let expected = self.expected(consumer);
-        let mut bundles = uses.trust.iter().zip(expected.bundles.iter().zip(&loaded.bundles));
-        let mut leaves = uses.leaves.iter().zip(expected.leaves.iter().zip(&loaded.leaves));
-        bundles.all(|((_, role), (expected, loaded))| self.bundle_suffices(*role, *expected, *loaded))
-            && leaves.all(|((_, role), (expected, loaded))| self.leaf_suffices(*role, *expected, *loaded))
-            && loaded.signs == expected.signs
-            && loaded.csr_signer_at_restart >= expected.csr_signer_at_restart
-    }
-
-    /// A leaf of the next generation may come before its stage (a node restarts when it likes), once every bundle has
-    /// both; before that it is use before trust, and to be taken back.
-    fn leaf_suffices(&self, role: AuthorityRole, expected: CaVersion, loaded: CaVersion) -> bool {
-        let early = self
-            .rotating(role)
-            .is_some_and(|rotating| loaded == rotating.to && rotating.plan.is_trusted_everywhere(rotating.stage));
-        loaded == expected || early
-    }
-
-    /// Holding the next generation early does no harm. Holding the previous one late does: once it
-    /// is to be gone, only its absence suffices.
-    fn bundle_suffices(&self, role: AuthorityRole, expected: VersionRange, loaded: VersionRange) -> bool {
-        let early = self.rotating(role).is_some_and(|rotating| expected == VersionRange::only(rotating.from));
-        loaded == expected || (early && loaded.contains(expected))
-    }
-
-    /// Everything that is to be done now, from the state alone. Ask again after every event and restart.
-    ///
-    /// Of consumers that restart, as many of a kind (of a pool's nodes, as many of the pool) as may be away at once.
-    pub fn pending_actions(&self) -> impl Iterator<Item = Action> + '_ {
-        let authorities = match &self.phase {
-            Phase::Stable => None,
-            Phase::Rotating(rotating) => {
-                Some(rotating.open.iter().filter_map(|role| self.authority_action(rotating, *role)))
-            }
-        };
-        let mut away: BTreeMap<_, usize> = BTreeMap::new();
-        let consumers = self.waiting.iter().filter_map(move |consumer| {
-            let away = away.entry((consumer.kind(), self.topology.pool_of(consumer))).or_default();
-            // Before the action is put together: of a large pool nearly all wait for their turn.
-            if *away >= self.topology.max_unavailable(consumer) {
-                return None;
-            }
-            let action = self.consumer_action(consumer);
-            if matches!(&action, Action::EnsureConsumer { target, .. } if target.reload != Reload::Live) {
-                *away += 1;
-            }
-            Some(action)
-        });
-        authorities.into_iter().flatten().chain(consumers)
-    }
-
-    fn authority_action(&self, rotating: &Rotating, role: AuthorityRole) -> Option<Action> {
-        let key = |version| {
-            let stage = rotating.stage().map(Stage::to_string).unwrap_or_default();
-            ActionKey(format!("{}/{}/{}/{stage}/{role}/{version}", self.cluster, rotating.unit(), rotating.to))
-        };
-        match rotating.step()? {
-            Step::Mint => Some(Action::EnsureAuthority { key: key(rotating.to), role, version: rotating.to }),
-            Step::DestroyKeys => {
-                Some(Action::EnsureKeyDestroyed { key: key(rotating.from), role, version: rotating.from })
-            }
-            _ => None,
-        }
-    }
-
-    fn consumer_action(&self, consumer: &ConsumerId) -> Action {
-        let target = self.target(consumer);
-        let stage = match &self.phase {
-            Phase::Stable => None,
-            Phase::Rotating(rotating) => rotating.stage().map(|stage| (rotating, stage)),
-        };
-        let key = ActionKey(match stage {
-            Some((rotating, stage)) => {
-                format!("{}/{}/{}/{stage}/{consumer}", self.cluster, rotating.unit(), rotating.to)
-            }
-            None => format!("{}/at-rest/{consumer}", self.cluster),
-        });
-        match stage {
-            Some((rotating, stage)) if target.reload == Reload::Unobservable => {
-                let (unit, to, stage) = (rotating.unit(), rotating.to, stage.clone());
-                Action::AwaitAcknowledgement { key, unit, to, stage, target }
-            }
-            _ => Action::EnsureConsumer { key, target },
-        }
-    }
-
-    /// What is missing at `consumer`; everything, while it is unseen.
-    fn target(&self, consumer: &ConsumerId) -> ConsumerTarget {
-        let loaded = self.seen.get(consumer).and_then(|seen| seen.loaded.as_ref());
-        let expected = self.expected(consumer);
-        let uses = self.topology.uses(consumer.kind()).cloned().unwrap_or_default();
-        let missing = |index: usize| -> Option<VersionRange> { loaded.and_then(|l| l.bundles.get(index)).copied() };
-        let bundles: Vec<_> = uses
-            .trust
-            .iter()
-            .zip(&expected.bundles)
-            .enumerate()
-            .filter(|(index, ((_, role), versions))| {
-                !missing(*index).is_some_and(|loaded| self.bundle_suffices(*role, **versions, loaded))
-            })
-            .filter_map(|(_, ((slot, role), versions))| {
-                let hash = self.authorities.get(role)?.hash_of(*versions)?;
-                Some(BundleTarget { slot: *slot, role: *role, versions: *versions, hash })
-            })
-            .collect();
-        // A restart is what a kubelet's certificates come with, so all of them count while it is owed one.
-        let owed = expected.csr_signer_at_restart > loaded.and_then(|loaded| loaded.csr_signer_at_restart);
-        let leaves: Vec<_> = uses
-            .leaves
-            .iter()
-            .zip(&expected.leaves)
-            .enumerate()
-            .filter(|(index, ((_, role), issuer))| {
-                let held = loaded.and_then(|loaded| loaded.leaves.get(*index));
-                owed || !held.is_some_and(|held| self.leaf_suffices(*role, **issuer, *held))
-            })
-            .map(|(_, ((leaf, role), issuer))| LeafTarget { leaf: *leaf, role: *role, issuer: *issuer })
-            .collect();
-        let signs =
-            uses.signs.zip(expected.signs).filter(|_| loaded.is_none_or(|loaded| loaded.signs != expected.signs));
-        let reload = self.topology.reload(
-            consumer,
-            bundles.iter().map(|bundle| bundle.slot),
-            leaves.iter().map(|leaf| leaf.leaf),
-            signs.map(|(role, _)| role),
-        );
-        ConsumerTarget { consumer: consumer.clone(), bundles, leaves, signs, reload }
     }
 
     /// Whether every consumer runs with what it should and no rotation is running.

@@ -20,8 +20,6 @@ use webpki::aws_lc_rs::{ECDSA_P256_SHA256, RSA_PKCS1_2048_8192_SHA256};
 
 static VERIFY: &[&dyn SignatureVerificationAlgorithm] = &[ECDSA_P256_SHA256, RSA_PKCS1_2048_8192_SHA256];
 
-// ---- signers
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum SignerFault {
     None,
@@ -246,8 +244,6 @@ fn a_violation_names_the_rule_and_keeps_the_cause() {
     let nested = violation.source().unwrap().downcast_ref::<ContractViolation>().unwrap();
     assert_eq!(nested.rule(), ContractRule::Signs);
 }
-
-// ---- key stores
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum StoreFault {

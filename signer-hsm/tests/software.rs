@@ -22,8 +22,6 @@ static VERIFY: &[&dyn SignatureVerificationAlgorithm] =
 
 const RSA: [KeyAlgorithm; 3] = [KeyAlgorithm::Rsa2048, KeyAlgorithm::Rsa3072, KeyAlgorithm::Rsa4096];
 
-// ---- the contract
-
 #[test]
 fn every_algorithm_keeps_the_signer_contract() {
     for algorithm in KeyAlgorithm::ALL {
@@ -63,8 +61,6 @@ fn the_store_keeps_the_key_store_contract_for_every_algorithm() {
             .unwrap_or_else(|violation| panic!("{algorithm}: {violation}"));
     }
 }
-
-// ---- the store
 
 #[test]
 fn a_destroyed_key_cannot_sign_through_any_handle() {
@@ -157,8 +153,6 @@ fn nothing_secret_is_printed() {
     assert!(printed.contains("SoftwareKey { key_algorithm: P256, algorithm: EcdsaP256Sha256, .. }"));
     assert!(!printed.contains("EcdsaKeyPair"));
 }
-
-// ---- keys made by openssl
 
 #[test]
 fn keys_of_openssl_are_imported_with_the_public_key_that_openssl_writes() {
@@ -313,8 +307,6 @@ fn parts_that_do_not_belong_together_are_refused() {
     assert_eq!(SoftwareKey::from_pkcs8_der(&der).unwrap_err(), KeyError::Inconsistent);
 }
 
-// ---- signatures judged by openssl
-
 #[test]
 fn openssl_verifies_our_signatures() {
     let pss = ["-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:32"];
@@ -353,8 +345,6 @@ fn openssl_judges(key: &SoftwareKey, digest: &str, options: &[&str]) {
     assert!(verified, "{}: {said}", key.algorithm());
     assert!(!verify(&wrong).0, "{}", key.algorithm());
 }
-
-// ---- helpers
 
 fn label(text: &str) -> KeyLabel {
     text.parse().unwrap()
