@@ -80,10 +80,7 @@ impl Environment {
 
     /// The configuration of a path's client, or `None` while the material for it is not there.
     fn client(&self, path: Path, material: &Material) -> Result<Option<ClientConfig>, ConfigError> {
-        let bundle = match path.server_authority(&self.hierarchy) {
-            ServerAuthority::External => material.external_bundle.clone(),
-            _ => path.client_trust().and_then(|slot| certificates(material, slot)),
-        };
+        let bundle = self.client_bundle(path, material);
         let identity = match path.client_credential() {
             ClientCredential::Certificate(leaf) => material.leaves.get(&leaf).and_then(HeldLeaf::identity),
             _ => None,
@@ -94,6 +91,14 @@ impl Environment {
             return Ok(None);
         }
         self.client_with(path, bundle, identity).map(Some)
+    }
+
+    /// What a path's client verifies its server with, if it does.
+    pub(crate) fn client_bundle(&self, path: Path, material: &Material) -> Option<Arc<TrustBundle>> {
+        match path.server_authority(&self.hierarchy) {
+            ServerAuthority::External => material.external_bundle.clone(),
+            _ => path.client_trust().and_then(|slot| certificates(material, slot)),
+        }
     }
 
     /// The configuration of a path's client with this bundle and this certificate.

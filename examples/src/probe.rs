@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use pki_core::{ClientCredential, Path, ServerAuthority};
+use pki_core::{ClientCredential, Path};
 use rustls_pki_types::ServerName;
 
 use crate::authorities::{Credential, HeldLeaf};
@@ -102,13 +102,7 @@ fn old_client(
     let mut request = health_request(shared, path, &loaded);
     let config = match (&old.credential, path.client_credential()) {
         (Credential::Certificate(identity), ClientCredential::Certificate(_)) => {
-            let bundle = match path.server_authority(shared.hierarchy()) {
-                ServerAuthority::External => loaded.material.external_bundle.clone(),
-                _ => path
-                    .client_trust()
-                    .and_then(|slot| loaded.material.bundles.get(&slot))
-                    .and_then(|(_, _, anchors)| anchors.certificates().cloned()),
-            };
+            let bundle = shared.environment().client_bundle(path, &loaded.material);
             Arc::new(shared.environment().client_with(path, bundle, Some(identity))?)
         }
         (Credential::Token(token), _) => {

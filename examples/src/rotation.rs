@@ -164,7 +164,7 @@ impl From<SubmitError> for RunError {
 
 impl From<Failed> for RunError {
     fn from(failed: Failed) -> Self {
-        Self::Drive(DriveError::Failed(failed))
+        Self::from(SubmitError::from(failed))
     }
 }
 

@@ -85,10 +85,9 @@ impl From<StoreError> for OpenError {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum DriveError<E> {
-    /// The store failed. After a conflict, [`Driver::open`] again: another controller has moved on.
-    Store(StoreError),
-    /// The store failed before; the journal must be opened again.
-    Failed(Failed),
+    /// An event could not be made durable, or one before could not. After a conflict, [`Driver::open`] again: another
+    /// controller has moved on.
+    Submit(SubmitError),
     /// An action could not be carried out.
     Execute(E),
 }
@@ -108,8 +107,7 @@ impl core::error::Error for Failed {}
 impl<E: fmt::Display> fmt::Display for DriveError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Store(error) => write!(f, "{error}"),
-            Self::Failed(failed) => write!(f, "{failed}"),
+            Self::Submit(error) => write!(f, "{error}"),
             Self::Execute(error) => write!(f, "{error}"),
         }
     }
@@ -118,8 +116,7 @@ impl<E: fmt::Display> fmt::Display for DriveError<E> {
 impl<E: core::error::Error + 'static> core::error::Error for DriveError<E> {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
-            Self::Store(error) => Some(error),
-            Self::Failed(failed) => Some(failed),
+            Self::Submit(error) => Some(error),
             Self::Execute(error) => Some(error),
         }
     }
@@ -127,10 +124,7 @@ impl<E: core::error::Error + 'static> core::error::Error for DriveError<E> {
 
 impl<E> From<SubmitError> for DriveError<E> {
     fn from(error: SubmitError) -> Self {
-        match error {
-            SubmitError::Store(error) => Self::Store(error),
-            SubmitError::Failed(failed) => Self::Failed(failed),
-        }
+        Self::Submit(error)
     }
 }
 
@@ -162,6 +156,12 @@ impl core::error::Error for SubmitError {
     }
 }
 
+impl From<Failed> for SubmitError {
+    fn from(failed: Failed) -> Self {
+        Self::Failed(failed)
+    }
+}
+
 impl<S: Store> Driver<S> {
     /// Takes up a journal, or begins one with `initial`.
     ///
@@ -188,7 +188,7 @@ impl<S: Store> Driver<S> {
     /// When the store fails, now or before: the event counts as not happened, and nothing more is done until
     /// the journal is opened again.
     pub fn submit(&mut self, event: Event, now: UtcDateTime) -> Result<Result<Applied, Rejected>, SubmitError> {
-        self.check().map_err(SubmitError::Failed)?;
+        self.check()?;
         let applied = match self.machine.apply(&event, now) {
             Ok(applied) => applied,
             Err(rejected) => return Ok(Err(rejected)),
@@ -216,7 +216,7 @@ impl<S: Store> Driver<S> {
     /// When the store or an action fails.
     pub fn step<X: Executor>(&mut self, executor: &mut X) -> Result<Stepped, DriveError<X::Error>> {
         let mut stepped = Stepped::default();
-        let actions: Vec<_> = self.machine().map_err(DriveError::Failed)?.pending_actions().collect();
+        let actions: Vec<_> = self.machine().map_err(SubmitError::Failed)?.pending_actions().collect();
         for action in actions {
             for event in executor.execute(&action).map_err(DriveError::Execute)? {
                 let now = executor.now();
@@ -254,7 +254,7 @@ impl<S: Store> Driver<S> {
     /// # Errors
     /// When the store fails, now or before: nothing more is done until the journal is opened again.
     pub fn compact(&mut self) -> Result<(), SubmitError> {
-        self.check().map_err(SubmitError::Failed)?;
+        self.check()?;
         match self.store.snapshot(self.durable.revision(), &self.machine) {
             Ok(durable) => self.durable = durable,
             Err(error) => {

@@ -172,7 +172,7 @@ mod driving {
         assert!(matches!(conflict, Err(SubmitError::Store(StoreError::Conflict { .. }))), "{conflict:?}");
         // It is ahead of the journal by an event that never happened: it does nothing any more.
         let executed = cluster.executed.len();
-        assert!(matches!(second.step(&mut cluster), Err(DriveError::Failed(_))));
+        assert!(matches!(second.step(&mut cluster), Err(DriveError::Submit(SubmitError::Failed(_)))));
         assert!(matches!(second.submit(request(), now()), Err(SubmitError::Failed(_))));
         assert!(matches!(second.compact(), Err(SubmitError::Failed(_))));
         assert!(second.machine().is_err());
@@ -193,7 +193,7 @@ mod driving {
         let executed = cluster.executed.len();
         assert!(matches!(second.compact(), Err(SubmitError::Store(StoreError::Conflict { .. }))));
         assert!(second.machine().is_err());
-        assert!(matches!(second.step(&mut cluster), Err(DriveError::Failed(_))));
+        assert!(matches!(second.step(&mut cluster), Err(DriveError::Submit(SubmitError::Failed(_)))));
         assert_eq!(cluster.executed.len(), executed);
     }
 
@@ -225,10 +225,10 @@ mod driving {
         let (inner, mut cluster) = (MemoryStore::new(), Honest::default());
         let store = Failing { inner: inner.clone(), left: 4 };
         let mut driver = Driver::open(store, machine).unwrap();
-        assert!(matches!(driver.step(&mut cluster), Err(DriveError::Store(StoreError::Lost))));
+        assert!(matches!(driver.step(&mut cluster), Err(DriveError::Submit(SubmitError::Store(StoreError::Lost)))));
         // Four reports were kept, the fifth was not, and no sixth action was carried out.
         assert_eq!(cluster.executed.len(), 5);
-        assert!(matches!(driver.step(&mut cluster), Err(DriveError::Failed(_))));
+        assert!(matches!(driver.step(&mut cluster), Err(DriveError::Submit(SubmitError::Failed(_)))));
         assert_eq!(cluster.executed.len(), 5);
         // From the journal it goes on where it was: the fifth is asked for again.
         let mut driver = open(&inner);

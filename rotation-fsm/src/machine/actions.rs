@@ -1,13 +1,14 @@
 //! What is to be done, derived from what is expected and what was seen.
 
+use core::fmt;
 use std::collections::BTreeMap;
 
 use pki_core::AuthorityRole;
 
 use super::{Machine, Phase, Rotating};
 use crate::action::{Action, ActionKey, BundleTarget, ConsumerTarget, LeafTarget};
-use crate::plan::{Stage, Step, VersionRange};
-use crate::topology::{ConsumerId, Reload};
+use crate::plan::{Stage, Step};
+use crate::topology::{ConsumerId, Reload, Uses};
 
 impl Machine {
     /// Everything that is to be done now, from the state alone. Ask again after every event and restart.
@@ -36,11 +37,25 @@ impl Machine {
         authorities.into_iter().flatten().chain(consumers)
     }
 
+    /// The key of an action that concerns `whom`, in the stage that runs or at rest.
+    fn key(&self, whom: &dyn fmt::Display) -> ActionKey {
+        ActionKey(match self.running() {
+            Some((rotating, stage)) => {
+                format!("{}/{}/{}/{stage}/{whom}", self.cluster, rotating.unit(), rotating.to)
+            }
+            None => format!("{}/at-rest/{whom}", self.cluster),
+        })
+    }
+
+    fn running(&self) -> Option<(&Rotating, &Stage)> {
+        match &self.phase {
+            Phase::Stable => None,
+            Phase::Rotating(rotating) => rotating.stage().map(|stage| (rotating, stage)),
+        }
+    }
+
     fn authority_action(&self, rotating: &Rotating, role: AuthorityRole) -> Option<Action> {
-        let key = |version| {
-            let stage = rotating.stage().map(Stage::to_string).unwrap_or_default();
-            ActionKey(format!("{}/{}/{}/{stage}/{role}/{version}", self.cluster, rotating.unit(), rotating.to))
-        };
+        let key = |version| self.key(&format_args!("{role}/{version}"));
         match rotating.step()? {
             Step::Mint => Some(Action::EnsureAuthority { key: key(rotating.to), role, version: rotating.to }),
             Step::DestroyKeys => {
@@ -51,18 +66,8 @@ impl Machine {
     }
 
     fn consumer_action(&self, consumer: &ConsumerId) -> Action {
-        let target = self.target(consumer);
-        let stage = match &self.phase {
-            Phase::Stable => None,
-            Phase::Rotating(rotating) => rotating.stage().map(|stage| (rotating, stage)),
-        };
-        let key = ActionKey(match stage {
-            Some((rotating, stage)) => {
-                format!("{}/{}/{}/{stage}/{consumer}", self.cluster, rotating.unit(), rotating.to)
-            }
-            None => format!("{}/at-rest/{consumer}", self.cluster),
-        });
-        match stage {
+        let (key, target) = (self.key(consumer), self.target(consumer));
+        match self.running() {
             Some((rotating, stage)) if target.reload == Reload::Unobservable => {
                 let (unit, to, stage) = (rotating.unit(), rotating.to, stage.clone());
                 Action::AwaitAcknowledgement { key, unit, to, stage, target }
@@ -75,15 +80,16 @@ impl Machine {
     fn target(&self, consumer: &ConsumerId) -> ConsumerTarget {
         let loaded = self.seen.get(consumer).and_then(|seen| seen.loaded.as_ref());
         let expected = self.expected(consumer);
-        let uses = self.topology.uses(consumer.kind()).cloned().unwrap_or_default();
-        let missing = |index: usize| -> Option<VersionRange> { loaded.and_then(|l| l.bundles.get(index)).copied() };
+        let nothing = Uses::default();
+        let uses = self.topology.uses(consumer.kind()).unwrap_or(&nothing);
         let bundles: Vec<_> = uses
             .trust
             .iter()
             .zip(&expected.bundles)
             .enumerate()
             .filter(|(index, ((_, role), versions))| {
-                !missing(*index).is_some_and(|loaded| self.bundle_suffices(*role, **versions, loaded))
+                let held = loaded.and_then(|loaded| loaded.bundles.get(*index));
+                !held.is_some_and(|held| self.bundle_suffices(*role, **versions, *held))
             })
             .filter_map(|(_, ((slot, role), versions))| {
                 let hash = self.authorities.get(role)?.hash_of(*versions)?;

@@ -37,18 +37,19 @@ impl Machine {
         }
     }
 
+    /// What the plan of a running rotation says, or else the active generation.
+    fn version_for(&self, role: AuthorityRole, planned: impl FnOnce(&Rotating) -> CaVersion) -> CaVersion {
+        self.rotating(role).map_or_else(|| self.active(role), planned)
+    }
+
     fn leaf_for(&self, role: AuthorityRole, leaf: LeafKind, place: Place<'_>) -> CaVersion {
-        match self.rotating(role) {
-            Some(rotating) => rotating.plan.leaf_at(rotating.stage, rotating.versions(), leaf, place.plane, place.pool),
-            None => self.active(role),
-        }
+        self.version_for(role, |rotating| {
+            rotating.plan.leaf_at(rotating.stage, rotating.versions(), leaf, place.plane, place.pool)
+        })
     }
 
     fn signer_for(&self, role: AuthorityRole) -> CaVersion {
-        match self.rotating(role) {
-            Some(rotating) => rotating.plan.signer_at(rotating.stage, rotating.versions()),
-            None => self.active(role),
-        }
+        self.version_for(role, |rotating| rotating.plan.signer_at(rotating.stage, rotating.versions()))
     }
 
     /// The totality rule: which generation of which authority signs `leaf` for `consumer` now.
@@ -59,12 +60,9 @@ impl Machine {
     pub fn issuer_of(&self, consumer: &ConsumerId, leaf: LeafKind) -> Option<(AuthorityRole, CaVersion)> {
         let role = self.topology.hierarchy().issuer_of(leaf)?;
         let place = self.place(consumer);
-        let version = match self.rotating(role) {
-            Some(rotating) => {
-                rotating.plan.issuer_at(rotating.stage, rotating.versions(), leaf, place.plane, place.pool)
-            }
-            None => self.active(role),
-        };
+        let version = self.version_for(role, |rotating| {
+            rotating.plan.issuer_at(rotating.stage, rotating.versions(), leaf, place.plane, place.pool)
+        });
         Some((role, version))
     }
 
