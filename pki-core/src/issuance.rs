@@ -9,15 +9,16 @@ use core::fmt;
 use rustls_pki_types::CertificateDer;
 use time::{Duration, UtcDateTime};
 
-use crate::certificate::oids;
-use crate::encode::{self, tag};
 use crate::lint::{Expected, Lint, lint};
 use crate::name::{NodeName, Subject, SubjectAltName};
-use crate::request::{VerifiedRequest, encode_oid, encode_subject, encode_subject_alt_names};
+use crate::request::{VerifiedRequest, encode_subject, encode_subject_alt_names};
 use crate::signer::{SignError, Signer, sign_to_vec};
+use crate::tbs::{
+    Tbs, assemble, authority_key_identifier, basic_constraints, extended_key_usage, key_usage, subject_key_identifier,
+};
 use crate::time::{Validity, ValidityError};
 use crate::verify::{SubjectPublicKey, Verifiers, VerifyError};
-use crate::{AuthorityId, AuthorityRole, CaCertificate, CaVersion, DecodeError, KeyAlgorithm, LeafKind, Serial};
+use crate::{AuthorityId, AuthorityRole, CaCertificate, DecodeError, KeyAlgorithm, LeafKind, Serial};
 
 /// How far a leaf's notBefore lies before the moment of issuing: what kubeadm and
 /// kube-controller-manager do, to forgive skewed clocks.
@@ -261,197 +262,6 @@ impl IssuedCertificate {
     pub const fn issuer(&self) -> AuthorityId {
         self.issuer
     }
-}
-
-/// The subject of a CA: kubeadm's names for the first version, and a subject of its own for each
-/// later one, so that a verifier's error names the right authority and path building never tries
-/// the wrong key.
-#[must_use]
-pub fn ca_subject(role: AuthorityRole, version: CaVersion) -> Option<Subject> {
-    let name = match role {
-        AuthorityRole::Cluster => "kubernetes",
-        AuthorityRole::Etcd => "etcd-ca",
-        AuthorityRole::EtcdApi => "etcd-api-ca",
-        AuthorityRole::EtcdPeer => "etcd-peer-ca",
-        AuthorityRole::FrontProxy => "front-proxy-ca",
-        AuthorityRole::Konnectivity => "konnectivity-ca",
-        AuthorityRole::ServiceAccount => return None,
-    };
-    Some(if version == CaVersion::FIRST {
-        Subject::new(name, &[])
-    } else {
-        Subject::new(format!("{name}-v{version}"), &[])
-    })
-}
-
-/// Mints the self-signed root of an authority.
-///
-/// # Errors
-/// When the role is a key set, the signer's key is of no accepted kind, or the signer fails.
-pub fn mint_root(
-    role: AuthorityRole,
-    version: CaVersion,
-    validity: Validity,
-    serial: Serial,
-    signer: &dyn Signer,
-    verifiers: Verifiers<'_>,
-) -> Result<CaCertificate, IssueError> {
-    let subject = ca_subject(role, version).ok_or(IssueError::KeySet(role))?;
-    mint_self_signed(&subject, validity, serial, signer, verifiers)
-}
-
-/// Mints the self-signed root of a CA outside the hierarchy, such as an organization's own CA.
-///
-/// # Errors
-/// As [`mint_root`]; a name that is not a DNS-1123 subdomain cannot be passed.
-pub fn mint_external_root(
-    name: &crate::DnsName,
-    validity: Validity,
-    serial: Serial,
-    signer: &dyn Signer,
-    verifiers: Verifiers<'_>,
-) -> Result<CaCertificate, IssueError> {
-    mint_self_signed(&Subject::new(name.as_str(), &[]), validity, serial, signer, verifiers)
-}
-
-fn mint_self_signed(
-    subject: &Subject,
-    validity: Validity,
-    serial: Serial,
-    signer: &dyn Signer,
-    verifiers: Verifiers<'_>,
-) -> Result<CaCertificate, IssueError> {
-    let key = SubjectPublicKey::parse(signer.public_key()).map_err(IssueError::Issuer)?;
-    let algorithm = key.algorithm().certificate_signature();
-    let signature_algorithm = algorithm.identifier();
-    let subject = encode_subject(subject);
-    let id = AuthorityId::of(&key);
-    let tbs = Tbs {
-        serial,
-        signature_algorithm: &signature_algorithm,
-        issuer: &subject,
-        validity,
-        subject: &subject,
-        public_key: key.as_der(),
-        extensions: &[
-            ca_key_usage(),
-            basic_constraints(true),
-            subject_key_identifier(id),
-            authority_key_identifier(id.as_bytes()),
-        ],
-    }
-    .encode();
-    let faults = lint(
-        &tbs,
-        &Expected {
-            issuer_name: &subject,
-            issuer_key_id: id.as_bytes(),
-            signature_algorithm: &signature_algorithm,
-            validity,
-            ca: true,
-            subject_alt_names: &[],
-        },
-    );
-    if !faults.is_empty() {
-        return Err(IssueError::Lint(faults));
-    }
-    let signature = sign_to_vec(signer, &tbs).map_err(IssueError::Sign)?;
-    verifiers.verify(&key, algorithm, &tbs, &signature).map_err(IssueError::BadSignature)?;
-    CaCertificate::parse(assemble(&tbs, &signature_algorithm, &signature)).map_err(IssueError::Issuer)
-}
-
-/// The fields of a `TBSCertificate` (RFC 5280 4.1.2), each already encoded or fixed in size.
-struct Tbs<'a> {
-    serial: Serial,
-    signature_algorithm: &'a [u8],
-    issuer: &'a [u8],
-    validity: Validity,
-    subject: &'a [u8],
-    public_key: &'a [u8],
-    extensions: &'a [Vec<u8>],
-}
-
-impl Tbs<'_> {
-    /// `[0] { INTEGER 2 }`: v3.
-    const VERSION: [u8; 5] = [tag::CONTEXT_0, 3, tag::INTEGER, 1, 2];
-    /// Two GeneralizedTimes in a SEQUENCE.
-    const VALIDITY_LEN_MAX: usize = 36;
-
-    fn encode(&self) -> Vec<u8> {
-        let mut validity = Vec::with_capacity(Self::VALIDITY_LEN_MAX);
-        self.validity.encode(&mut validity);
-        let extensions: usize = self.extensions.iter().map(Vec::len).sum();
-        let explicit = encode::element_len(extensions);
-        let content = Self::VERSION.len()
-            + encode::element_len(Serial::LEN)
-            + encode::element_len(self.signature_algorithm.len())
-            + self.issuer.len()
-            + validity.len()
-            + self.subject.len()
-            + self.public_key.len()
-            + encode::element_len(explicit);
-        let mut out = Vec::with_capacity(encode::element_len(content));
-        encode::push_header(&mut out, tag::SEQUENCE, content);
-        out.extend_from_slice(&Self::VERSION);
-        encode::push_element(&mut out, tag::INTEGER, self.serial.as_bytes());
-        encode::push_element(&mut out, tag::SEQUENCE, self.signature_algorithm);
-        for field in [self.issuer, &validity, self.subject, self.public_key] {
-            out.extend_from_slice(field);
-        }
-        encode::push_header(&mut out, tag::CONTEXT_3, explicit);
-        encode::push_header(&mut out, tag::SEQUENCE, extensions);
-        self.extensions.iter().for_each(|extension| out.extend_from_slice(extension));
-        out
-    }
-}
-
-fn assemble(tbs: &[u8], signature_algorithm: &[u8], signature: &[u8]) -> CertificateDer<'static> {
-    let content = tbs.len() + encode::element_len(signature_algorithm.len()) + encode::element_len(signature.len() + 1);
-    let mut out = Vec::with_capacity(encode::element_len(content));
-    encode::push_header(&mut out, tag::SEQUENCE, content);
-    out.extend_from_slice(tbs);
-    encode::push_element(&mut out, tag::SEQUENCE, signature_algorithm);
-    encode::push_bit_string(&mut out, signature);
-    out.into()
-}
-
-const CRITICAL: &[u8] = &[tag::BOOLEAN, 1, 0xff];
-
-fn extension(oid: der::asn1::ObjectIdentifier, critical: &[u8], value: &[u8]) -> Vec<u8> {
-    encode::wrap(tag::SEQUENCE, &[&encode_oid(oid), critical, &encode::element(tag::OCTET_STRING, value)])
-}
-
-/// digitalSignature; keyEncipherment as well where the key can encipher, which is RSA only (RFC 8813 3).
-fn key_usage(key: KeyAlgorithm) -> Vec<u8> {
-    let bits: &[u8] = match key {
-        KeyAlgorithm::Rsa2048 | KeyAlgorithm::Rsa3072 | KeyAlgorithm::Rsa4096 => &[tag::BIT_STRING, 2, 5, 0xa0],
-        KeyAlgorithm::P256 | KeyAlgorithm::P384 | KeyAlgorithm::Ed25519 => &[tag::BIT_STRING, 2, 7, 0x80],
-    };
-    extension(oids::KEY_USAGE, CRITICAL, bits)
-}
-
-/// digitalSignature, keyCertSign, cRLSign.
-fn ca_key_usage() -> Vec<u8> {
-    extension(oids::KEY_USAGE, CRITICAL, &[tag::BIT_STRING, 2, 1, 0x86])
-}
-
-fn extended_key_usage(leaf: LeafKind) -> Vec<u8> {
-    let purposes: Vec<u8> = leaf.extended_key_usage().iter().flat_map(|usage| encode_oid(usage.oid())).collect();
-    extension(oids::EXT_KEY_USAGE, &[], &encode::element(tag::SEQUENCE, &purposes))
-}
-
-fn basic_constraints(ca: bool) -> Vec<u8> {
-    let value: &[u8] = if ca { &[tag::SEQUENCE, 3, tag::BOOLEAN, 1, 0xff] } else { &[tag::SEQUENCE, 0] };
-    extension(oids::BASIC_CONSTRAINTS, CRITICAL, value)
-}
-
-fn subject_key_identifier(id: AuthorityId) -> Vec<u8> {
-    extension(oids::SUBJECT_KEY_IDENTIFIER, &[], &encode::element(tag::OCTET_STRING, id.as_bytes()))
-}
-
-fn authority_key_identifier(key_id: &[u8]) -> Vec<u8> {
-    let value = encode::element(tag::SEQUENCE, &encode::element(tag::KEY_IDENTIFIER, key_id));
-    extension(oids::AUTHORITY_KEY_IDENTIFIER, &[], &value)
 }
 
 /// Two names that had to be equal.

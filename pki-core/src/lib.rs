@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod algorithm;
+mod authority;
 mod bundle;
 mod certificate;
 mod chain;
@@ -12,26 +13,26 @@ mod limits;
 mod lint;
 mod name;
 mod path;
+pub mod pem;
 mod profile;
 mod request;
 mod role;
 mod serial;
 mod signer;
+mod tbs;
 mod time;
 mod token;
 pub mod verify;
 
 // The public interface is:
 pub use crate::algorithm::{KeyAlgorithm, SignatureAlgorithm, UnknownAlgorithm};
+pub use crate::authority::{ca_subject, mint_external_root, mint_root};
 pub use crate::bundle::{BundleHash, TrustBundle};
 pub use crate::certificate::{AuthorityId, CaCertificate, ExtendedKeyUsage, Fingerprint, LeafIdentity};
 pub use crate::chain::{ChainError, PathError, VerifiedChain, verify_chain, verify_server_name};
 pub use crate::decode::DecodeError;
 pub use crate::hierarchy::{Hierarchy, Preset, Storage, UnknownPreset};
-pub use crate::issuance::{
-    Approval, IssueError, IssuedCertificate, Issuer, NameDifference, PreparedIssuance, ca_subject, mint_external_root,
-    mint_root,
-};
+pub use crate::issuance::{Approval, IssueError, IssuedCertificate, Issuer, NameDifference, PreparedIssuance};
 pub use crate::limits::Limits;
 pub use crate::lint::Lint;
 pub use crate::name::{DnsName, NameError, NameErrorKind, NodeName, Subject, SubjectAltName};

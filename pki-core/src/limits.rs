@@ -12,18 +12,25 @@ pub struct Limits {
     pub subject_len_max: usize,
     /// Names in one subject alternative name extension.
     pub subject_alt_names_max: usize,
+    /// Octets of a PEM file.
+    pub pem_len_max: usize,
+    /// Blocks in a PEM file, and so certificates in a bundle.
+    pub pem_blocks_max: usize,
     /// Octets of a service-account token.
     pub token_len_max: usize,
 }
 
 impl Limits {
-    /// 64 KiB for requests and certificates, 1 KiB for a subject, 100 alternative names, 16 KiB for
+    /// 64 KiB for requests and certificates, 1 KiB for a subject, 100 alternative names, 1 MiB
+    /// (what the Kubernetes API takes as a ClusterTrustBundle) and 256 blocks for a PEM file, 16 KiB for
     /// a token: several times what components of real clusters use.
     pub const DEFAULT: Self = Self {
         request_len_max: 64 << 10,
         certificate_len_max: 64 << 10,
         subject_len_max: 1 << 10,
         subject_alt_names_max: 100,
+        pem_len_max: 1 << 20,
+        pem_blocks_max: 256,
         token_len_max: 16 << 10,
     };
 }
