@@ -102,7 +102,7 @@ pub fn pem_blocks<'a>(text: &'a [u8], limits: &Limits) -> Result<Vec<PemBlock<'a
         } else if line.starts_with(END)
             && let Some((position, start, first)) = open.take()
         {
-            let label = label_of(first).ok_or(position.error(PemErrorKind::Encoding))?;
+            let label = label_of(first).ok_or_else(|| position.error(PemErrorKind::Encoding))?;
             let encoded = text.get(start..end).unwrap_or_default();
             blocks.push(PemBlock { label, position, encoded });
         }
