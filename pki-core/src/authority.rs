@@ -3,9 +3,10 @@
 use crate::issuance::IssueError;
 use crate::lint::{Expected, lint};
 use crate::name::Subject;
-use crate::request::encode_subject;
 use crate::signer::{Signer, sign_to_vec};
-use crate::tbs::{Tbs, assemble, authority_key_identifier, basic_constraints, ca_key_usage, subject_key_identifier};
+use crate::tbs::{
+    Tbs, assemble, authority_key_identifier, basic_constraints, ca_key_usage, encode_subject, subject_key_identifier,
+};
 use crate::time::Validity;
 use crate::verify::{SubjectPublicKey, Verifiers};
 use crate::{AuthorityId, AuthorityRole, CaCertificate, CaVersion, Serial};

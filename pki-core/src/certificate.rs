@@ -219,49 +219,69 @@ pub(crate) fn parse_subject_alt_names(value: &[u8], max: usize) -> Result<Vec<Su
     Ok(parsed)
 }
 
-fn parse_ip_address(octets: &[u8]) -> Option<IpAddr> {
+pub(crate) fn parse_ip_address(octets: &[u8]) -> Option<IpAddr> {
     let v4 = |octets: [u8; 4]| IpAddr::V4(Ipv4Addr::from(octets));
     let v6 = |octets: [u8; 16]| IpAddr::V6(Ipv6Addr::from(octets));
     octets.try_into().map(v4).ok().or_else(|| octets.try_into().map(v6).ok())
 }
 
-/// The content of a `Name`: one value per relative distinguished name, of CN and O only,
-/// exactly one CN, each a UTF8String or PrintableString.
+/// The content of a `Name`: CN and O only, exactly one CN, each a UTF8String or PrintableString.
 ///
-/// Kubernetes reads nothing else of a subject, and readers differ over what to do with the rest.
+/// A relative distinguished name holds one value, or several O in DER order (X.690 11.6), which is how Go writes a
+/// subject of several groups. Kubernetes reads nothing else of a subject, and readers differ over what to do with the
+/// rest.
 pub(crate) fn parse_subject(name: &[u8], len_max: usize) -> Result<Subject, DecodeError> {
-    const WHAT: &str = "Name";
     if name.len() > len_max {
-        return Err(DecodeError::value(WHAT, "longer than the limit"));
+        return Err(DecodeError::value(NAME, "longer than the limit"));
     }
-    let mut rdns = Elements::of(WHAT, tag::SEQUENCE, name)?;
+    let mut rdns = Elements::of(NAME, tag::SEQUENCE, name)?;
     let (mut common_name, mut organizations) = (None, Vec::new());
     while !rdns.is_empty() {
-        let mut rdn = rdns.enter(WHAT, tag::SET)?;
-        let mut attribute = rdn.enter(WHAT, tag::SEQUENCE)?;
-        if !rdn.is_empty() {
-            return Err(DecodeError::value(WHAT, "a relative distinguished name of several values"));
-        }
-        let attribute_type = attribute.object_identifier()?;
-        let (kind, value) = attribute.any()?;
-        attribute.finish()?;
-        let printable = |octet: &u8| octet.is_ascii_alphanumeric() || b" '()+,-./:=?".contains(octet);
-        let text = match kind {
-            der::Tag::Utf8String => core::str::from_utf8(value).ok(),
-            der::Tag::PrintableString if value.iter().all(printable) => core::str::from_utf8(value).ok(),
-            _ => None,
-        }
-        .filter(|text| !text.is_empty() && !text.chars().any(char::is_control))
-        .ok_or(DecodeError::value(WHAT, "a value is not a non-empty UTF8String or PrintableString"))?;
-        match attribute_type {
-            oid::COMMON_NAME if common_name.is_none() => common_name = Some(text.to_owned()),
-            oid::COMMON_NAME => return Err(DecodeError::value(WHAT, "more than one common name")),
-            oid::ORGANIZATION_NAME => organizations.push(text.to_owned()),
-            _ => return Err(DecodeError::value(WHAT, "an attribute other than CN and O")),
+        let mut rdn = rdns.enter(NAME, tag::SET)?;
+        let mut previous: Option<&[u8]> = None;
+        loop {
+            let encoded = rdn.element(tag::SEQUENCE)?;
+            let (attribute_type, text) = parse_name_attribute(encoded)?;
+            let is_alone = previous.is_none() && rdn.is_empty();
+            match attribute_type {
+                oid::COMMON_NAME if !is_alone => {
+                    return Err(DecodeError::value(NAME, "a relative distinguished name of several values"));
+                }
+                oid::COMMON_NAME if common_name.is_none() => common_name = Some(text.to_owned()),
+                oid::COMMON_NAME => return Err(DecodeError::value(NAME, "more than one common name")),
+                oid::ORGANIZATION_NAME => organizations.push(text.to_owned()),
+                _ => return Err(DecodeError::value(NAME, "an attribute other than CN and O")),
+            }
+            // Of two whole elements neither is the beginning of the other, so that no padding is needed to compare.
+            if previous.replace(encoded).is_some_and(|previous| previous >= encoded) {
+                return Err(DecodeError::value(NAME, "a SET OF that is not in order (X.690 11.6)"));
+            }
+            if rdn.is_empty() {
+                break;
+            }
         }
     }
-    let common_name = common_name.ok_or(DecodeError::value(WHAT, "no common name"))?;
+    let common_name = common_name.ok_or(DecodeError::value(NAME, "no common name"))?;
     Ok(Subject::from_parts(common_name, organizations))
+}
+
+/// What errors call a `Name`.
+const NAME: &str = "Name";
+
+fn parse_name_attribute(encoded: &[u8]) -> Result<(ObjectIdentifier, &str), DecodeError> {
+    let mut attribute = Elements::of(NAME, tag::SEQUENCE, encoded)?;
+    let attribute_type = attribute.object_identifier()?;
+    let (kind, value) = attribute.any()?;
+    attribute.finish()?;
+    let printable = |octet: &u8| octet.is_ascii_alphanumeric() || b" '()+,-./:=?".contains(octet);
+    let text = match kind {
+        der::Tag::Utf8String => core::str::from_utf8(value).ok(),
+        der::Tag::PrintableString if value.iter().all(printable) => core::str::from_utf8(value).ok(),
+        _ => None,
+    };
+    text.filter(|text| !text.is_empty() && !text.chars().any(char::is_control))
+        .map(|text| (attribute_type, text))
+        .ok_or(DecodeError::value(NAME, "a value is not a non-empty UTF8String or PrintableString"))
 }
 
 /// A `TBSCertificate`, borrowed, with everything a cluster's certificates have.

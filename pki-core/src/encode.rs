@@ -18,8 +18,12 @@ pub(crate) mod tag {
     pub(crate) const CONTEXT_3: u8 = 0xa3;
     /// `[0]`, primitive: keyIdentifier of an authority key identifier.
     pub(crate) const KEY_IDENTIFIER: u8 = 0x80;
+    /// `[1]`, primitive: rfc822Name of a GeneralName.
+    pub(crate) const RFC822_NAME: u8 = 0x81;
     /// `[2]`, primitive: dNSName of a GeneralName.
     pub(crate) const DNS_NAME: u8 = 0x82;
+    /// `[6]`, primitive: uniformResourceIdentifier of a GeneralName.
+    pub(crate) const URI: u8 = 0x86;
     /// `[7]`, primitive: iPAddress of a GeneralName.
     pub(crate) const IP_ADDRESS: u8 = 0x87;
 }

@@ -11,10 +11,11 @@ use time::{Duration, UtcDateTime};
 
 use crate::lint::{Expected, Lint, lint};
 use crate::name::{NodeName, Subject, SubjectAltName};
-use crate::request::{VerifiedRequest, encode_subject, encode_subject_alt_names};
+use crate::request::VerifiedRequest;
 use crate::signer::{SignError, Signer, sign_to_vec};
 use crate::tbs::{
-    Tbs, assemble, authority_key_identifier, basic_constraints, extended_key_usage, key_usage, subject_key_identifier,
+    Tbs, assemble, authority_key_identifier, basic_constraints, encode_subject, encode_subject_alt_names,
+    extended_key_usage, key_usage, subject_key_identifier,
 };
 use crate::time::{Validity, ValidityError};
 use crate::verify::{SubjectPublicKey, Verifiers, VerifyError};

@@ -40,7 +40,9 @@ pub use crate::name::{DnsName, NameError, NameErrorKind, NodeName, Subject, Subj
 pub use crate::path::{ClientCredential, ComponentKind, Endpoint, Path, Plane, ServerAuthority, TrustSlot};
 pub use crate::presented::PresentedNames;
 pub use crate::profile::LeafKind;
-pub use crate::request::{CertificationRequest, RequestError, VerifiedRequest, create_request};
+pub use crate::request::{
+    CertificationRequest, ProvenRequest, RequestError, UnusedExtensions, VerifiedRequest, create_request, request_der,
+};
 pub use crate::role::{AuthorityRole, CaVersion, ClusterId};
 pub use crate::serial::Serial;
 pub use crate::signer::{SignError, SignErrorKind, Signer, sign_to_vec};

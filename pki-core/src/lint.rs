@@ -195,7 +195,7 @@ mod tests {
     use super::*;
     use crate::SignatureAlgorithm;
     use crate::encode;
-    use crate::request::encode_oid;
+    use crate::tbs::encode_oid;
     use crate::verify::SubjectPublicKey;
 
     const CRITICAL: &[u8] = &[tag::BOOLEAN, 1, 0xff];

@@ -4,7 +4,7 @@ use rustls_pki_types::CertificateDer;
 
 use crate::certificate::oids;
 use crate::encode::{self, tag};
-use crate::request::encode_oid;
+use crate::name::{Subject, SubjectAltName};
 use crate::time::Validity;
 use crate::{AuthorityId, KeyAlgorithm, LeafKind, Serial};
 
@@ -100,4 +100,41 @@ pub(crate) fn subject_key_identifier(id: AuthorityId) -> Vec<u8> {
 pub(crate) fn authority_key_identifier(key_id: &[u8]) -> Vec<u8> {
     let value = encode::element(tag::SEQUENCE, &encode::element(tag::KEY_IDENTIFIER, key_id));
     extension(oids::AUTHORITY_KEY_IDENTIFIER, &[], &value)
+}
+
+pub(crate) fn encode_oid(oid: der::asn1::ObjectIdentifier) -> Vec<u8> {
+    encode::element(tag::OBJECT_IDENTIFIER, oid.as_bytes())
+}
+
+/// A `Name` of one UTF8String per relative distinguished name: each O, then the CN.
+pub(crate) fn encode_subject(subject: &Subject) -> Vec<u8> {
+    let organizations = subject.organizations().iter().map(|value| (oids::ORGANIZATION_NAME, value.as_str()));
+    let mut rdns = Vec::new();
+    for (oid, value) in organizations.chain([(oids::COMMON_NAME, subject.common_name())]) {
+        let value = encode::element(tag::UTF8_STRING, value.as_bytes());
+        let attribute = encode::wrap(tag::SEQUENCE, &[&encode_oid(oid), &value]);
+        encode::push_element(&mut rdns, tag::SET, &attribute);
+    }
+    encode::element(tag::SEQUENCE, &rdns)
+}
+
+/// A whole `subjectAltName` extension, not critical: every subject here is non-empty (RFC 5280 4.2.1.6).
+pub(crate) fn encode_subject_alt_names(names: &[SubjectAltName]) -> Vec<u8> {
+    let mut general_names = Vec::new();
+    for name in names {
+        match name {
+            SubjectAltName::Dns(name) => {
+                encode::push_element(&mut general_names, tag::DNS_NAME, name.as_str().as_bytes());
+            }
+            SubjectAltName::Ip(std::net::IpAddr::V4(address)) => {
+                encode::push_element(&mut general_names, tag::IP_ADDRESS, &address.octets());
+            }
+            SubjectAltName::Ip(std::net::IpAddr::V6(address)) => {
+                encode::push_element(&mut general_names, tag::IP_ADDRESS, &address.octets());
+            }
+        }
+    }
+    let value = encode::element(tag::SEQUENCE, &general_names);
+    let value = encode::element(tag::OCTET_STRING, &value);
+    encode::wrap(tag::SEQUENCE, &[&encode_oid(oids::SUBJECT_ALT_NAME), &value])
 }

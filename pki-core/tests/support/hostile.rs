@@ -635,8 +635,23 @@ pub(crate) fn subjects() -> Vec<Case> {
             malformed("Name: an attribute other than CN and O"),
         ),
         refuse(
-            "two groups in one RDN",
-            with_subject(&[multi(&[attribute(ORGANIZATION, b"a"), attribute(ORGANIZATION, b"b")]), cn(b"c")]),
+            "two groups in one RDN, out of order",
+            with_subject(&[multi(&[attribute(ORGANIZATION, b"b"), attribute(ORGANIZATION, b"a")]), cn(b"c")]),
+            malformed("Name: a SET OF that is not in order (X.690 11.6)"),
+        ),
+        refuse(
+            "one group twice in one RDN",
+            with_subject(&[multi(&[attribute(ORGANIZATION, b"a"), attribute(ORGANIZATION, b"a")]), cn(b"c")]),
+            malformed("Name: a SET OF that is not in order (X.690 11.6)"),
+        ),
+        refuse(
+            "two users in one RDN",
+            with_subject(&[multi(&[attribute(COMMON_NAME, b"a"), attribute(COMMON_NAME, b"b")])]),
+            malformed("Name: a relative distinguished name of several values"),
+        ),
+        refuse(
+            "user after a group in one RDN",
+            with_subject(&[multi(&[attribute(ORGANIZATION, b"b"), attribute(COMMON_NAME, b"a")])]),
             malformed("Name: a relative distinguished name of several values"),
         ),
         refuse(
