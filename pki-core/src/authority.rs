@@ -5,7 +5,8 @@ use crate::lint::{Expected, lint};
 use crate::name::Subject;
 use crate::signer::{Signer, sign_to_vec};
 use crate::tbs::{
-    Tbs, assemble, authority_key_identifier, basic_constraints, ca_key_usage, encode_subject, subject_key_identifier,
+    CA_KEY_USAGE, Tbs, assemble, authority_key_identifier, basic_constraints, encode_subject, key_usage,
+    subject_key_identifier,
 };
 use crate::time::Validity;
 use crate::verify::{SubjectPublicKey, Verifiers};
@@ -82,10 +83,10 @@ fn mint_self_signed(
         subject: &subject,
         public_key: key.as_der(),
         extensions: &[
-            ca_key_usage(),
-            basic_constraints(true),
-            subject_key_identifier(id),
-            authority_key_identifier(id.as_bytes()),
+            &key_usage(CA_KEY_USAGE),
+            &basic_constraints(true),
+            &subject_key_identifier(id),
+            &authority_key_identifier(id.as_bytes()),
         ],
     }
     .encode();
@@ -97,6 +98,8 @@ fn mint_self_signed(
             signature_algorithm: &signature_algorithm,
             validity,
             ca: true,
+            key_usage: CA_KEY_USAGE,
+            extended_key_usage: &[],
             subject_alt_names: &[],
         },
     );

@@ -109,7 +109,7 @@ impl ExtendedKeyUsage {
         }
     }
 
-    fn from_oid(oid: ObjectIdentifier) -> Option<Self> {
+    pub(crate) fn from_oid(oid: ObjectIdentifier) -> Option<Self> {
         [Self::ServerAuth, Self::ClientAuth].into_iter().find(|usage| usage.oid() == oid)
     }
 }
@@ -159,12 +159,12 @@ impl<'a> Extension<'a> {
     }
 }
 
-/// The content of an `ExtKeyUsageSyntax`, with `None` for a purpose this crate has no name for.
-pub(crate) fn parse_extended_key_usage(value: &[u8]) -> Result<Vec<Option<ExtendedKeyUsage>>, DecodeError> {
+/// The content of an `ExtKeyUsageSyntax`.
+pub(crate) fn parse_extended_key_usage(value: &[u8]) -> Result<Vec<ObjectIdentifier>, DecodeError> {
     let mut purposes = Elements::of("extKeyUsage", tag::SEQUENCE, value)?;
     let mut usages = Vec::new();
     while !purposes.is_empty() {
-        usages.push(ExtendedKeyUsage::from_oid(purposes.object_identifier()?));
+        usages.push(purposes.object_identifier()?);
     }
     if usages.is_empty() {
         return Err(DecodeError::value("extKeyUsage", "empty (RFC 5280 4.2.1.12)"));
@@ -172,16 +172,29 @@ pub(crate) fn parse_extended_key_usage(value: &[u8]) -> Result<Vec<Option<Extend
     Ok(usages)
 }
 
-/// The named bits of a `KeyUsage`: at least one (RFC 5280 4.2.1.3), and no zero bit after the last (X.690 11.2.2).
-pub(crate) fn parse_key_usage(value: &[u8]) -> Result<BitStringRef<'_>, DecodeError> {
+/// The named bits of a `KeyUsage`, of which bit i is named bit i: at least one and no unknown one (RFC 5280 4.2.1.3),
+/// and no zero bit after the last (X.690 11.2.2).
+pub(crate) fn parse_key_usage(value: &[u8]) -> Result<u16, DecodeError> {
     const WHAT: &str = "keyUsage";
+    /// encipherOnly is bit 7 and decipherOnly bit 8: the last.
+    const NAMED: u32 = 9;
     let mut usage = Elements::new(WHAT, value)?;
     let bits: BitStringRef<'_> = usage.decode()?;
     usage.finish()?;
     match bits.raw_bytes().last() {
-        Some(last) if last.trailing_zeros() == u32::from(bits.unused_bits()) => Ok(bits),
-        _ => Err(DecodeError::value(WHAT, "empty, or with trailing zero bits (X.690 11.2.2)")),
+        Some(last) if last.trailing_zeros() == u32::from(bits.unused_bits()) => {}
+        _ => return Err(DecodeError::value(WHAT, "empty, or with trailing zero bits (X.690 11.2.2)")),
     }
+    let octets = match *bits.raw_bytes() {
+        [first] => [first, 0],
+        [first, second] => [first, second],
+        _ => return Err(DecodeError::value(WHAT, "a bit without a name (RFC 5280 4.2.1.3)")),
+    };
+    let named = u16::from_be_bytes(octets).reverse_bits();
+    if named >> NAMED != 0 {
+        return Err(DecodeError::value(WHAT, "a bit without a name (RFC 5280 4.2.1.3)"));
+    }
+    Ok(named)
 }
 
 /// Whether a `BasicConstraints` says CA, and its path length.
@@ -361,7 +374,7 @@ impl CaCertificate {
         }
         // keyCertSign is bit 5 (RFC 5280 4.2.1.3).
         let key_usage = tbs.extension(oid::KEY_USAGE).and_then(|ext| parse_key_usage(ext.value).ok());
-        if key_usage.is_none_or(|bits| bits.get(5) != Some(true)) {
+        if key_usage.is_none_or(|bits| bits & (1 << 5) == 0) {
             return Err(DecodeError::value(WHAT, "keyCertSign is not set (RFC 5280 4.2.1.3)"));
         }
         let id = AuthorityId::of(&tbs.public_key);

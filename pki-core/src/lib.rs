@@ -33,7 +33,10 @@ pub use crate::certificate::{AuthorityId, CaCertificate, ExtendedKeyUsage, Finge
 pub use crate::chain::{ChainError, PathError, VerifiedChain, verify_chain, verify_server_name};
 pub use crate::decode::DecodeError;
 pub use crate::hierarchy::{Hierarchy, Preset, Storage, UnknownPreset};
-pub use crate::issuance::{Approval, IssueError, IssuedCertificate, Issuer, NameDifference, PreparedIssuance};
+pub use crate::issuance::{
+    Approval, IssuanceRecord, IssueError, IssuedCertificate, Issuer, NameDifference, PreparedIssuance, Purpose,
+    SelfCheck, TbsHash,
+};
 pub use crate::limits::Limits;
 pub use crate::lint::Lint;
 pub use crate::name::{DnsName, NameError, NameErrorKind, NodeName, Subject, SubjectAltName};
@@ -45,6 +48,6 @@ pub use crate::request::{
 };
 pub use crate::role::{AuthorityRole, CaVersion, ClusterId};
 pub use crate::serial::Serial;
-pub use crate::signer::{SignError, SignErrorKind, Signer, sign_to_vec};
+pub use crate::signer::{Custody, SignError, SignErrorKind, Signer, sign_to_vec};
 pub use crate::time::{Validity, ValidityError, unix_time, utc};
 pub use crate::token::{TokenError, TokenKeys, VerifiedToken, issue_token};

@@ -5,12 +5,14 @@
 
 use core::fmt;
 
+use der::asn1::ObjectIdentifier;
+
 use crate::certificate::{
     TbsView, oids, parse_basic_constraints, parse_extended_key_usage, parse_key_usage, parse_subject_alt_names,
 };
 use crate::decode::Elements;
 use crate::encode::tag;
-use crate::{AuthorityId, CaCertificate, SubjectAltName, Validity};
+use crate::{AuthorityId, SubjectAltName, Validity};
 
 /// One structural fault in a `TBSCertificate`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,9 +32,10 @@ pub enum Lint {
     Subject,
     /// basicConstraints is missing, not critical, or says the wrong thing (4.2.1.9).
     BasicConstraints,
-    /// keyUsage is missing, not critical, or holds what its owner must not do (4.2.1.3).
+    /// keyUsage is not critical, does not hold exactly the bits that were decided on, or holds what its owner must
+    /// not do (4.2.1.3).
     KeyUsage,
-    /// extKeyUsage is missing from a leaf, or holds an unknown purpose (4.2.1.12).
+    /// extKeyUsage does not hold exactly the purposes that were decided on (4.2.1.12).
     ExtendedKeyUsage,
     /// subjectAltName does not hold exactly the approved names (4.2.1.6).
     SubjectAltName,
@@ -76,25 +79,12 @@ pub(crate) struct Expected<'a> {
     pub(crate) signature_algorithm: &'a [u8],
     pub(crate) validity: Validity,
     pub(crate) ca: bool,
+    /// Named bit i of RFC 5280 4.2.1.3 is bit i; zero where there must be no extension.
+    pub(crate) key_usage: u16,
+    /// In this order; empty where there must be no extension.
+    pub(crate) extended_key_usage: &'a [ObjectIdentifier],
     /// The approved names, sorted; empty where there must be no extension.
     pub(crate) subject_alt_names: &'a [SubjectAltName],
-}
-
-impl<'a> Expected<'a> {
-    pub(crate) fn leaf(
-        issuer: &'a CaCertificate,
-        signature_algorithm: &'a [u8],
-        subject_alt_names: &'a [SubjectAltName],
-    ) -> Self {
-        Self {
-            issuer_name: issuer.subject_der(),
-            issuer_key_id: issuer.subject_key_id(),
-            signature_algorithm,
-            validity: issuer.validity(),
-            ca: false,
-            subject_alt_names,
-        }
-    }
 }
 
 /// Every fault of `tbs_der`, in the order of its fields; empty when there is none.
@@ -112,8 +102,8 @@ pub(crate) fn lint(tbs_der: &[u8], expected: &Expected<'_>) -> Vec<Lint> {
         (within(tbs.validity, expected.validity), Lint::Validity),
         (tbs.subject != [tag::SEQUENCE, 0], Lint::Subject),
         (basic_constraints_are_sound(&tbs, expected.ca), Lint::BasicConstraints),
-        (key_usage_is_sound(&tbs, expected.ca), Lint::KeyUsage),
-        (extended_key_usage_is_sound(&tbs, expected.ca), Lint::ExtendedKeyUsage),
+        (key_usage_is_sound(&tbs, expected), Lint::KeyUsage),
+        (extended_key_usage_is_sound(&tbs, expected), Lint::ExtendedKeyUsage),
         (subject_alt_names_are_sound(&tbs, expected.subject_alt_names), Lint::SubjectAltName),
         (subject_key_id_is_the_keys(&tbs), Lint::SubjectKeyIdentifier),
         (authority_key_id_is(&tbs, expected.issuer_key_id), Lint::AuthorityKeyIdentifier),
@@ -138,23 +128,23 @@ fn basic_constraints_are_sound(tbs: &TbsView<'_>, ca: bool) -> bool {
     })
 }
 
-fn key_usage_is_sound(tbs: &TbsView<'_>, ca: bool) -> bool {
-    let Some(extension) = tbs.extension(oids::KEY_USAGE).filter(|extension| extension.critical) else {
-        return false;
+fn key_usage_is_sound(tbs: &TbsView<'_>, expected: &Expected<'_>) -> bool {
+    let found = match tbs.extension(oids::KEY_USAGE) {
+        None => Some(0),
+        Some(extension) => parse_key_usage(extension.value).ok().filter(|_| extension.critical),
     };
-    let Ok(bits) = parse_key_usage(extension.value) else {
-        return false;
-    };
-    let is_set = |position| bits.get(position) == Some(true);
-    // digitalSignature 0, keyCertSign 5, cRLSign 6.
-    if ca { is_set(5) } else { is_set(0) && !is_set(5) && !is_set(6) }
+    // keyCertSign 5, cRLSign 6.
+    let signs_certificates = expected.key_usage & (1 << 5) != 0;
+    let signs_anything = expected.key_usage & (1 << 5 | 1 << 6) != 0;
+    found == Some(expected.key_usage) && if expected.ca { signs_certificates } else { !signs_anything }
 }
 
-fn extended_key_usage_is_sound(tbs: &TbsView<'_>, ca: bool) -> bool {
+fn extended_key_usage_is_sound(tbs: &TbsView<'_>, expected: &Expected<'_>) -> bool {
     match tbs.extension(oids::EXT_KEY_USAGE) {
-        None => ca,
+        None => expected.extended_key_usage.is_empty(),
         Some(extension) => {
-            parse_extended_key_usage(extension.value).is_ok_and(|usages| !ca && usages.iter().all(Option::is_some))
+            !expected.ca
+                && parse_extended_key_usage(extension.value).is_ok_and(|found| found == expected.extended_key_usage)
         }
     }
 }
@@ -195,7 +185,7 @@ mod tests {
     use super::*;
     use crate::SignatureAlgorithm;
     use crate::encode;
-    use crate::tbs::encode_oid;
+    use crate::tbs::{CA_KEY_USAGE, encode_oid};
     use crate::verify::SubjectPublicKey;
 
     const CRITICAL: &[u8] = &[tag::BOOLEAN, 1, 0xff];
@@ -224,7 +214,7 @@ mod tests {
         encode::wrap(tag::SEQUENCE, &[&algorithm, &bits])
     }
 
-    fn extension(oid: der::asn1::ObjectIdentifier, critical: &[u8], value: &[u8]) -> Vec<u8> {
+    fn extension(oid: ObjectIdentifier, critical: &[u8], value: &[u8]) -> Vec<u8> {
         let value = encode::element(tag::OCTET_STRING, value);
         encode::wrap(tag::SEQUENCE, &[&encode_oid(oid), critical, &value])
     }
@@ -340,6 +330,8 @@ mod tests {
                 signature_algorithm: &SignatureAlgorithm::EcdsaP256Sha256.identifier(),
                 validity: validity(1_000, 2_000),
                 ca: self.ca,
+                key_usage: if self.ca { CA_KEY_USAGE } else { 1 },
+                extended_key_usage: if self.ca { &[] } else { &[oids::SERVER_AUTH] },
                 subject_alt_names: if self.ca { &[] } else { &approved },
             };
             lint(&self.encode(), &expected)
@@ -383,6 +375,8 @@ mod tests {
             signature_algorithm: &id,
             validity: validity(1, 2),
             ca: false,
+            key_usage: 1,
+            extended_key_usage: &[],
             subject_alt_names: &[],
         };
         assert_eq!(lint(&trailing, &expected), [Lint::Malformed]);
@@ -489,6 +483,30 @@ mod tests {
                 draft.key_usage = Some(key_usage(CRITICAL, &[tag::BIT_STRING, 2, 1, 0x82]))
             }],
         );
+    }
+
+    #[test]
+    fn what_was_decided_cannot_make_a_leaf_a_signer_of_certificates_or_a_root_none() {
+        let bits = |octet: u8| key_usage(CRITICAL, &[tag::BIT_STRING, 2, 1, octet]);
+        let faults = |draft: &Draft, key_usage: u16| {
+            let expected = Expected {
+                issuer_name: &name(b"kubernetes"),
+                issuer_key_id: ISSUER_KEY_ID,
+                signature_algorithm: &SignatureAlgorithm::EcdsaP256Sha256.identifier(),
+                validity: validity(1_000, 2_000),
+                ca: draft.ca,
+                key_usage,
+                extended_key_usage: if draft.ca { &[] } else { &[oids::SERVER_AUTH] },
+                subject_alt_names: if draft.ca { &[] } else { &[SubjectAltName::dns("a").unwrap()] },
+            };
+            lint(&draft.encode(), &expected)
+        };
+        let leaf = Draft { key_usage: Some(bits(0x86)), ..Draft::leaf() };
+        assert_eq!(faults(&leaf, CA_KEY_USAGE), [Lint::KeyUsage]);
+        let root = Draft { key_usage: Some(bits(0x82)), ..Draft::root() };
+        assert_eq!(faults(&root, 1 | 1 << 6), [Lint::KeyUsage]);
+        let unused = Draft { key_usage: None, ..Draft::leaf() };
+        assert_eq!(faults(&unused, 0), []);
     }
 
     #[test]

@@ -34,9 +34,8 @@ impl PresentedNames {
     pub(crate) fn read(subject: &[u8], alternative_names: Option<&[u8]>, limits: &Limits) -> Result<Self, DecodeError> {
         let mut names = Self::default();
         names.read_subject(subject, limits)?;
-        match alternative_names {
-            Some(value) => names.read_alternative_names(value, limits)?,
-            None => {}
+        if let Some(value) = alternative_names {
+            names.read_alternative_names(value, limits)?;
         }
         Ok(names)
     }

@@ -194,6 +194,10 @@ impl<'a> ProvenRequest<'a> {
     }
 }
 
+const fn refuse_authority(asked_for: bool) -> Result<(), RequestError> {
+    if asked_for { Err(RequestError::CertificateAuthority) } else { Ok(()) }
+}
+
 impl<'a> VerifiedRequest<'a> {
     fn read(
         &mut self,
@@ -206,23 +210,18 @@ impl<'a> VerifiedRequest<'a> {
                 self.subject_alt_names = parse_subject_alt_names(extension.value, limits.subject_alt_names_max)?;
             }
             oids::EXT_KEY_USAGE => {
-                let usages = parse_extended_key_usage(extension.value)?;
-                if unused == UnusedExtensions::Refuse && usages.contains(&None) {
-                    return Err(RequestError::ExtendedKeyUsage);
-                }
-                self.extended_key_usage = usages.into_iter().flatten().collect();
-            }
-            oids::KEY_USAGE => {
-                let bits = parse_key_usage(extension.value)?;
-                // Bits 5 and 6: a leaf signs neither certificates nor CRLs (RFC 5280 4.2.1.3).
-                if bits.get(5) == Some(true) || bits.get(6) == Some(true) {
-                    return Err(RequestError::CertificateAuthority);
+                for purpose in parse_extended_key_usage(extension.value)? {
+                    match ExtendedKeyUsage::from_oid(purpose) {
+                        Some(usage) => self.extended_key_usage.push(usage),
+                        None if unused == UnusedExtensions::Refuse => return Err(RequestError::ExtendedKeyUsage),
+                        None => {}
+                    }
                 }
             }
+            // Bits 5 and 6: a leaf signs neither certificates nor CRLs (RFC 5280 4.2.1.3).
+            oids::KEY_USAGE => refuse_authority(parse_key_usage(extension.value)? & (1 << 5 | 1 << 6) != 0)?,
             oids::BASIC_CONSTRAINTS => {
-                if parse_basic_constraints(extension.value)? != (false, None) {
-                    return Err(RequestError::CertificateAuthority);
-                }
+                refuse_authority(parse_basic_constraints(extension.value)? != (false, None))?;
             }
             other if unused == UnusedExtensions::Refuse => return Err(RequestError::Extension(other.to_string())),
             _ => {}

@@ -19,6 +19,12 @@ pub trait Signer: fmt::Debug + Send + Sync {
     /// How this handle signs. It fits [`public_key`](Self::public_key) and never changes.
     fn algorithm(&self) -> SignatureAlgorithm;
 
+    /// Where the key is. A backend whose key is in this process says so; every other answer is
+    /// [`Custody::Elsewhere`], which is the default.
+    fn custody(&self) -> Custody {
+        Custody::Elsewhere
+    }
+
     /// Signs `message` and writes the signature to the front of `signature`,
     /// returning its length in octets.
     ///
@@ -38,6 +44,16 @@ pub trait Signer: fmt::Debug + Send + Sync {
     fn sign_batch(&self, messages: &[&[u8]]) -> Vec<Result<Vec<u8>, SignError>> {
         messages.iter().map(|message| sign_to_vec(self, message)).collect()
     }
+}
+
+/// Where a private key is, which decides whether the check of its fresh signature may be left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Custody {
+    /// In the memory of this process, used by a library that was linked to it.
+    InProcess,
+    /// In a token, a service, another process or machine: what comes back may be anybody's.
+    Elsewhere,
 }
 
 /// Signs into a fresh vector of exactly the signature's length.

@@ -1,12 +1,13 @@
 //! Writing what is signed: the `TBSCertificate` and its extensions, and the certificate around it.
 
+use der::asn1::ObjectIdentifier;
 use rustls_pki_types::CertificateDer;
 
 use crate::certificate::oids;
 use crate::encode::{self, tag};
 use crate::name::{Subject, SubjectAltName};
 use crate::time::Validity;
-use crate::{AuthorityId, KeyAlgorithm, LeafKind, Serial};
+use crate::{AuthorityId, Serial};
 
 /// The fields of a `TBSCertificate` (RFC 5280 4.1.2), each already encoded or fixed in size.
 pub(crate) struct Tbs<'a> {
@@ -16,7 +17,8 @@ pub(crate) struct Tbs<'a> {
     pub(crate) validity: Validity,
     pub(crate) subject: &'a [u8],
     pub(crate) public_key: &'a [u8],
-    pub(crate) extensions: &'a [Vec<u8>],
+    /// Each already whole, or several in a row, or nothing.
+    pub(crate) extensions: &'a [&'a [u8]],
 }
 
 impl Tbs<'_> {
@@ -28,7 +30,7 @@ impl Tbs<'_> {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut validity = Vec::with_capacity(Self::VALIDITY_LEN_MAX);
         self.validity.encode(&mut validity);
-        let extensions: usize = self.extensions.iter().map(Vec::len).sum();
+        let extensions: usize = self.extensions.iter().map(|extension| extension.len()).sum();
         let explicit = encode::element_len(extensions);
         let content = Self::VERSION.len()
             + encode::element_len(Serial::LEN)
@@ -65,26 +67,32 @@ pub(crate) fn assemble(tbs: &[u8], signature_algorithm: &[u8], signature: &[u8])
 
 const CRITICAL: &[u8] = &[tag::BOOLEAN, 1, 0xff];
 
-pub(crate) fn extension(oid: der::asn1::ObjectIdentifier, critical: &[u8], value: &[u8]) -> Vec<u8> {
+pub(crate) fn extension(oid: ObjectIdentifier, critical: &[u8], value: &[u8]) -> Vec<u8> {
     encode::wrap(tag::SEQUENCE, &[&encode_oid(oid), critical, &encode::element(tag::OCTET_STRING, value)])
 }
 
-/// digitalSignature; keyEncipherment as well where the key can encipher, which is RSA only (RFC 8813 3).
-pub(crate) fn key_usage(key: KeyAlgorithm) -> Vec<u8> {
-    let bits: &[u8] = match key {
-        KeyAlgorithm::Rsa2048 | KeyAlgorithm::Rsa3072 | KeyAlgorithm::Rsa4096 => &[tag::BIT_STRING, 2, 5, 0xa0],
-        KeyAlgorithm::P256 | KeyAlgorithm::P384 | KeyAlgorithm::Ed25519 => &[tag::BIT_STRING, 2, 7, 0x80],
-    };
-    extension(oids::KEY_USAGE, CRITICAL, bits)
+/// The bits of a CA: digitalSignature, keyCertSign, cRLSign.
+pub(crate) const CA_KEY_USAGE: u16 = 1 | 1 << 5 | 1 << 6;
+
+/// A critical keyUsage of these named bits (RFC 5280 4.2.1.3), of which bit i is named bit i; nothing for none.
+pub(crate) fn key_usage(bits: u16) -> Vec<u8> {
+    if bits == 0 {
+        return Vec::new();
+    }
+    // A named bit list counts from the highest bit of the first octet, and ends with the last bit that is set.
+    let [first, second] = bits.reverse_bits().to_be_bytes();
+    let octets: &[u8] = if second == 0 { &[first] } else { &[first, second] };
+    let unused = octets.last().map_or(0, |last| last.trailing_zeros().to_le_bytes()[0]);
+    let value = encode::element(tag::BIT_STRING, &[&[unused], octets].concat());
+    extension(oids::KEY_USAGE, CRITICAL, &value)
 }
 
-/// digitalSignature, keyCertSign, cRLSign.
-pub(crate) fn ca_key_usage() -> Vec<u8> {
-    extension(oids::KEY_USAGE, CRITICAL, &[tag::BIT_STRING, 2, 1, 0x86])
-}
-
-pub(crate) fn extended_key_usage(leaf: LeafKind) -> Vec<u8> {
-    let purposes: Vec<u8> = leaf.extended_key_usage().iter().flat_map(|usage| encode_oid(usage.oid())).collect();
+/// An extKeyUsage of these purposes; nothing for none.
+pub(crate) fn extended_key_usage(purposes: &[ObjectIdentifier]) -> Vec<u8> {
+    if purposes.is_empty() {
+        return Vec::new();
+    }
+    let purposes: Vec<u8> = purposes.iter().flat_map(|purpose| encode_oid(*purpose)).collect();
     extension(oids::EXT_KEY_USAGE, &[], &encode::element(tag::SEQUENCE, &purposes))
 }
 
@@ -102,7 +110,7 @@ pub(crate) fn authority_key_identifier(key_id: &[u8]) -> Vec<u8> {
     extension(oids::AUTHORITY_KEY_IDENTIFIER, &[], &value)
 }
 
-pub(crate) fn encode_oid(oid: der::asn1::ObjectIdentifier) -> Vec<u8> {
+pub(crate) fn encode_oid(oid: ObjectIdentifier) -> Vec<u8> {
     encode::element(tag::OBJECT_IDENTIFIER, oid.as_bytes())
 }
 

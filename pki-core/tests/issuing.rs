@@ -17,16 +17,17 @@ mod tests {
 
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
-    use pki_core::verify::{Verifiers, VerifyError};
+    use pki_core::verify::{SubjectPublicKey, Verifiers, VerifyError};
     use pki_core::{
-        Approval, AuthorityRole, CaCertificate, CaVersion, CertificationRequest, ChainError, ExtendedKeyUsage,
-        Hierarchy, IssueError, IssuedCertificate, Issuer, KeyAlgorithm, LeafIdentity, LeafKind, Limits, NodeName,
-        PreparedIssuance, Preset, SignError, SignErrorKind, SignatureAlgorithm, Signer, SubjectAltName, TrustBundle,
-        Validity, ValidityError, VerifiedRequest, create_request, mint_external_root, mint_root, sign_to_vec,
-        verify_chain,
+        Approval, AuthorityId, AuthorityRole, CaCertificate, CaVersion, CertificationRequest, ChainError, Custody,
+        ExtendedKeyUsage, Hierarchy, IssueError, IssuedCertificate, Issuer, KeyAlgorithm, LeafIdentity, LeafKind,
+        Limits, NodeName, PreparedIssuance, Preset, Purpose, SelfCheck, SignError, SignErrorKind, SignatureAlgorithm,
+        Signer, SubjectAltName, TrustBundle, Validity, ValidityError, VerifiedRequest, create_request,
+        mint_external_root, mint_root, sign_to_vec, verify_chain,
     };
     use proptest::prelude::*;
     use rustls_pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
+    use sha2::{Digest, Sha256};
     use time::Duration;
     use x509_cert::Certificate;
     use x509_cert::der::{Decode, Encode};
@@ -305,7 +306,8 @@ mod tests {
             assert_eq!(identity.subject(), &leaf.subject(node_of(leaf).as_ref()).unwrap());
             assert_eq!(identity.subject_alt_names(), names_of(leaf));
             assert_eq!(identity.validity(), issued.validity());
-            assert_eq!((issued.leaf(), issued.issuer()), (leaf, authority.issuer.certificate().id()));
+            assert_eq!(*issued.purpose(), Purpose::Leaf(leaf));
+            assert_eq!(issued.issuer(), authority.issuer.certificate().id());
         }
     }
 
@@ -348,10 +350,80 @@ mod tests {
         let prepared = prepare(&authority, LeafKind::Scheduler, &der).unwrap();
         let signature = sign_to_vec(&authority.key, prepared.tbs_der()).unwrap();
         let issued: IssuedCertificate = prepared.attach_signature(&signature, VERIFIERS).unwrap();
-        assert_eq!(issued.leaf(), LeafKind::Scheduler);
+        assert_eq!(*issued.purpose(), Purpose::Leaf(LeafKind::Scheduler));
+    }
+
+    #[test]
+    fn a_record_names_what_is_about_to_be_signed_and_the_certificate_keeps_its_word() {
+        let authority = cluster(KeyAlgorithm::P256);
+        let leaf = LeafKind::KubeletServing;
+        let holder = key(KeyAlgorithm::Ed25519);
+        let prepared = prepare(&authority, leaf, &request(leaf, &holder)).unwrap();
+        let record = prepared.record();
+        let tbs_sha256 = record.tbs_sha256;
+        let issued = prepared.sign(&authority.key, VERIFIERS).unwrap();
+        let read = LeafIdentity::parse(issued.der(), &Limits::DEFAULT).unwrap();
+        assert_eq!((&record.subject, &*record.subject_alt_names), (read.subject(), read.subject_alt_names()));
+        assert_eq!((record.serial, record.validity), (issued.serial(), read.validity()));
+        assert_eq!((record.issuer, &record.purpose), (issued.issuer(), issued.purpose()));
+        assert_eq!(record.subject_key_id, AuthorityId::of(&SubjectPublicKey::parse(holder.public_key()).unwrap()));
+        let certificate = Certificate::from_der(issued.der()).unwrap();
+        let tbs = Sha256::digest(certificate.tbs_certificate().to_der().unwrap());
+        assert_eq!(tbs_sha256.as_bytes().as_slice(), tbs.as_slice());
+        let line = record.to_string();
+        let subject = "purpose=kubelet-serving subject=\"O=system:nodes,CN=system:node:node-1\"";
+        assert!(line.contains(subject) && line.contains(" san=IP:10.0.0.1") && !line.contains('\n'), "{line}");
+    }
+
+    #[test]
+    fn only_a_key_of_this_process_may_go_unchecked() {
+        let authority = cluster(KeyAlgorithm::P256);
+        let der = request(LeafKind::Scheduler, &key(KeyAlgorithm::P256));
+        let nonsense = || Scripted::new(authority.key.public_key().clone(), Some(vec![0x30, 0]));
+        let prepare = || prepare(&authority, LeafKind::Scheduler, &der).unwrap();
+
+        // Checked wherever the key is, and whatever was chosen for keys of this process.
+        let elsewhere = prepare().sign_with(&nonsense(), VERIFIERS, SelfCheck::ExceptInProcess).unwrap_err();
+        let in_process = Scripted { custody: Custody::InProcess, ..nonsense() };
+        let always = prepare().sign_with(&in_process, VERIFIERS, SelfCheck::Always).unwrap_err();
+        for error in [elsewhere, always] {
+            assert!(matches!(error, IssueError::BadSignature(VerifyError::BadSignature)), "{error}");
+        }
+        assert!(prepare().sign_with(&in_process, VERIFIERS, SelfCheck::ExceptInProcess).is_ok());
+
+        // A key of this process says so, and what it signs is sound without the check.
+        assert_eq!(authority.key.custody(), Custody::InProcess);
+        let nobody = Verifiers::new(&[]);
+        let issued = prepare().sign_with(&authority.key, nobody, SelfCheck::ExceptInProcess).unwrap();
+        let bundle = TrustBundle::new([authority.issuer.certificate().clone()]).unwrap();
+        let (usage, limits) = (ExtendedKeyUsage::ClientAuth, Limits::DEFAULT);
+        verify_chain(issued.der(), &[], &bundle, usage, &limits, VERIFIERS, at(NOW)).unwrap();
     }
 
     // ---- refusals
+
+    #[test]
+    fn an_approval_of_one_request_does_not_serve_another() {
+        let authority = cluster(KeyAlgorithm::P256);
+        let (approved, other) = (key(KeyAlgorithm::P256), key(KeyAlgorithm::P256));
+        let leaf = LeafKind::Scheduler;
+        let approval = approval(leaf, Duration::DAY).for_key(&SubjectPublicKey::parse(approved.public_key()).unwrap());
+        let prepare = |key| {
+            let der = request(leaf, key);
+            authority.issuer.prepare(leaf, verified(&der), &approval, serial(), at(NOW)).map(|_| ())
+        };
+        assert!(prepare(&approved).is_ok());
+        let error = prepare(&other).unwrap_err();
+        assert_eq!(error.to_string(), "the approval is of a request for another key");
+    }
+
+    #[test]
+    fn an_authority_certifies_no_leaf_for_its_own_key() {
+        let authority = cluster(KeyAlgorithm::P256);
+        let der = request(LeafKind::Scheduler, &authority.key);
+        let error = prepare(&authority, LeafKind::Scheduler, &der).unwrap_err();
+        assert!(matches!(error, IssueError::OwnKey), "{error}");
+    }
 
     fn prepare<'a>(authority: &'a Authority, leaf: LeafKind, der: &[u8]) -> Result<PreparedIssuance<'a>, IssueError> {
         authority.issuer.prepare(leaf, verified(der), &approval(leaf, Duration::DAY), serial(), at(NOW))
@@ -581,6 +653,13 @@ mod tests {
     struct Scripted {
         public_key: SubjectPublicKeyInfoDer<'static>,
         answer: Option<Vec<u8>>,
+        custody: Custody,
+    }
+
+    impl Scripted {
+        fn new(public_key: SubjectPublicKeyInfoDer<'static>, answer: Option<Vec<u8>>) -> Self {
+            Self { public_key, answer, custody: Custody::Elsewhere }
+        }
     }
 
     impl Signer for Scripted {
@@ -590,6 +669,10 @@ mod tests {
 
         fn algorithm(&self) -> SignatureAlgorithm {
             SignatureAlgorithm::EcdsaP256Sha256
+        }
+
+        fn custody(&self) -> Custody {
+            self.custody
         }
 
         fn sign(&self, _message: &[u8], signature: &mut [u8]) -> Result<usize, SignError> {
@@ -606,7 +689,7 @@ mod tests {
 
     #[test]
     fn a_root_of_a_key_of_no_accepted_kind_is_not_minted() {
-        let signer = Scripted { public_key: SubjectPublicKeyInfoDer::from(vec![0x30, 0]), answer: None };
+        let signer = Scripted::new(SubjectPublicKeyInfoDer::from(vec![0x30, 0]), None);
         let validity = Validity::new(at(CA_VALIDITY.0), at(CA_VALIDITY.1)).unwrap();
         let name = "org.example.com".parse().unwrap();
         let error = mint_external_root(&name, validity, serial(), &signer, VERIFIERS).unwrap_err();
@@ -616,7 +699,7 @@ mod tests {
     #[test]
     fn a_signer_with_another_key_is_not_asked() {
         let authority = cluster(KeyAlgorithm::P256);
-        let foreign = Scripted { public_key: key(KeyAlgorithm::P256).public_key().clone(), answer: None };
+        let foreign = Scripted::new(key(KeyAlgorithm::P256).public_key().clone(), None);
         let error = sign(&foreign, &authority);
         assert!(matches!(error, IssueError::ForeignKey), "{error}");
     }
@@ -624,7 +707,7 @@ mod tests {
     #[test]
     fn a_failing_signer_is_reported_with_its_kind() {
         let authority = cluster(KeyAlgorithm::P256);
-        let broken = Scripted { public_key: authority.key.public_key().clone(), answer: None };
+        let broken = Scripted::new(authority.key.public_key().clone(), None);
         let error = sign(&broken, &authority);
         assert!(matches!(&error, IssueError::Sign(cause) if cause.kind() == SignErrorKind::Unavailable), "{error}");
         assert!(std::error::Error::source(&error).is_some());
@@ -633,7 +716,7 @@ mod tests {
     #[test]
     fn a_signer_that_claims_more_than_its_buffer_is_refused() {
         let authority = cluster(KeyAlgorithm::P256);
-        let liar = Scripted { public_key: authority.key.public_key().clone(), answer: Some(vec![0x30; 1000]) };
+        let liar = Scripted::new(authority.key.public_key().clone(), Some(vec![0x30; 1000]));
         let error = sign(&liar, &authority);
         assert!(matches!(&error, IssueError::Sign(cause) if cause.kind() == SignErrorKind::Other), "{error}");
     }
@@ -644,7 +727,7 @@ mod tests {
         let public_key = authority.key.public_key().clone();
         let stale = sign_to_vec(&authority.key, b"another message").unwrap();
         for answer in [vec![], vec![0x30, 0], stale] {
-            let error = sign(&Scripted { public_key: public_key.clone(), answer: Some(answer) }, &authority);
+            let error = sign(&Scripted::new(public_key.clone(), Some(answer)), &authority);
             assert!(matches!(error, IssueError::BadSignature(VerifyError::BadSignature)), "{error}");
         }
     }
@@ -654,7 +737,9 @@ mod tests {
         let Authority { key, issuer } = cluster(KeyAlgorithm::Rsa2048);
         let authority = Authority { key: key.into_pss().unwrap(), issuer };
         let error = sign(&authority.key, &authority);
-        assert!(matches!(error, IssueError::BadSignature(VerifyError::BadSignature)), "{error}");
+        let expected = "the signer's algorithm does not fit: expected sha256WithRSAEncryption, \
+                        found RSASSA-PSS with SHA-256";
+        assert_eq!(error.to_string(), expected);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
     Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaEncoding, RsaKeyPair,
 };
-use pki_core::{KeyAlgorithm, SignError, SignErrorKind, SignatureAlgorithm, Signer};
+use pki_core::{Custody, KeyAlgorithm, SignError, SignErrorKind, SignatureAlgorithm, Signer};
 use rustls_pki_types::SubjectPublicKeyInfoDer;
 
 use crate::der::PublicKeyParts;
@@ -168,6 +168,10 @@ impl Signer for SoftwareKey {
 
     fn algorithm(&self) -> SignatureAlgorithm {
         self.algorithm
+    }
+
+    fn custody(&self) -> Custody {
+        Custody::InProcess
     }
 
     fn sign(&self, message: &[u8], signature: &mut [u8]) -> Result<usize, SignError> {

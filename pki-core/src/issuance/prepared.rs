@@ -1,0 +1,161 @@
+//! What lacks its signature, and what has it.
+
+use rustls_pki_types::CertificateDer;
+
+use super::{IssuanceRecord, IssueError, Issuer, Purpose};
+use crate::name::{Subject, SubjectAltName};
+use crate::signer::{Custody, Signer, sign_to_vec};
+use crate::tbs::assemble;
+use crate::time::Validity;
+use crate::verify::{SubjectPublicKey, Verifiers};
+use crate::{AuthorityId, Fingerprint, Serial};
+
+/// A certificate that only lacks its signature: compared, encoded, linted, bound to its issuer,
+/// to be used once.
+#[derive(Debug)]
+pub struct PreparedIssuance<'i> {
+    pub(super) issuer: &'i Issuer,
+    pub(super) tbs: Vec<u8>,
+    pub(super) purpose: Purpose,
+    pub(super) subject: Subject,
+    pub(super) subject_alt_names: Vec<SubjectAltName>,
+    pub(super) key: AuthorityId,
+    pub(super) serial: Serial,
+    pub(super) validity: Validity,
+}
+
+/// Whether the fresh signature is verified before a certificate leaves.
+///
+/// It guards against a wrong slot, a faulty computation and an answer of somebody else. A signature costs more
+/// to verify than to make on P-256, so for a key of this process, where the same library would do both, it may be left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SelfCheck {
+    /// Always.
+    #[default]
+    Always,
+    /// Unless the signer says that its key is in this process ([`Custody::InProcess`]). A signature
+    /// of a token, a service or a remote signer is verified all the same.
+    ExceptInProcess,
+}
+
+impl PreparedIssuance<'_> {
+    /// The octets to sign.
+    #[must_use]
+    pub fn tbs_der(&self) -> &[u8] {
+        &self.tbs
+    }
+
+    /// The serial.
+    #[must_use]
+    pub const fn serial(&self) -> Serial {
+        self.serial
+    }
+
+    /// What is about to be signed, for a log that is written before anything is signed.
+    #[must_use]
+    pub fn record(&self) -> IssuanceRecord {
+        IssuanceRecord::new(self)
+    }
+
+    /// Signs with the issuer's key and checks the fresh signature.
+    ///
+    /// # Errors
+    /// When the signer holds another key, fails, or returns a signature that does not verify.
+    pub fn sign(self, signer: &dyn Signer, verifiers: Verifiers<'_>) -> Result<IssuedCertificate, IssueError> {
+        self.sign_with(signer, verifiers, SelfCheck::Always)
+    }
+
+    /// [`sign`](Self::sign), with the embedder's choice for keys of this process.
+    ///
+    /// # Errors
+    /// As [`sign`](Self::sign).
+    pub fn sign_with(
+        self,
+        signer: &dyn Signer,
+        verifiers: Verifiers<'_>,
+        check: SelfCheck,
+    ) -> Result<IssuedCertificate, IssueError> {
+        if signer.public_key() != self.issuer.certificate().public_key() {
+            return Err(IssueError::ForeignKey);
+        }
+        let (expected, found) = (self.issuer.signature_algorithm(), signer.algorithm());
+        if found != expected {
+            return Err(IssueError::SignerAlgorithm { expected, found });
+        }
+        let signature = sign_to_vec(signer, &self.tbs).map_err(IssueError::Sign)?;
+        match (check, signer.custody()) {
+            (SelfCheck::ExceptInProcess, Custody::InProcess) => Ok(self.finish(&signature)),
+            _ => self.attach_signature(&signature, verifiers),
+        }
+    }
+
+    /// Finishes with a signature that was made elsewhere over [`tbs_der`](Self::tbs_der), after checking it.
+    ///
+    /// This is the way of an embedder whose signer is asynchronous: keep the preparation, send its octets, attach
+    /// the answer.
+    ///
+    /// # Errors
+    /// [`IssueError::BadSignature`] when it is not the issuer's: a wrong slot, a fault, r||s sent as DER.
+    pub fn attach_signature(self, signature: &[u8], verifiers: Verifiers<'_>) -> Result<IssuedCertificate, IssueError> {
+        let key = SubjectPublicKey::parse(self.issuer.certificate().public_key()).map_err(IssueError::Issuer)?;
+        verifiers
+            .verify(&key, self.issuer.signature_algorithm(), &self.tbs, signature)
+            .map_err(IssueError::BadSignature)?;
+        Ok(self.finish(signature))
+    }
+
+    fn finish(self, signature: &[u8]) -> IssuedCertificate {
+        let Self { issuer, tbs, purpose, serial, validity, .. } = self;
+        let der = assemble(&tbs, &issuer.signature_algorithm().identifier(), signature);
+        IssuedCertificate { der, purpose, serial, validity, issuer: issuer.certificate().id() }
+    }
+}
+
+/// A certificate as it leaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssuedCertificate {
+    der: CertificateDer<'static>,
+    purpose: Purpose,
+    serial: Serial,
+    validity: Validity,
+    issuer: AuthorityId,
+}
+
+impl IssuedCertificate {
+    /// The certificate.
+    #[must_use]
+    pub const fn der(&self) -> &CertificateDer<'static> {
+        &self.der
+    }
+
+    /// What it is for.
+    #[must_use]
+    pub const fn purpose(&self) -> &Purpose {
+        &self.purpose
+    }
+
+    /// Its serial.
+    #[must_use]
+    pub const fn serial(&self) -> Serial {
+        self.serial
+    }
+
+    /// When it is valid.
+    #[must_use]
+    pub const fn validity(&self) -> Validity {
+        self.validity
+    }
+
+    /// Whose key signed it.
+    #[must_use]
+    pub const fn issuer(&self) -> AuthorityId {
+        self.issuer
+    }
+
+    /// SHA-256 over the certificate, under which a log finds it again.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(&self.der)
+    }
+}
