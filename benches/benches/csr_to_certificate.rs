@@ -6,12 +6,12 @@
 use std::hint::black_box;
 
 use aws_lc_rs::rand::SystemRandom;
-use benches::{Authority, Case, RequestKeys, Setup};
+use benches::{Authority, Case, RequestKeys, Setup, believing};
 use criterion::measurement::WallTime;
 use criterion::{BatchSize, BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use getrandom::SysRng;
 use pki_core::verify::aws_lc_rs;
-use pki_core::{CertificationRequest, IssuedCertificate, LeafKind, Limits, Serial, VerifiedRequest};
+use pki_core::{CertificationRequest, IssuedCertificate, LeafKind, Limits, SelfCheck, Serial, VerifiedRequest};
 use time::OffsetDateTime;
 
 const LEAF: LeafKind = LeafKind::KubeletServing;
@@ -20,10 +20,18 @@ fn verify(case: &Case) -> Setup<VerifiedRequest<'_>> {
     Ok(CertificationRequest::parse(&case.request, &Limits::DEFAULT)?.verify(aws_lc_rs())?)
 }
 
-fn issue(authority: &Authority, case: &Case) -> Setup<IssuedCertificate> {
+fn issue(authority: &Authority, case: &Case, check: SelfCheck) -> Setup<IssuedCertificate> {
     let (request, serial) = (verify(case)?, Serial::generate(&mut SysRng)?);
     let prepared = authority.issuer.prepare(LEAF, request, &case.approval, serial, authority.now)?;
-    Ok(prepared.sign(&authority.signer, aws_lc_rs())?)
+    Ok(prepared.sign_with(&authority.signer, aws_lc_rs(), check)?)
+}
+
+/// The whole way with a verifier that believes and a signer that answers: what is left is this workspace's own work.
+fn issue_without_cryptography(authority: &Authority, case: &Case, serial: Serial) -> Setup<IssuedCertificate> {
+    let verifiers = believing(case.keys);
+    let request = CertificationRequest::parse(&case.request, &Limits::DEFAULT)?.verify(verifiers)?;
+    let prepared = authority.issuer.prepare(LEAF, request, &case.approval, serial, authority.now)?;
+    Ok(prepared.sign(&authority.answering, believing(RequestKeys::P256))?)
 }
 
 /// The same extensions, a random serial and a validity; neither a comparison with an approval nor a check
@@ -73,7 +81,8 @@ fn compare(criterion: &mut Criterion, name: &str, keys: RequestKeys) {
         authority.public_key.verify_sig(&case.tbs, signature.as_ref())?;
         Ok(signature)
     });
-    each(&mut group, "pipeline", &cases, |case| issue(&authority, case));
+    each(&mut group, "pipeline", &cases, |case| issue(&authority, case, SelfCheck::ExceptInProcess));
+    each(&mut group, "pipeline+self-check", &cases, |case| issue(&authority, case, SelfCheck::Always));
     each(&mut group, "rcgen", &cases, |case| issue_with_rcgen(&authority, case));
 
     each(&mut group, "bare-verify", &cases, verify_bare);
@@ -83,6 +92,7 @@ fn compare(criterion: &mut Criterion, name: &str, keys: RequestKeys) {
     each(&mut group, "serial", &cases, |_| Ok(Serial::generate(&mut SysRng)?));
 
     let serial = Serial::generate(&mut SysRng).expect("entropy");
+    each(&mut group, "non-crypto", &cases, |case| issue_without_cryptography(&authority, case, serial));
     let mut requests = cases.iter().cycle();
     group.bench_function("prepare", |bencher| {
         bencher.iter_batched(

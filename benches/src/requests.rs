@@ -10,12 +10,16 @@ use aws_lc_rs::signature::{
 use der::asn1::BitStringRef;
 use der::{Decode, Header, Reader, SliceReader};
 use getrandom::SysRng;
-use pki_core::verify::{SubjectPublicKey, aws_lc_rs};
+use pki_core::verify::{SubjectPublicKey, Verifiers, aws_lc_rs};
 use pki_core::{
     Approval, AuthorityRole, CaVersion, CertificationRequest, Hierarchy, Issuer, KeyAlgorithm, LeafKind, Limits,
-    NodeName, Serial, SubjectAltName, Validity, create_request, mint_root,
+    NodeName, Serial, SignError, SignatureAlgorithm, Signer, SubjectAltName, Validity, create_request, mint_root,
+    sign_to_vec,
 };
-use rustls_pki_types::{CertificateSigningRequestDer, PrivatePkcs8KeyDer};
+use rustls_pki_types::{
+    AlgorithmIdentifier, CertificateSigningRequestDer, InvalidSignature, PrivatePkcs8KeyDer,
+    SignatureVerificationAlgorithm, SubjectPublicKeyInfoDer,
+};
 use signer_hsm::SoftwareKey;
 use time::UtcDateTime;
 
@@ -32,6 +36,8 @@ pub struct Authority {
     pub key: EcdsaKeyPair,
     /// Its public half, parsed once: the fastest way to check a fresh signature.
     pub public_key: ParsedPublicKey,
+    /// A signer with the authority's public key, which answers without signing.
+    pub answering: Answering,
     /// The same authority for rcgen.
     pub rcgen: rcgen::Issuer<'static, rcgen::KeyPair>,
     /// The moment of issuing.
@@ -59,7 +65,9 @@ impl Authority {
 
         let rcgen_key = rcgen::KeyPair::try_from(&PrivatePkcs8KeyDer::from(pkcs8.as_ref()))?;
         let rcgen = rcgen::Issuer::from_ca_cert_der(certificate.der(), rcgen_key)?;
-        Ok(Self { issuer: Issuer::new(certificate, hierarchy.leaves_of(role))?, signer, key, public_key, rcgen, now })
+        let issuer = Issuer::new(certificate, hierarchy.leaves_of(role))?;
+        let answering = Answering::new(&signer)?;
+        Ok(Self { issuer, signer, key, public_key, answering, rcgen, now })
     }
 }
 
@@ -96,13 +104,74 @@ impl RequestKeys {
         };
         let keys = (0..keys).map(|_| SoftwareKey::generate(algorithm)).collect::<Result<Vec<_>, _>>()?;
         let nodes = (0..=Self::LAST_NODE).zip(keys.iter().cycle());
-        nodes.map(|(node, key)| Case::new(node, key, self.verification(), authority)).collect()
+        nodes.map(|(node, key)| Case::new(node, key, self, authority)).collect()
+    }
+}
+
+/// A signer that gives the same signature to every question.
+#[derive(Debug)]
+pub struct Answering {
+    public_key: SubjectPublicKeyInfoDer<'static>,
+    algorithm: SignatureAlgorithm,
+    signature: Vec<u8>,
+}
+
+impl Answering {
+    fn new(signer: &dyn Signer) -> Setup<Self> {
+        let signature = sign_to_vec(signer, b"any message")?;
+        Ok(Self { public_key: signer.public_key().clone(), algorithm: signer.algorithm(), signature })
+    }
+}
+
+impl Signer for Answering {
+    fn public_key(&self) -> &SubjectPublicKeyInfoDer<'static> {
+        &self.public_key
+    }
+
+    fn algorithm(&self) -> SignatureAlgorithm {
+        self.algorithm
+    }
+
+    fn sign(&self, _message: &[u8], signature: &mut [u8]) -> Result<usize, SignError> {
+        signature.iter_mut().zip(&self.signature).for_each(|(to, from)| *to = *from);
+        Ok(self.signature.len())
+    }
+}
+
+/// A verification algorithm that believes every signature.
+#[derive(Debug)]
+struct Believing(SignatureAlgorithm);
+
+impl SignatureVerificationAlgorithm for Believing {
+    fn verify_signature(&self, _: &[u8], _: &[u8], _: &[u8]) -> Result<(), InvalidSignature> {
+        Ok(())
+    }
+
+    fn public_key_alg_id(&self) -> AlgorithmIdentifier {
+        self.0.public_key_identifier()
+    }
+
+    fn signature_alg_id(&self) -> AlgorithmIdentifier {
+        self.0.identifier()
+    }
+}
+
+/// Verifiers for keys of this kind that verify nothing: what is measured with them is everything else.
+#[must_use]
+pub const fn believing(keys: RequestKeys) -> Verifiers<'static> {
+    static P256: [&dyn SignatureVerificationAlgorithm; 1] = [&Believing(SignatureAlgorithm::EcdsaP256Sha256)];
+    static RSA: [&dyn SignatureVerificationAlgorithm; 1] = [&Believing(SignatureAlgorithm::RsaPkcs1Sha256)];
+    match keys {
+        RequestKeys::P256 => Verifiers::new(&P256),
+        RequestKeys::Rsa2048 => Verifiers::new(&RSA),
     }
 }
 
 /// One request, with its approval and with the parts that the floor works on.
 #[derive(Debug)]
 pub struct Case {
+    /// The kind of its key.
+    pub keys: RequestKeys,
     /// The request.
     pub request: CertificateSigningRequestDer<'static>,
     /// What was approved for it: exactly what it asks for.
@@ -118,14 +187,7 @@ pub struct Case {
 }
 
 impl Case {
-    fn new(
-        node: u8,
-        key: &SoftwareKey,
-        verification: &'static dyn VerificationAlgorithm,
-        authority: &Authority,
-    ) -> Setup<Self> {
-        use pki_core::Signer as _;
-
+    fn new(node: u8, key: &SoftwareKey, keys: RequestKeys, authority: &Authority) -> Setup<Self> {
         let name: NodeName = format!("node-{node:03}.pool-a.example").parse()?;
         let subject = LeafKind::KubeletServing.subject(Some(&name)).ok_or("a kubelet has a subject")?;
         let names = [
@@ -145,8 +207,8 @@ impl Case {
 
         let (info, signature) = split(&request)?;
         let bits = SubjectPublicKey::parse(key.public_key())?.bits().to_vec();
-        let public_key = UnparsedPublicKey::new(verification, bits);
-        Ok(Self { request: request.into(), approval, info, signature, public_key, tbs })
+        let public_key = UnparsedPublicKey::new(keys.verification(), bits);
+        Ok(Self { keys, request: request.into(), approval, info, signature, public_key, tbs })
     }
 }
 
