@@ -88,6 +88,33 @@ pub enum IssueError {
     BadSignature(VerifyError),
 }
 
+impl IssueError {
+    /// The stable code.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::NotACertificate(_) => "issue.not_a_certificate",
+            Self::NotThisIssuer(_) => "issue.not_this_issuer",
+            Self::KeySet(_) => "issue.key_set",
+            Self::OtherRequest => "issue.other_request",
+            Self::OwnKey => "issue.own_key",
+            Self::Approval(_) => "issue.approval",
+            Self::Subject(_) => "issue.subject",
+            Self::SubjectAltNames(_) => "issue.subject_alt_names",
+            Self::ExtendedKeyUsage { .. } => "issue.extended_key_usage",
+            Self::Lifetime(_) => "issue.lifetime",
+            Self::IssuerNotValid { .. } => "issue.issuer_not_valid",
+            Self::Validity(_) => "issue.validity",
+            Self::Lint(_) => "issue.lint",
+            Self::Issuer(_) => "issue.issuer",
+            Self::ForeignKey => "issue.foreign_key",
+            Self::SignerAlgorithm { .. } => "issue.signer_algorithm",
+            Self::Sign(_) => "issue.sign",
+            Self::BadSignature(_) => "issue.bad_signature",
+        }
+    }
+}
+
 impl fmt::Display for IssueError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let list = |f: &mut fmt::Formatter<'_>, names: &[SubjectAltName]| {
