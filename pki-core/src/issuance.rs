@@ -57,19 +57,19 @@ impl fmt::Display for Purpose {
 pub struct Issuer {
     certificate: CaCertificate,
     key_algorithm: KeyAlgorithm,
-    profiles: Vec<(LeafKind, Usages)>,
+    profiles: Vec<(LeafKind, LeafUsages)>,
     authority_key_identifier: Vec<u8>,
 }
 
 /// What the holder of a certificate may do, as values and as encoded extensions.
 #[derive(Debug)]
-pub(crate) struct Usages {
+pub(crate) struct LeafUsages {
     extended_key_usage: Vec<ObjectIdentifier>,
     /// Named bit i of RFC 5280 4.2.1.3 is bit i. Per [`Self::MASKS`], each with what it encodes to.
     per_key: [(u16, Vec<u8>); 3],
 }
 
-impl Usages {
+impl LeafUsages {
     const DIGITAL_SIGNATURE: u16 = 1;
     const KEY_ENCIPHERMENT: u16 = 1 << 2;
 
@@ -108,7 +108,7 @@ pub(crate) struct Decided<'d> {
     pub(crate) purpose: Purpose,
     pub(crate) subject: Subject,
     pub(crate) subject_alt_names: Vec<SubjectAltName>,
-    pub(crate) usages: &'d Usages,
+    pub(crate) usages: &'d LeafUsages,
     pub(crate) validity: Validity,
 }
 
@@ -121,7 +121,7 @@ impl Issuer {
         let key_algorithm = SubjectPublicKey::parse(certificate.public_key())?.algorithm();
         let authority_key_identifier = authority_key_identifier(certificate.subject_key_id());
         let certificates = leaves.into_iter().filter(|leaf| !leaf.extended_key_usage().is_empty());
-        let profiles = certificates.map(|leaf| (leaf, Usages::of_leaf(leaf))).collect();
+        let profiles = certificates.map(|leaf| (leaf, LeafUsages::of_leaf(leaf))).collect();
         Ok(Self { certificate, key_algorithm, profiles, authority_key_identifier })
     }
 
@@ -170,7 +170,7 @@ impl Issuer {
         self.write(decided, request.public_key(), serial)
     }
 
-    pub(crate) fn profile(&self, leaf: LeafKind) -> Result<&Usages, IssueError> {
+    pub(crate) fn profile(&self, leaf: LeafKind) -> Result<&LeafUsages, IssueError> {
         let profile = self.profiles.iter().find(|(kind, _)| *kind == leaf).map(|(_, usages)| usages);
         profile.ok_or_else(|| {
             let is_token = leaf.extended_key_usage().is_empty();
