@@ -336,7 +336,7 @@ impl<'a> TbsView<'a> {
 }
 
 /// Reads a `Certificate` and gives its signed part. Whether the signature verifies is `chain`'s to say.
-fn parse_certificate(der: &[u8]) -> Result<TbsView<'_>, DecodeError> {
+pub(crate) fn parse_certificate(der: &[u8]) -> Result<TbsView<'_>, DecodeError> {
     let mut certificate = Elements::of("Certificate", tag::SEQUENCE, der)?;
     let tbs = TbsView::parse(certificate.element(tag::SEQUENCE)?)?;
     let algorithm = certificate.content(tag::SEQUENCE)?;

@@ -9,6 +9,7 @@ mod decode;
 mod encode;
 mod hierarchy;
 mod issuance;
+pub mod kubernetes;
 mod limits;
 mod lint;
 mod name;

@@ -79,11 +79,13 @@ pub(crate) fn check_dns_label(text: &str) -> Result<(), NameError> {
     if text.len() > DNS_LABEL_LEN_MAX {
         return error(NameErrorKind::TooLong { max: DNS_LABEL_LEN_MAX });
     }
+    if is_dns_label_text(text) { Ok(()) } else { error(NameErrorKind::Character) }
+}
+
+/// Whether a text has the characters of a label in their places (RFC 1123 2.1), whatever its length.
+pub(crate) fn is_dns_label_text(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    if !text.bytes().all(allowed) || text.starts_with('-') || text.ends_with('-') {
-        return error(NameErrorKind::Character);
-    }
-    Ok(())
+    !text.is_empty() && text.bytes().all(allowed) && !text.starts_with('-') && !text.ends_with('-')
 }
 
 fn check_dns_subdomain(text: &str) -> Result<(), NameError> {
