@@ -42,6 +42,12 @@ impl<'a> PemBlock<'a> {
         self.position.line
     }
 
+    /// Whether nothing stands between the two boundaries.
+    pub(crate) fn is_empty(&self) -> bool {
+        let inside = self.encoded.split(|octet| *octet == b'\n').skip(1).take_while(|line| !line.starts_with(END));
+        inside.map(<[u8]>::trim_ascii).all(<[u8]>::is_empty)
+    }
+
     /// The octets inside.
     ///
     /// # Errors

@@ -269,14 +269,14 @@ fn read_certificates(pem: &[u8], limits: &Limits) -> Result<Vec<Vec<u8>>, String
             let label: String = block.label().chars().take(64).collect();
             return Err(format!("only CERTIFICATE PEM blocks are allowed, found {}", quote(&label)));
         }
+        if block.is_empty() {
+            return Err("found CERTIFICATE PEM block containing 0 certificates".to_owned());
+        }
         let der = block.decode().map_err(|error| match error.kind() {
             PemErrorKind::Headers => "no PEM block headers are permitted".to_owned(),
             PemErrorKind::Encoding if blocks.len() == 1 => NONE.to_owned(),
             _ => error.to_string(),
         })?;
-        if der.is_empty() {
-            return Err("found CERTIFICATE PEM block containing 0 certificates".to_owned());
-        }
         parse_certificate(&der).map_err(|error| error.to_string())?;
         Ok(der)
     };
