@@ -4,9 +4,15 @@
 #[cfg(test)]
 #[path = "support/kubernetes_cases.rs"]
 mod cases;
+#[cfg(all(test, feature = "serde"))]
+#[path = "kubernetes/json.rs"]
+mod json;
 #[cfg(test)]
 #[path = "support/keys.rs"]
 mod keys;
+#[cfg(test)]
+#[path = "kubernetes/properties.rs"]
+mod properties;
 #[cfg(test)]
 #[path = "kubernetes/regressions.rs"]
 mod regressions;

@@ -57,7 +57,7 @@ fn denial(verdict: ServingVerdict) -> &'static str {
     refused.code()
 }
 
-// K1: kube-controller-manager before 1.18 signed any approved request.
+// kube-controller-manager before 1.18 signed any approved request.
 #[test]
 fn authority_comes_from_the_signer_and_not_from_the_request() {
     let names = serving_names(&["node-1"], &[]);
@@ -68,7 +68,7 @@ fn authority_comes_from_the_signer_and_not_from_the_request() {
     }
 }
 
-// K2: an approver that checked the request outside of the decision by signer (deckhouse/deckhouse#22901).
+// An approver that checked the request outside of the decision by signer (deckhouse/deckhouse#22901).
 #[test]
 fn a_signer_signs_for_its_own_name_and_for_no_unknown_one() {
     let names = names("ada", &["dev"]);
@@ -87,7 +87,7 @@ fn a_signer_signs_for_its_own_name_and_for_no_unknown_one() {
     }
 }
 
-// K3: any serving certificate was approved, then none (GHSA-x7j5-fww5-mqmv).
+// Any serving certificate was approved, then none (GHSA-x7j5-fww5-mqmv).
 #[test]
 fn a_node_gets_a_serving_certificate_for_its_own_addresses() {
     for (dns, addresses) in [
@@ -155,7 +155,7 @@ fn the_approver_asks_for_the_nodes_own_word_whatever_the_signer_was_told() {
     assert_eq!(denial(judge_kubelet_serving(&policy, &request)), "strict.requestor");
 }
 
-// K4: a request found by its name, which an attacker had created before (KubeUser#114).
+// A request found by its name, which an attacker had created before (KubeUser#114).
 #[test]
 fn a_certificate_goes_to_the_request_whose_key_it_has_and_not_to_a_name() {
     let (mine, theirs) = (key(KeyAlgorithm::P256), key(KeyAlgorithm::P256));
@@ -170,7 +170,7 @@ fn a_certificate_goes_to_the_request_whose_key_it_has_and_not_to_a_name() {
     assert_eq!(check(&theirs), Err(IssuedRefusal::ForeignKey));
 }
 
-// K5: approvers that said yes to every node's client (openshift/machine-config-operator#741, kubermatic#5177).
+// Approvers that said yes to every node's client (openshift/machine-config-operator#741, kubermatic#5177).
 #[test]
 fn a_client_certificate_is_approved_only_after_an_authorizer_has_agreed() {
     let spec = CertificateSigningRequestSpec {
@@ -196,7 +196,7 @@ fn a_client_certificate_is_approved_only_after_an_authorizer_has_agreed() {
     assert!(policy.evaluate(&SigningRequest::of(&spec, &own).unwrap()).is_ok());
 }
 
-// K6: addresses cannot be proven in general (kubernetes/kubernetes#73356).
+// Addresses cannot be proven in general (kubernetes/kubernetes#73356).
 #[test]
 fn without_evidence_of_addresses_nothing_is_approved_and_what_is_signed_says_so() {
     let names = serving_names(&["node-1"], &["10.0.0.1"]);
@@ -219,7 +219,7 @@ fn an_entry_that_is_no_address_proves_nothing() {
     assert_eq!(denial(judge(NODE, &serving_names(&["node-1"], &[]), Some(&host))), "strict.known_address");
 }
 
-// K20: since 1.27 a kubelet with an EC key does not ask for key encipherment.
+// Since 1.27 a kubelet with an EC key does not ask for key encipherment.
 #[test]
 fn both_sets_of_a_kubelets_usages_are_signed_and_no_third() {
     let (client, serving) = (names_of_client(), serving_names(&["node-1"], &[]));
