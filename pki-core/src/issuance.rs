@@ -9,6 +9,7 @@ use core::fmt;
 use der::asn1::ObjectIdentifier;
 use time::{Duration, UtcDateTime};
 
+use crate::kubernetes::SignerName;
 use crate::lint::{Expected, lint};
 use crate::name::{Subject, SubjectAltName};
 use crate::request::VerifiedRequest;
@@ -24,6 +25,7 @@ mod approval;
 mod error;
 mod prepared;
 mod record;
+mod signer;
 
 pub use approval::Approval;
 pub use error::{IssueError, NameDifference};
@@ -40,12 +42,15 @@ const LEAF_BACKDATE: Duration = Duration::minutes(5);
 pub enum Purpose {
     /// A leaf of the cluster's own components.
     Leaf(LeafKind),
+    /// Whatever a signer of `certificates.k8s.io` signs.
+    Signer(SignerName),
 }
 
 impl fmt::Display for Purpose {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Leaf(leaf) => leaf.fmt(f),
+            Self::Signer(signer) => signer.fmt(f),
         }
     }
 }

@@ -33,6 +33,8 @@ pub enum NameErrorKind {
     /// A character other than `a-z`, `0-9`, `-` (and `.` between labels), or a
     /// `-` at the beginning or end of a label (RFC 1123 2.1).
     Character,
+    /// A control character, where any other text is allowed.
+    Control,
     /// An IPv4 address, which clients would read as one (RFC 9525 6.4): it belongs into an iPAddress.
     Address,
     /// An address that names no single host (unspecified, multicast), or an IPv4 address in the guise of IPv6,
@@ -63,6 +65,7 @@ impl fmt::Display for NameError {
             NameErrorKind::Character => {
                 write!(f, "`{text}` is not lower-case letters, digits and inner hyphens (RFC 1123 2.1)")
             }
+            NameErrorKind::Control => write!(f, "`{text}` holds a control character"),
             NameErrorKind::Address => write!(f, "`{text}` is an address, not a DNS name"),
             NameErrorKind::NotAHost => write!(f, "`{text}` is not the address of one host"),
         }
@@ -211,6 +214,20 @@ impl Subject {
         }
     }
 
+    /// The subject of a user in these groups, such as a client of the API server asks for.
+    ///
+    /// # Errors
+    /// When the name or a group is empty or holds a control character: nobody reads such a name as it is written.
+    pub fn user(common_name: &str, groups: &[&str]) -> Result<Self, NameError> {
+        let check = |text: &str| match text {
+            "" => Err(NameError::new(text, NameErrorKind::Empty)),
+            _ if text.chars().any(char::is_control) => Err(NameError::new(text, NameErrorKind::Control)),
+            _ => Ok(()),
+        };
+        groups.iter().chain([&common_name]).try_for_each(|text| check(text))?;
+        Ok(Self::new(common_name, groups))
+    }
+
     pub(crate) fn from_parts(common_name: String, organizations: Vec<String>) -> Self {
         Self { common_name, organizations }
     }
@@ -276,6 +293,15 @@ mod tests {
     fn an_error_carries_at_most_a_label_of_the_offending_text() {
         let error = "A".repeat(1 << 20).parse::<NodeName>().unwrap_err();
         assert!(error.to_string().len() < 200, "{}", error.to_string().len());
+    }
+
+    #[test]
+    fn a_user_has_a_name_that_reads_as_it_is_written() {
+        let user = Subject::user("Jürgen", &["a, b", "c"]).unwrap();
+        assert_eq!((user.common_name(), user.organizations()), ("Jürgen", &["a, b".to_owned(), "c".to_owned()][..]));
+        assert_eq!(Subject::user("", &[]).unwrap_err().kind(), NameErrorKind::Empty);
+        assert_eq!(Subject::user("a", &[""]).unwrap_err().kind(), NameErrorKind::Empty);
+        assert_eq!(Subject::user("a", &["b\n"]).unwrap_err().kind(), NameErrorKind::Control);
     }
 
     #[test]

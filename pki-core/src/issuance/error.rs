@@ -4,6 +4,7 @@ use core::fmt;
 
 use time::Duration;
 
+use crate::kubernetes::DurationError;
 use crate::lint::Lint;
 use crate::name::{Subject, SubjectAltName};
 use crate::signer::SignError;
@@ -67,6 +68,8 @@ pub enum IssueError {
         /// When it is.
         validity: Validity,
     },
+    /// A signer's certificate would have no validity, in upstream's words where upstream refuses too.
+    SigningTimes(DurationError),
     /// The validity cannot be encoded.
     Validity(ValidityError),
     /// The finished octets have faults; the real key was not asked.
@@ -104,6 +107,7 @@ impl IssueError {
             Self::ExtendedKeyUsage { .. } => "issue.extended_key_usage",
             Self::Lifetime(_) => "issue.lifetime",
             Self::IssuerNotValid { .. } => "issue.issuer_not_valid",
+            Self::SigningTimes(error) => error.code(),
             Self::Validity(_) => "issue.validity",
             Self::Lint(_) => "issue.lint",
             Self::Issuer(_) => "issue.issuer",
@@ -147,6 +151,7 @@ impl fmt::Display for IssueError {
             Self::IssuerNotValid { validity } => {
                 write!(f, "the issuer is valid from {} to {}", validity.not_before(), validity.not_after())
             }
+            Self::SigningTimes(error) => write!(f, "{error}"),
             Self::Validity(error) => write!(f, "{error}"),
             Self::Lint(faults) => {
                 f.write_str("the certificate would be malformed (RFC 5280):")?;
@@ -167,6 +172,7 @@ impl core::error::Error for IssueError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
             Self::Sign(error) => Some(error),
+            Self::SigningTimes(error) => Some(error),
             Self::Validity(error) => Some(error),
             Self::Issuer(error) => Some(error),
             Self::BadSignature(error) => Some(error),
