@@ -348,6 +348,20 @@ pub(crate) fn parse_certificate(der: &[u8]) -> Result<TbsView<'_>, DecodeError> 
     Ok(tbs)
 }
 
+/// Whether a certificate says what it may be used for. Reads nothing else, so that keys, names and versions of other
+/// people's certificates do not matter.
+pub(crate) fn has_extended_key_usage(der: &[u8]) -> Result<bool, DecodeError> {
+    let mut tbs = Elements::of("Certificate", tag::SEQUENCE, der)?.enter("TBSCertificate", tag::SEQUENCE)?;
+    while !tbs.is_empty() && tbs.peek() != Some(tag::CONTEXT_3) {
+        tbs.any()?;
+    }
+    if tbs.is_empty() {
+        return Ok(false);
+    }
+    let list = tbs.enter("Extensions", tag::CONTEXT_3)?.enter("Extensions", tag::SEQUENCE)?;
+    Ok(Extension::parse_all(list)?.iter().any(|extension| extension.oid == oid::EXT_KEY_USAGE))
+}
+
 /// The certificate of an authority: self-signed or not, CA bit set, keyCertSign allowed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct CaCertificate {

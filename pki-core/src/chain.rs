@@ -7,7 +7,7 @@ use rustls_pki_types::{CertificateDer, ServerName};
 use time::UtcDateTime;
 use webpki::{EndEntityCert, KeyUsage};
 
-use crate::certificate::ExtendedKeyUsage;
+use crate::certificate::{ExtendedKeyUsage, has_extended_key_usage};
 use crate::decode::DecodeError;
 use crate::time::unix_time;
 use crate::verify::Verifiers;
@@ -39,7 +39,8 @@ impl VerifiedChain {
 
 /// Verifies that `end_entity` chains to an anchor of `bundle` that is valid at `now`, for `usage`.
 ///
-/// The extended key usage must be there: a certificate without one is fit for nothing here.
+/// The leaf's extended key usage must be there: a leaf without one is fit for nothing here. An authority above it may
+/// have none, which means that it vouches for every usage (RFC 5280 4.2.1.12).
 ///
 /// # Errors
 /// [`ChainError`], with the reason.
@@ -63,13 +64,16 @@ pub fn verify_chain(
     if anchors.is_empty() && !bundle.is_empty() {
         return Err(ChainError::EveryAnchorExpired);
     }
-    let usage = KeyUsage::required(match usage {
+    let usage = KeyUsage::required_if_present(match usage {
         ExtendedKeyUsage::ServerAuth => SERVER_AUTH,
         ExtendedKeyUsage::ClientAuth => CLIENT_AUTH,
     });
     let path = certificate
         .verify_for_usage(verifiers.algorithms(), &anchors, intermediates, unix_time(now), usage, None, None)
         .map_err(ChainError::from_webpki)?;
+    if !has_extended_key_usage(end_entity).map_err(ChainError::Malformed)? {
+        return Err(ChainError::ExtendedKeyUsage);
+    }
     let anchor = bundle.certificate_of(path.anchor()).ok_or(ChainError::UnknownIssuer)?.id();
     Ok(VerifiedChain { identity: LeafIdentity::parse(end_entity, limits), anchor })
 }
