@@ -1,5 +1,7 @@
 //! Authorities with keys of this process, and what they issue.
 
+use std::borrow::Borrow;
+
 use pki_core::{
     Approval, AuthorityRole, CaVersion, CertificationRequest, IssuedCertificate, Issuer, KeyAlgorithm, LeafKind,
     Limits, NodeName, Serial, SubjectAltName, Validity, create_request, mint_root,
@@ -51,9 +53,9 @@ pub(crate) fn request(leaf: LeafKind, key: &SoftwareKey) -> Vec<u8> {
     create_request(&subject, &names_of(leaf), key).unwrap()
 }
 
-/// A root and its key.
-pub(crate) struct Authority {
-    pub(crate) key: SoftwareKey,
+/// A root and its key, owned or lent.
+pub(crate) struct Authority<K = SoftwareKey> {
+    pub(crate) key: K,
     pub(crate) issuer: Issuer,
 }
 
@@ -66,19 +68,34 @@ impl Authority {
         role: AuthorityRole,
         version: CaVersion,
         algorithm: KeyAlgorithm,
-        (from, to): (i64, i64),
+        validity: (i64, i64),
     ) -> Self {
+        Self::mint_with(key(algorithm), role, version, validity)
+    }
+}
+
+impl<K: Borrow<SoftwareKey>> Authority<K> {
+    pub(crate) fn mint_with(key: K, role: AuthorityRole, version: CaVersion, (from, to): (i64, i64)) -> Self {
         let validity = Validity::new(at(from), at(to)).unwrap();
-        let key = key(algorithm);
-        let root = mint_root(role, version, validity, serial(), &key, VERIFIERS).unwrap();
+        let root = mint_root(role, version, validity, serial(), key.borrow(), VERIFIERS).unwrap();
         Self { key, issuer: Issuer::new(root, LeafKind::ALL).unwrap() }
     }
 
     /// A leaf for a key of its own.
     pub(crate) fn issue(&self, leaf: LeafKind, lifetime: Duration, now: UtcDateTime) -> IssuedCertificate {
-        let der = request(leaf, &key(KeyAlgorithm::P256));
-        let request = CertificationRequest::parse(&der, &Limits::DEFAULT).unwrap().verify(VERIFIERS).unwrap();
-        let prepared = self.issuer.prepare(leaf, request, &approval(leaf, lifetime), serial(), now).unwrap();
-        prepared.sign(&self.key, VERIFIERS).unwrap()
+        self.approve(leaf, &request(leaf, &key(KeyAlgorithm::P256)), &approval(leaf, lifetime), now)
+    }
+
+    /// What a request leads to.
+    pub(crate) fn approve(
+        &self,
+        leaf: LeafKind,
+        der: &[u8],
+        approval: &Approval,
+        now: UtcDateTime,
+    ) -> IssuedCertificate {
+        let request = CertificationRequest::parse(der, &Limits::DEFAULT).unwrap().verify(VERIFIERS).unwrap();
+        let prepared = self.issuer.prepare(leaf, request, approval, serial(), now).unwrap();
+        prepared.sign(self.key.borrow(), VERIFIERS).unwrap()
     }
 }
