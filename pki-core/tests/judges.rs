@@ -20,9 +20,11 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
     use std::sync::LazyLock;
 
+    use pki_core::kubernetes::{SignerName, SignerPolicy, SigningRequest, Usages};
     use pki_core::{
-        Approval, AuthorityRole, CaCertificate, CaVersion, Hierarchy, Issuer, KeyAlgorithm, LeafKind, Preset,
-        SubjectAltName, Validity, create_request, mint_external_root,
+        Approval, AuthorityRole, CaCertificate, CaVersion, CertificationRequest, Hierarchy, Issuer, KeyAlgorithm,
+        LeafKind, Limits, Preset, Subject, SubjectAltName, UnusedExtensions, Validity, create_request,
+        mint_external_root,
     };
     use rustls_pki_types::{CertificateDer, ServerName};
     use signer_hsm::SoftwareKey;
@@ -31,7 +33,7 @@ mod tests {
     use x509_cert::der::Decode;
     use x509_cert::der::oid::db::rfc8410::ID_ED_25519;
 
-    use crate::authority::{ADDRESS, Authority, DNS_NAME, approval, at, request, serial};
+    use crate::authority::{ADDRESS, Authority, DNS_NAME, approval, at, names_of, request, serial};
     use crate::judges::{
         Case, Fault, Finding, RelyingParty, Verdict, gnutls, openssl, pkilint, python_cryptography, this_crate,
     };
@@ -50,6 +52,7 @@ mod tests {
     static CASES: LazyLock<Vec<Case>> = LazyLock::new(|| {
         [
             every_leaf_of_every_preset(),
+            kubernetes_signers(),
             one_fault_each(),
             every_address(),
             two_generations(),
@@ -134,6 +137,46 @@ mod tests {
                             cases.push(case(&name, &[&authority], issued.der(), party, fault));
                         }
                     }
+                }
+            }
+        }
+        cases
+    }
+
+    /// What the signers of `certificates.k8s.io` write for the usages asked for, none of them and several among them.
+    fn kubernetes_signers() -> Vec<Case> {
+        let node = || Subject::user("system:node:node-1", &["system:nodes"]).unwrap();
+        let jane = || Subject::user("jane", &["developers", "auditors"]).unwrap();
+        let (signing, enciphering) = ("digital signature", "key encipherment");
+        let mut cases = vec![];
+        for (signer, subject, usages) in [
+            (SignerName::KubeApiServerClientKubelet, node(), &[signing, "client auth"][..]),
+            (SignerName::KubeApiServerClientKubelet, node(), &[signing, enciphering, "client auth"]),
+            (SignerName::KubeletServing, node(), &[signing, enciphering, "server auth"]),
+            (SignerName::KubeApiServerClient, jane(), &["client auth"]),
+            (SignerName::KubeApiServerClient, jane(), &[signing, enciphering, "client auth"]),
+            (SignerName::LegacyUnknown, jane(), &[signing, "server auth", "client auth", "code signing"]),
+            (SignerName::LegacyUnknown, jane(), &[signing, "email protection"]),
+        ] {
+            let has_names = matches!(signer, SignerName::KubeletServing | SignerName::LegacyUnknown);
+            let names = if has_names { names_of(LeafKind::KubeletServing) } else { vec![] };
+            for (algorithm, leaf_key) in LEAF_KEYS.iter() {
+                let authority = cluster(&ROOT_KEYS[algorithm]);
+                let der = create_request(&subject, &names, leaf_key).unwrap();
+                let request = CertificationRequest::parse(&der, &Limits::DEFAULT).unwrap().prove(VERIFIERS).unwrap();
+                let presented = request.presented_names().unwrap();
+                let asked = Usages::parse(usages.iter().copied()).unwrap();
+                let asked = SigningRequest::new(signer.clone(), asked, &presented);
+                let granted = SignerPolicy::new(signer.clone()).unwrap().evaluate(&asked).unwrap();
+                let request = request.read(UnusedExtensions::Refuse).unwrap();
+                let prepared = authority.issuer.prepare_for_signer(granted, &request, serial(), present()).unwrap();
+                let issued = prepared.sign(authority.key, VERIFIERS).unwrap();
+                for (party, usage) in
+                    [(RelyingParty::client_of(DNS_NAME), "server auth"), (RelyingParty::Server, "client auth")]
+                {
+                    let fault = if usages.contains(&usage) { None } else { Some(Fault::Usage) };
+                    let name = format!("{signer}: {usages:?}, {algorithm}");
+                    cases.push(case(name, &[&authority], issued.der(), party, fault));
                 }
             }
         }
