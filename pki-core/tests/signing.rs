@@ -1,6 +1,7 @@
 //! From a request to what a signer of `certificates.k8s.io` writes, beside what kube-controller-manager was seen to write.
 
 #[cfg(test)]
+#[expect(dead_code, reason = "here requests are granted by a signer's policy, not approved")]
 #[path = "support/authority.rs"]
 mod authority;
 #[cfg(test)]
