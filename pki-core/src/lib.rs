@@ -3,11 +3,15 @@
 mod algorithm;
 mod authority;
 mod bundle;
+mod calendar;
 mod certificate;
 mod chain;
 mod decode;
 mod encode;
+pub mod expiry;
 mod hierarchy;
+#[cfg(feature = "inspect")]
+pub mod inspect;
 mod issuance;
 pub mod kubernetes;
 mod limits;
@@ -16,6 +20,7 @@ mod name;
 mod path;
 pub mod pem;
 mod presented;
+mod printable;
 mod profile;
 mod request;
 mod role;
@@ -43,6 +48,7 @@ pub use crate::lint::Lint;
 pub use crate::name::{DnsName, NameError, NameErrorKind, NodeName, Subject, SubjectAltName};
 pub use crate::path::{ClientCredential, ComponentKind, Endpoint, Path, Plane, ServerAuthority, TrustSlot};
 pub use crate::presented::PresentedNames;
+pub use crate::printable::Printable;
 pub use crate::profile::LeafKind;
 pub use crate::request::{
     CertificationRequest, ProvenRequest, RequestError, UnusedExtensions, VerifiedRequest, create_request, request_der,
