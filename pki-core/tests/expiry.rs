@@ -100,7 +100,7 @@ mod tests {
         }
         let mut limits = Limits::DEFAULT;
         limits.pem_len_max = 30;
-        assert_eq!(ActiveRoot::decode(&"A".repeat(44), &limits).unwrap_err().code(), "active_root.certificate");
+        assert_eq!(ActiveRoot::decode(&"A".repeat(40), &limits).unwrap_err().code(), "active_root.certificate");
         let error = ActiveRoot::decode(&"A".repeat(45), &limits).unwrap_err();
         assert_eq!(error, ActiveRootError::TooLong { found: 45, max: 44 });
     }
