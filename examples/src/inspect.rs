@@ -1,0 +1,303 @@
+//! Looking at what is deployed: one file, or a tree such as `/etc/kubernetes`.
+
+mod demonstration;
+mod expiry;
+mod walk;
+
+use core::fmt;
+use std::path::Path;
+
+use pki_core::expiry::ExpiryTable;
+use pki_core::inspect::{BundleView, Content, Remark, Severity};
+use pki_core::pem::PemError;
+use pki_core::{Limits, Printable};
+use serde::Serialize;
+use time::UtcDateTime;
+
+pub use self::demonstration::demonstrate;
+
+/// What was found, for people (`Display`) and for programs. Its shape changes only together with
+/// [`Inspection::VERSION`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Inspection {
+    /// The version of this shape.
+    pub version: u32,
+    /// Whether this was made up for demonstration.
+    pub demonstration: bool,
+    /// Whether one file was looked at, and not a tree.
+    pub single_file: bool,
+    /// The files that hold something to show, by path.
+    pub files: Vec<InspectedFile>,
+    /// Files without a certificate, request or key.
+    pub ignored: usize,
+    /// When everything expires.
+    pub expiry: ExpiryTable,
+    /// What a reader should know, file by file.
+    pub findings: Vec<Finding>,
+}
+
+/// One file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct InspectedFile {
+    /// Where it lies, below the directory that was given.
+    pub path: Printable,
+    /// What stands in it.
+    #[serde(flatten)]
+    pub content: BundleView,
+}
+
+/// One thing to know about a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Finding {
+    /// Where the file lies.
+    pub path: Printable,
+    /// Which block of it, counted from 1, if it is about one.
+    pub block: Option<usize>,
+    /// The line on which that block begins.
+    pub line: Option<usize>,
+    /// How much it matters.
+    pub severity: Severity,
+    /// The stable name.
+    pub code: &'static str,
+    /// What was found, and the rule.
+    pub text: String,
+    /// Whether the file's own text says it too.
+    #[serde(skip)]
+    is_of_block: bool,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let severity = match self.severity {
+            Severity::Fault => "fault",
+            _ => "notice",
+        };
+        write!(f, "{severity}: {}", self.path)?;
+        if let (Some(block), Some(line)) = (self.block, self.line) {
+            write!(f, ", block {block}, line {line}")?;
+        }
+        write!(f, ": {}", self.text)
+    }
+}
+
+/// Why there is nothing to inspect.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum InspectInputError {
+    /// The file or directory cannot be read.
+    Unreadable(Printable, std::io::Error),
+    /// There is no certificate, request or key in it.
+    Nothing(Printable),
+    /// The demonstration could not be made.
+    Demonstration(crate::AuthorityError),
+}
+
+impl fmt::Display for InspectInputError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable(path, error) => write!(f, "`{path}`: {error}"),
+            Self::Nothing(path) => {
+                write!(f, "`{path}`: nothing to inspect, expected certificates, requests or keys as PEM or DER")
+            }
+            Self::Demonstration(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for InspectInputError {}
+
+/// A file as it was read.
+struct Source {
+    path: Printable,
+    content: Result<Vec<u8>, Refusal>,
+    /// The permission bits, where there are such.
+    mode: Option<u32>,
+}
+
+/// Why a file was not read.
+enum Refusal {
+    TooLong { found: u64, max: usize },
+    Io(std::io::Error),
+    LeadsOut,
+}
+
+/// Generous bounds for what is deployed: a file of 1 MiB may be one certificate.
+fn limits() -> Limits {
+    let mut limits = Limits::DEFAULT;
+    (limits.certificate_len_max, limits.request_len_max) = (limits.pem_len_max, limits.pem_len_max);
+    limits
+}
+
+/// Inspects a file, or every file below a directory, as of `at`.
+///
+/// # Errors
+/// When the path cannot be read, or holds nothing of interest.
+pub fn inspect(path: &Path, at: UtcDateTime) -> Result<Inspection, InspectInputError> {
+    let shown = || Printable::new(path.as_os_str().as_encoded_bytes());
+    let unreadable = |error| InspectInputError::Unreadable(shown(), error);
+    let single_file = !std::fs::metadata(path).map_err(unreadable)?.is_dir();
+    let walked = if single_file {
+        walk::Walked { sources: vec![walk::read(path, shown()).map_err(unreadable)?], ..walk::Walked::default() }
+    } else {
+        walk::walk(path).map_err(unreadable)?
+    };
+    let mut inspection = Inspection::of(&walked.sources, at);
+    inspection.single_file = single_file;
+    inspection.ignored += walked.ignored;
+    let cut_short = walked.cut_short.into_iter();
+    inspection
+        .findings
+        .extend(cut_short.map(|text| Finding::of_file(&shown(), Severity::Fault, "walk_cut_short", text)));
+    let nothing = inspection.files.is_empty() && inspection.findings.is_empty();
+    if nothing { Err(InspectInputError::Nothing(shown())) } else { Ok(inspection) }
+}
+
+impl Inspection {
+    /// The version of the shape.
+    pub const VERSION: u32 = 1;
+
+    /// Whether something was found that is not in order.
+    #[must_use]
+    pub fn has_fault(&self) -> bool {
+        self.findings.iter().any(|finding| finding.severity == Severity::Fault)
+    }
+
+    fn of(sources: &[Source], at: UtcDateTime) -> Self {
+        let mut inspection = Self {
+            version: Self::VERSION,
+            demonstration: false,
+            single_file: false,
+            files: Vec::new(),
+            ignored: 0,
+            expiry: ExpiryTable::new(at),
+            findings: Vec::new(),
+        };
+        sources.iter().for_each(|source| inspection.read(source, at));
+        expiry::compare_issuers(&mut inspection.files);
+        for file in &inspection.files {
+            inspection.findings.extend(findings_of(file));
+        }
+        inspection.expiry = expiry::table(&inspection.files, at);
+        inspection
+    }
+
+    fn read(&mut self, source: &Source, at: UtcDateTime) {
+        let mut fault = |code, text| self.findings.push(Finding::of_file(&source.path, Severity::Fault, code, text));
+        let octets = match &source.content {
+            Ok(octets) => octets,
+            Err(Refusal::TooLong { found, max }) => {
+                return fault("file_too_long", format!("not read: {found} octets, limit {max}"));
+            }
+            Err(Refusal::Io(error)) => return fault("file_unreadable", format!("not read: {error}")),
+            Err(Refusal::LeadsOut) => {
+                let text = "not read: a symbolic link that leads out of the directory".to_owned();
+                return self.findings.push(Finding::of_file(&source.path, Severity::Notice, "link_leads_out", text));
+            }
+        };
+        let verifiers = Some(pki_core::verify::aws_lc_rs());
+        let content = match kind_of(octets) {
+            Kind::Pem => match BundleView::parse_pem(octets, at, verifiers, &limits()) {
+                Ok(view) if view.blocks.is_empty() => return self.ignored += 1,
+                Ok(view) => view,
+                Err(error) => return fault("pem", error_text(&error)),
+            },
+            Kind::Kubeconfig => {
+                let text = "kubeconfig: not read, so the certificates inside are not judged".to_owned();
+                return fault("kubeconfig_not_read", text);
+            }
+            Kind::Der => match BundleView::parse_der(octets, at, verifiers, &limits()) {
+                Ok(view) => view,
+                Err(_) => return self.ignored += 1,
+            },
+            Kind::Other => return self.ignored += 1,
+        };
+        let holds_key = content.blocks.iter().any(|block| block.content == Content::PrivateKey);
+        // 0o006: everybody may read or write it.
+        if let Some(mode) = source.mode.filter(|mode| holds_key && mode & 0o006 != 0) {
+            let text =
+                format!("a private key that everybody may read or write: mode {:04o}, expected 0600", mode & 0o7777);
+            fault("key_mode", text);
+        }
+        self.files.push(InspectedFile { path: source.path.clone(), content });
+    }
+}
+
+/// An error about a whole file: it says where itself.
+fn error_text(error: &PemError) -> String {
+    format!("not readable: {error}")
+}
+
+enum Kind {
+    Pem,
+    Der,
+    Kubeconfig,
+    Other,
+}
+
+/// What a file is by its content; its name says nothing.
+fn kind_of(octets: &[u8]) -> Kind {
+    let mut lines = octets.split(|octet| *octet == b'\n').map(<[u8]>::trim_ascii_end);
+    if lines.clone().any(|line| line.starts_with(b"-----BEGIN ")) {
+        Kind::Pem
+    } else if octets.first() == Some(&0x30) {
+        Kind::Der
+    } else if lines.any(|line| matches!(line, b"kind: Config" | b"kind: \"Config\"")) {
+        Kind::Kubeconfig
+    } else {
+        Kind::Other
+    }
+}
+
+impl Finding {
+    fn of_file(path: &Printable, severity: Severity, code: &'static str, text: String) -> Self {
+        Self { path: path.clone(), block: None, line: None, severity, code, text, is_of_block: false }
+    }
+}
+
+/// What the blocks of a file say about themselves.
+fn findings_of(file: &InspectedFile) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for block in &file.content.blocks {
+        let mut add = |severity, code, text| {
+            let (block, line) =
+                (Some(block.block).filter(|block| *block > 0), Some(block.line).filter(|line| *line > 0));
+            findings.push(Finding { path: file.path.clone(), block, line, severity, code, text, is_of_block: true });
+        };
+        let remarks: &[Remark] = match &block.content {
+            Content::Certificate(view) => &view.remarks,
+            Content::Request(view) => &view.remarks,
+            Content::Unreadable(error) => {
+                add(Severity::Fault, "block_unreadable", format!("not readable: {error}"));
+                &[]
+            }
+            _ => &[],
+        };
+        remarks.iter().for_each(|remark| add(remark.severity(), remark.code(), remark.to_string()));
+        if let Some(first) = block.duplicate_of {
+            add(Severity::Notice, "duplicate", format!("the same certificate as block {first}"));
+        }
+    }
+    findings
+}
+
+impl fmt::Display for Inspection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.single_file {
+            self.files.iter().try_for_each(|file| file.content.fmt(f))?;
+            // What is said of a block stands with it.
+            let mut of_file = self.findings.iter().filter(|finding| !finding.is_of_block);
+            return of_file.try_for_each(|finding| writeln!(f, "{finding}"));
+        }
+        if self.demonstration {
+            writeln!(f, "{}\n", demonstration::HEADING)?;
+        }
+        write!(f, "{}\nfiles: {}  ignored: {}\n", self.expiry, self.files.len(), self.ignored)?;
+        self.findings.iter().try_for_each(|finding| writeln!(f, "{finding}"))
+    }
+}

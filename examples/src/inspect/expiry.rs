@@ -1,0 +1,99 @@
+//! The expiry table of a tree: who is whose issuer, and who renews what.
+
+use pki_core::expiry::{AuthorityRow, CertificateRow, ExpiryTable, Renewal};
+use pki_core::inspect::{CertificateView, Content};
+use time::UtcDateTime;
+
+use super::InspectedFile;
+
+/// A certificate, under the name that kubeadm would give it.
+struct Named<'a> {
+    name: String,
+    view: &'a CertificateView,
+    /// Whether the private key lies beside it, or in the same file.
+    has_key: bool,
+}
+
+/// `pki/etcd/server.crt` is `etcd-server`; of a file with several certificates the others are numbered.
+fn name_of(path: &str, number: usize) -> String {
+    let path = path.strip_prefix("pki/").unwrap_or(path);
+    let stem = path.rsplit_once('.').map_or(path, |(stem, extension)| match extension {
+        "crt" | "pem" | "cer" | "der" => stem,
+        _ => path,
+    });
+    let name = stem.replace('/', "-");
+    if number > 1 { format!("{name} #{number}") } else { name }
+}
+
+fn stem(path: &str) -> &str {
+    path.rsplit_once('.').map_or(path, |(stem, _)| stem)
+}
+
+fn named(files: &[InspectedFile]) -> Vec<Named<'_>> {
+    let is_key = |file: &InspectedFile| file.content.blocks.iter().any(|block| block.content == Content::PrivateKey);
+    let with_key: std::collections::BTreeSet<_> =
+        files.iter().filter(|file| is_key(file)).map(|file| stem(file.path.as_str())).collect();
+    let mut found = Vec::new();
+    for file in files {
+        let distinct = file.content.blocks.iter().filter(|block| block.duplicate_of.is_none());
+        let certificates = distinct.filter_map(|block| block.certificate());
+        found.extend(certificates.enumerate().map(|(index, view)| Named {
+            name: name_of(file.path.as_str(), index + 1),
+            view,
+            has_key: with_key.contains(stem(file.path.as_str())),
+        }));
+    }
+    found
+}
+
+pub(super) fn table(files: &[InspectedFile], at: UtcDateTime) -> ExpiryTable {
+    let (authorities, leaves): (Vec<_>, Vec<_>) =
+        named(files).into_iter().partition(|certificate| certificate.view.is_ca());
+    let mut table = ExpiryTable::new(at);
+    for leaf in &leaves {
+        let issuer = authorities.iter().find(|authority| leaf.view.names_as_issuer(authority.view));
+        let renewal = match issuer {
+            // Its owner's key is elsewhere, so nothing here can renew it.
+            Some(issuer) if !issuer.has_key => Renewal::ExternallyManaged,
+            // A leaf of the system is renewed by the system; what an administrator made is not.
+            Some(_) if !leaf.view.looks_like.is_empty() => Renewal::Automatic,
+            None if !leaf.view.self_issued => Renewal::ExternallyManaged,
+            Some(_) | None => Renewal::Manual,
+        };
+        let authority = issuer.map_or("", |issuer| issuer.name.as_str());
+        table.certificates.push(row(&leaf.name, leaf.view, authority, renewal));
+    }
+    for authority in &authorities {
+        table.authorities.push(AuthorityRow::new(&authority.name, Some(authority.view.not_after), !authority.has_key));
+    }
+    table
+}
+
+fn row(name: &str, view: &CertificateView, authority: &str, renewal: Renewal) -> CertificateRow {
+    CertificateRow::new(name, Some(view.not_after), authority, renewal)
+}
+
+/// Remarks on certificates whose issuer is in another file. Within a file that is done.
+pub(super) fn compare_issuers(files: &mut [InspectedFile]) {
+    let authorities: Vec<(usize, CertificateView)> = files
+        .iter()
+        .enumerate()
+        .flat_map(|(index, file)| file.content.certificates().map(move |view| (index, view)))
+        .filter(|(_, view)| view.is_ca())
+        .map(|(index, view)| (index, view.clone()))
+        .collect();
+    for (index, file) in files.iter_mut().enumerate() {
+        let inside = |view: &CertificateView| {
+            authorities.iter().any(|(of, authority)| *of == index && view.names_as_issuer(authority))
+        };
+        for block in &mut file.content.blocks {
+            let Content::Certificate(view) = &mut block.content else { continue };
+            if inside(view) {
+                continue;
+            }
+            if let Some((_, issuer)) = authorities.iter().find(|(_, authority)| view.names_as_issuer(authority)) {
+                view.compare_with_issuer(issuer);
+            }
+        }
+    }
+}
