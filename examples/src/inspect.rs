@@ -80,7 +80,7 @@ impl fmt::Display for Finding {
         };
         write!(f, "{severity}: {}", self.path)?;
         if let (Some(block), Some(line)) = (self.block, self.line) {
-            write!(f, ", block {block}, line {line}")?;
+            write!(f, ": PEM block {block}, line {line}")?;
         }
         write!(f, ": {}", self.text)
     }
@@ -273,7 +273,11 @@ fn findings_of(file: &InspectedFile) -> Vec<Finding> {
             Content::Certificate(view) => &view.remarks,
             Content::Request(view) => &view.remarks,
             Content::Unreadable(error) => {
-                add(Severity::Fault, "block_unreadable", format!("not readable: {error}"));
+                // The error says where, too.
+                let (whole, position) =
+                    (error.to_string(), format!("PEM block {}, line {}: ", block.block, block.line));
+                let rule = whole.strip_prefix(&position).unwrap_or(&whole);
+                add(Severity::Fault, "block_unreadable", format!("not readable: {rule}"));
                 &[]
             }
             _ => &[],

@@ -1,5 +1,7 @@
 //! The expiry table of a tree: who is whose issuer, and who renews what.
 
+use std::collections::BTreeSet;
+
 use pki_core::expiry::{AuthorityRow, CertificateRow, ExpiryTable, Renewal};
 use pki_core::inspect::{CertificateView, Content};
 use time::UtcDateTime;
@@ -31,8 +33,7 @@ fn stem(path: &str) -> &str {
 
 fn named(files: &[InspectedFile]) -> Vec<Named<'_>> {
     let is_key = |file: &InspectedFile| file.content.blocks.iter().any(|block| block.content == Content::PrivateKey);
-    let with_key: std::collections::BTreeSet<_> =
-        files.iter().filter(|file| is_key(file)).map(|file| stem(file.path.as_str())).collect();
+    let with_key: BTreeSet<_> = files.iter().filter(|file| is_key(file)).map(|file| stem(file.path.as_str())).collect();
     let mut found = Vec::new();
     for file in files {
         let distinct = file.content.blocks.iter().filter(|block| block.duplicate_of.is_none());
@@ -47,8 +48,14 @@ fn named(files: &[InspectedFile]) -> Vec<Named<'_>> {
 }
 
 pub(super) fn table(files: &[InspectedFile], at: UtcDateTime) -> ExpiryTable {
-    let (authorities, leaves): (Vec<_>, Vec<_>) =
+    let (mut copies, leaves): (Vec<_>, Vec<_>) =
         named(files).into_iter().partition(|certificate| certificate.view.is_ca());
+    // A CA lies in many files, and counts once: where its key is, if it is here at all.
+    copies.sort_by_key(|authority| !authority.has_key);
+    let mut seen = BTreeSet::new();
+    copies.retain(|authority| seen.insert(authority.view.fingerprint));
+    let mut authorities = copies;
+    authorities.sort_by(|one, other| one.name.cmp(&other.name));
     let mut table = ExpiryTable::new(at);
     for leaf in &leaves {
         let issuer = authorities.iter().find(|authority| leaf.view.names_as_issuer(authority.view));
