@@ -205,16 +205,17 @@ pub(super) fn looks_like(subject: &NameView, extensions: &ExtensionsView) -> Vec
     let node = |text: &str| text.parse::<NodeName>().ok();
     let nodes = [node(common_name), common_name.rsplit_once(':').and_then(|(_, last)| node(last))];
     let organizations = || subject.organizations.iter().map(crate::Printable::as_str);
+    let mut usages: Vec<_> = extensions.extended_key_usage.iter().flatten().map(String::as_str).collect();
+    usages.sort_unstable();
     let fits = |kind: &LeafKind| {
         let fixed = kind.subject(None).is_some_and(|expected| expected.common_name() == common_name);
         let of_node = nodes.iter().flatten().filter_map(|node| kind.subject(Some(node))).any(|expected| {
             expected.common_name() == common_name
                 && organizations().eq(expected.organizations().iter().map(String::as_str))
         });
-        let mut found = extensions.extended_key_usage.clone().unwrap_or_default();
         let mut expected: Vec<_> = kind.extended_key_usage().iter().map(ToString::to_string).collect();
-        (found.sort(), expected.sort());
-        (fixed || of_node) && found == expected
+        expected.sort_unstable();
+        (fixed || of_node) && usages == expected
     };
     LeafKind::ALL.into_iter().filter(fits).collect()
 }

@@ -132,3 +132,31 @@ pub(crate) fn alt_names(names: &[Vec<u8>]) -> Vec<u8> {
 pub(crate) fn server_auth() -> Vec<u8> {
     extension(EXT_KEY_USAGE, &seq(&[&oid(SERVER_AUTH)]))
 }
+
+/// A sound leaf without any extension.
+pub(crate) fn leaf() -> Draft {
+    Draft::new(&[rdn(COMMON_NAME, UTF8, b"kube-apiserver")])
+}
+
+/// The root that [`server`] names as its issuer's.
+pub(crate) fn anchor() -> Draft {
+    leaf().with(|draft| {
+        draft.subject = draft.issuer.clone();
+        draft.extensions =
+            vec![key_usage(2, 0xa4), certificate_authority(), extension(SUBJECT_KEY_ID, &tlv(OCTET_STRING, &[7; 20]))];
+    })
+}
+
+/// The serving certificate of an API server, valid until 2026 and so for longer than its [`anchor`].
+pub(crate) fn server() -> Draft {
+    leaf().with(|draft| {
+        draft.extensions = vec![
+            key_usage(5, 0xa0),
+            server_auth(),
+            alt_names(&[tlv(0x82, b"kubernetes"), tlv(0x82, b"kubernetes.default"), tlv(0x87, &[10, 96, 0, 1])]),
+            extension(BASIC_CONSTRAINTS, &seq(&[])),
+            extension(AUTHORITY_KEY_ID, &seq(&[&tlv(0x80, &[7; 20])])),
+        ];
+        draft.validity = validity(b"240101000000Z", b"260101000000Z");
+    })
+}
