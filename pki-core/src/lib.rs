@@ -30,6 +30,7 @@ mod tbs;
 mod time;
 mod token;
 pub mod verify;
+mod weak_key;
 
 // The public interface is:
 pub use crate::algorithm::{KeyAlgorithm, SignatureAlgorithm, UnknownAlgorithm};
@@ -58,3 +59,4 @@ pub use crate::serial::Serial;
 pub use crate::signer::{Custody, SignError, SignErrorKind, Signer, sign_to_vec};
 pub use crate::time::{Validity, ValidityError, unix_time, utc};
 pub use crate::token::{TokenError, TokenKeys, VerifiedToken, issue_token};
+pub use crate::weak_key::{KeyBlocklist, WeakKey};

@@ -18,7 +18,8 @@ use crate::encode::tag;
 use crate::name::{Subject, SubjectAltName};
 use crate::pem::{CERTIFICATE_REQUEST, decode_single_pem};
 use crate::verify::{SubjectPublicKey, Verifiers, VerifyError};
-use crate::{ExtendedKeyUsage, Limits, PresentedNames, SignatureAlgorithm};
+use crate::weak_key::{self, KeyBlocklist, WeakKey};
+use crate::{ExtendedKeyUsage, Fingerprint, Limits, PresentedNames, SignatureAlgorithm};
 
 mod create;
 mod error;
@@ -117,15 +118,19 @@ impl<'a> CertificationRequest<'a> {
         Ok(Self { info, subject, public_key, extensions, algorithm, signature, limits: *limits })
     }
 
-    /// Checks that the sender holds the private key: the signature over the octets as received.
+    /// Checks that the sender holds the private key, by the signature over the octets as received, and that nobody can
+    /// compute it: of an RSA key, what [`WeakKey`] lists.
     ///
     /// # Errors
-    /// [`RequestError::Possession`] when it does not verify.
+    /// [`RequestError::Possession`] when the signature does not verify, [`RequestError::WeakKey`] for a weak key.
     pub fn prove(self, verifiers: Verifiers<'_>) -> Result<ProvenRequest<'a>, RequestError> {
         verifiers
             .verify(&self.public_key, self.algorithm, self.info, self.signature)
             .map_err(RequestError::Possession)?;
-        Ok(ProvenRequest(self))
+        match weak_key::weakness(&self.public_key) {
+            Some(weakness) => Err(RequestError::WeakKey(weakness)),
+            None => Ok(ProvenRequest(self)),
+        }
     }
 
     /// [`prove`](Self::prove), then [`ProvenRequest::read`] with unused extensions refused.
@@ -162,6 +167,17 @@ impl<'a> ProvenRequest<'a> {
     #[must_use]
     pub const fn public_key(&self) -> &SubjectPublicKey<'a> {
         &self.0.public_key
+    }
+
+    /// Passes a request on whose key is not on the list.
+    ///
+    /// # Errors
+    /// [`RequestError::WeakKey`] with [`WeakKey::Blocked`] when it is.
+    pub fn refuse_blocked(self, blocklist: &dyn KeyBlocklist) -> Result<Self, RequestError> {
+        if blocklist.is_blocked(&Fingerprint::of(self.0.public_key.as_der())) {
+            return Err(RequestError::WeakKey(WeakKey::Blocked));
+        }
+        Ok(self)
     }
 
     /// The names as kube-controller-manager reads them, for rules that are stated in its terms. Nothing of them is

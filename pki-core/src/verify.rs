@@ -159,6 +159,14 @@ impl<'a> SubjectPublicKey<'a> {
         self.bits
     }
 
+    /// The modulus of an RSA key, without the octet that keeps it positive.
+    pub(crate) fn rsa_modulus(&self) -> Option<&'a [u8]> {
+        let mut key = Elements::of("RSAPublicKey", tag::SEQUENCE, self.bits).ok()?;
+        let modulus: der::asn1::UintRef<'a> = key.decode().ok()?;
+        matches!(self.algorithm, KeyAlgorithm::Rsa2048 | KeyAlgorithm::Rsa3072 | KeyAlgorithm::Rsa4096)
+            .then_some(modulus.as_bytes())
+    }
+
     /// The same key, owned.
     #[must_use]
     pub fn to_owned_der(&self) -> SubjectPublicKeyInfoDer<'static> {

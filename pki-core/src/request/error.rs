@@ -5,6 +5,7 @@ use core::fmt;
 use crate::decode::DecodeError;
 use crate::pem::PemError;
 use crate::verify::VerifyError;
+use crate::weak_key::WeakKey;
 
 /// Why a request is refused. Nothing was signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +38,8 @@ pub enum RequestError {
     CertificateAuthority,
     /// The signature does not prove possession of the private key (RFC 2986 4.2).
     Possession(VerifyError),
+    /// The key is proven, and of no use: somebody else can compute it or may have it.
+    WeakKey(WeakKey),
 }
 
 impl RequestError {
@@ -55,6 +58,7 @@ impl RequestError {
             Self::ExtendedKeyUsage => "request.extended_key_usage",
             Self::CertificateAuthority => "request.certificate_authority",
             Self::Possession(_) => "request.possession",
+            Self::WeakKey(_) => "request.weak_key",
         }
     }
 }
@@ -85,6 +89,7 @@ impl fmt::Display for RequestError {
             Self::ExtendedKeyUsage => f.write_str("the request has an extended key usage that no leaf has"),
             Self::CertificateAuthority => f.write_str("the request asks to become a CA (RFC 5280 4.2.1.9)"),
             Self::Possession(error) => write!(f, "possession of the key is not proven (RFC 2986 4.2): {error}"),
+            Self::WeakKey(weakness) => write!(f, "the key is weak: {weakness}"),
         }
     }
 }
