@@ -170,7 +170,7 @@ mod tests {
             let der = create_request(&subject, &[SubjectAltName::dns("node-1").unwrap()], &key).unwrap();
             let read = CertReq::from_der(&der).unwrap();
             assert_eq!(read.to_der().unwrap(), der, "{algorithm}");
-            assert_eq!(read.info.public_key.to_der().unwrap(), key.public_key(), "{algorithm}");
+            assert_eq!(read.info.public_key.to_der().unwrap(), key.public_key().as_ref(), "{algorithm}");
             assert_eq!(read.info.subject.to_string(), "CN=system:node:node-1,O=system:nodes", "{algorithm}");
         }
     }

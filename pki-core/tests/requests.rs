@@ -1,8 +1,14 @@
 //! Certification requests: what is refused and why, and that real ones pass.
 
 #[cfg(test)]
+#[path = "support/asked.rs"]
+mod asked;
+#[cfg(test)]
 #[path = "support/der.rs"]
 mod der;
+#[cfg(test)]
+#[path = "support/draft.rs"]
+mod draft;
 #[cfg(test)]
 #[path = "support/hostile.rs"]
 mod hostile;
@@ -17,12 +23,17 @@ mod tools;
 mod tests {
     use std::collections::BTreeSet;
 
+    use pki_core::pem::{CERTIFICATE_REQUEST, encode_pem};
     use pki_core::verify::{Verifiers, VerifyError};
     use pki_core::{
-        CertificationRequest, ExtendedKeyUsage, KeyAlgorithm, LeafKind, Limits, NodeName, RequestError, SignErrorKind,
-        SignatureAlgorithm, SubjectAltName, VerifiedRequest, create_request,
+        CertificationRequest, ExtendedKeyUsage, KeyAlgorithm, LeafKind, Limits, NodeName, PresentedNames, RequestError,
+        SignErrorKind, SignatureAlgorithm, SubjectAltName, UnusedExtensions, VerifiedRequest, create_request,
+        request_der,
     };
 
+    use crate::asked;
+    use crate::der::UTF8;
+    use crate::draft::with_common_name;
     use crate::hostile::{self, Case, MALFORMED};
     use crate::keys::{VERIFIERS, key};
     use crate::tools::{room, run};
@@ -65,33 +76,46 @@ mod tests {
 
     #[test]
     fn subjects_that_readers_understand_differently_are_refused() {
-        assert_refused(&hostile::subjects());
+        assert_refused(&asked::subjects());
     }
 
     #[test]
     fn extensions_beyond_a_leafs_are_refused() {
-        assert_refused(&hostile::extensions());
+        assert_refused(&asked::extensions());
     }
 
     #[test]
     fn alternative_names_of_no_single_host_are_refused() {
-        assert_refused(&hostile::alternative_names());
+        assert_refused(&asked::alternative_names());
+    }
+
+    #[test]
+    fn a_text_that_is_not_the_pem_of_one_request_is_refused() {
+        for case in hostile::pem() {
+            let Err(error) = request_der(&case.der, &Limits::DEFAULT) else { panic!("accepted: {}", case.name) };
+            let (code, detail) = case.refusal;
+            let expected = (code, format!("the request is neither DER nor PEM: {detail}"));
+            assert_eq!((error.code(), error.to_string()), expected, "{}", case.name);
+        }
     }
 
     #[test]
     fn every_code_has_a_request_that_meets_it() {
-        let met: BTreeSet<_> = hostile::corpus().iter().map(|case| case.refusal.0).collect();
+        let cases = hostile::corpus().into_iter().chain(hostile::pem());
+        let met: BTreeSet<_> = cases.map(|case| case.refusal.0).collect();
         let every = [
             "request.attribute",
             "request.certificate_authority",
             "request.extended_key_usage",
             "request.extension",
             "request.malformed",
+            "request.pem",
             "request.possession",
             "request.repeated_extension_request",
             "request.signature_algorithm",
             "request.too_long",
             "request.version",
+            "request.weak_key",
         ];
         assert_eq!(met.into_iter().collect::<Vec<_>>(), every);
     }
@@ -129,7 +153,116 @@ mod tests {
         assert_eq!(refused, RequestError::TooLong { found: der.len(), max: der.len() - 1 });
     }
 
+    // ---- what is dropped
+
+    #[test]
+    fn only_what_a_request_has_no_say_in_is_dropped() {
+        let mut dropped = 0;
+        for case in asked::extensions() {
+            let proven =
+                CertificationRequest::parse(&case.der, &Limits::DEFAULT).and_then(|read| read.prove(VERIFIERS));
+            let read = proven.and_then(|proven| proven.read(UnusedExtensions::Drop));
+            match case.refusal.0 {
+                "request.extension" | "request.extended_key_usage" => {
+                    let request = read.unwrap_or_else(|error| panic!("{}: {error}", case.name));
+                    assert_eq!(request.subject_alt_names(), [], "{}", case.name);
+                    let known = case.name == "code signing beside serverAuth";
+                    let kept = if known { &[ExtendedKeyUsage::ServerAuth][..] } else { &[] };
+                    assert_eq!(request.extended_key_usage(), kept, "{}", case.name);
+                    dropped += 1;
+                }
+                code => assert_eq!(read.map(|_| ()).map_err(|error| error.code()), Err(code), "{}", case.name),
+            }
+        }
+        assert_eq!(dropped, 8);
+    }
+
+    // ---- what upstream sees
+
+    fn presented(der: &[u8]) -> Result<PresentedNames, RequestError> {
+        CertificationRequest::parse(der, &Limits::DEFAULT)?.prove(VERIFIERS)?.presented_names()
+    }
+
+    #[test]
+    fn upstream_sees_names_that_a_strict_reader_refuses() {
+        for (name, der, expected) in asked::presented() {
+            assert_eq!(presented(&der), Ok(expected), "{name}");
+        }
+    }
+
+    #[test]
+    fn hostile_names_are_presented_within_bounds_or_refused() {
+        let mut seen = 0;
+        for case in [asked::subjects(), asked::extensions(), asked::alternative_names()].into_iter().flatten() {
+            match presented(&case.der) {
+                Ok(names) => {
+                    let lists = [&names.organizations, &names.dns_names, &names.email_addresses, &names.uris];
+                    let len = names.common_name.len() + lists.into_iter().flatten().map(String::len).sum::<usize>();
+                    // What is not UTF-8 becomes three octets each.
+                    assert!(len <= 3 * case.der.len(), "{}", case.name);
+                    assert!(names.dns_names.len() + names.ip_addresses.len() <= 100, "{}", case.name);
+                    seen += 1;
+                }
+                Err(error) => assert_eq!(error.code(), MALFORMED, "{}", case.name),
+            }
+        }
+        assert!(seen > 60, "{seen}");
+    }
+
+    #[test]
+    fn too_many_names_and_too_long_subjects_are_not_presented() {
+        let refused = |name: &str, cases: Vec<Case>| {
+            let case = cases.into_iter().find(|case| case.name == name).unwrap();
+            presented(&case.der).unwrap_err().to_string()
+        };
+        let general = "the request is malformed: ";
+        let too_many = refused("101 names", asked::alternative_names());
+        assert_eq!(too_many, format!("{general}subjectAltName: more names than the limit"));
+        let too_long = refused("common name of 2 KiB", asked::subjects());
+        assert_eq!(too_long, format!("{general}Name: longer than the limit"));
+        let no_address = refused("address of 5 octets", asked::alternative_names());
+        assert_eq!(no_address, format!("{general}subjectAltName: an iPAddress of neither 4 nor 16 octets"));
+    }
+
+    #[test]
+    fn a_node_name_in_disguise_is_read_as_it_stands_and_names_no_node() {
+        for disguise in asked::NODE_NAMES_IN_DISGUISE {
+            let common_name = format!("system:node:{disguise}");
+            let der = with_common_name(UTF8, common_name.as_bytes());
+            assert_eq!(accept(&der).unwrap().subject().common_name(), common_name);
+            assert_eq!(presented(&der).unwrap().common_name, common_name);
+            assert!(disguise.parse::<NodeName>().is_err(), "{disguise:?}");
+        }
+    }
+
     // ---- acceptance
+
+    #[test]
+    fn a_request_in_pem_is_read_whatever_ends_its_lines() {
+        let der = kubelet_request(KeyAlgorithm::P256);
+        let pem = encode_pem(CERTIFICATE_REQUEST, &der);
+        for received in [der.clone(), pem.replace('\n', "\r\n").into(), pem.trim_end().into(), pem.into()] {
+            assert_eq!(*request_der(&received, &Limits::DEFAULT).unwrap(), *der);
+        }
+    }
+
+    #[test]
+    fn both_forms_of_an_ecdsa_signature_are_accepted() {
+        let [one, other] = hostile::with_either_s();
+        assert_ne!(one, other);
+        assert_eq!((accept(&one).map(|_| ()), accept(&other).map(|_| ())), (Ok(()), Ok(())));
+    }
+
+    #[test]
+    fn the_longest_node_name_is_accepted() {
+        let node = ["a".repeat(63), "b".repeat(63), "c".repeat(63), "d".repeat(61)].join(".");
+        let common_name = format!("system:node:{node}");
+        assert_eq!((node.len(), node.parse::<NodeName>().is_ok()), (253, true));
+        assert_eq!(
+            accept(&with_common_name(UTF8, common_name.as_bytes())).unwrap().subject().common_name(),
+            common_name
+        );
+    }
 
     fn kubelet_request(algorithm: KeyAlgorithm) -> Vec<u8> {
         let node: NodeName = "node-1".parse().unwrap();
