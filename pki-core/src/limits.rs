@@ -18,12 +18,16 @@ pub struct Limits {
     pub pem_blocks_max: usize,
     /// Octets of a service-account token.
     pub token_len_max: usize,
+    /// Rounds of Fermat's method against the RSA modulus of a requester; 0 leaves it out. Up to some hundreds their
+    /// number hardly counts: most of the time goes into the square root before the first one.
+    pub fermat_rounds: u16,
 }
 
 impl Limits {
     /// 64 KiB for requests and certificates, 1 KiB for a subject, 100 alternative names, 1 MiB
     /// (what the Kubernetes API takes as a ClusterTrustBundle) and 256 blocks for a PEM file, 16 KiB for
-    /// a token: several times what components of real clusters use.
+    /// a token: several times what components of real clusters use. 100 rounds of Fermat's method, as CA/Browser Forum
+    /// Baseline Requirements 6.1.1.3 (5) ask.
     pub const DEFAULT: Self = Self {
         request_len_max: 64 << 10,
         certificate_len_max: 64 << 10,
@@ -32,6 +36,7 @@ impl Limits {
         pem_len_max: 1 << 20,
         pem_blocks_max: 256,
         token_len_max: 16 << 10,
+        fermat_rounds: 100,
     };
 }
 

@@ -127,7 +127,7 @@ impl<'a> CertificationRequest<'a> {
         verifiers
             .verify(&self.public_key, self.algorithm, self.info, self.signature)
             .map_err(RequestError::Possession)?;
-        match weak_key::weakness(&self.public_key) {
+        match weak_key::weakness(&self.public_key, self.limits.fermat_rounds) {
             Some(weakness) => Err(RequestError::WeakKey(weakness)),
             None => Ok(ProvenRequest(self)),
         }

@@ -11,6 +11,8 @@ use std::sync::LazyLock;
 use crypto_bigint::{Limb, NonZero, U2048, U4096, Uint};
 
 use crate::Fingerprint;
+#[cfg(doc)]
+use crate::Limits;
 use crate::verify::SubjectPublicKey;
 
 /// Why nobody should trust a key, although its holder has proven to have it.
@@ -21,7 +23,7 @@ pub enum WeakKey {
     Roca,
     /// The modulus has a factor below 752 (CA/Browser Forum Baseline Requirements 6.1.6).
     SmallFactor,
-    /// Fermat's method finds the factors within 100 rounds (Baseline Requirements 6.1.1.3 (5)).
+    /// Fermat's method finds the factors within [`Limits::fermat_rounds`] (Baseline Requirements 6.1.1.3 (5)).
     ClosePrimes,
     /// The key stands on the embedder's [`KeyBlocklist`].
     Blocked,
@@ -54,14 +56,14 @@ impl KeyBlocklist for BTreeSet<Fingerprint> {
 }
 
 /// What can be seen from the key alone.
-pub(crate) fn weakness(key: &SubjectPublicKey<'_>) -> Option<WeakKey> {
+pub(crate) fn weakness(key: &SubjectPublicKey<'_>, fermat_rounds: u16) -> Option<WeakKey> {
     let modulus = key.rsa_modulus()?;
     let remainders = Remainders::of(&words(modulus));
     if remainders.have_small_factor() {
         Some(WeakKey::SmallFactor)
     } else if remainders.are_powers_of_the_generator() {
         Some(WeakKey::Roca)
-    } else if has_close_primes(modulus) {
+    } else if has_close_primes(modulus, fermat_rounds) {
         Some(WeakKey::ClosePrimes)
     } else {
         None
@@ -237,48 +239,61 @@ const fn greatest_common_divisor(a: u64, b: u64) -> u64 {
 
 // ---- Fermat's method
 
-/// Rounds of Fermat's method after which two primes count as far enough apart (Baseline Requirements 6.1.1.3 (5)).
-const FERMAT_ROUNDS: u64 = 100;
-
-/// Whether `a^2 - modulus` is a square for one of the first [`FERMAT_ROUNDS`] whole numbers `a` from its root on.
-fn has_close_primes(modulus: &[u8]) -> bool {
+/// Whether `a^2 - modulus` is a square for one of the first `rounds` whole numbers `a` from its root on.
+fn has_close_primes(modulus: &[u8], rounds: u16) -> bool {
     if modulus.len() <= U2048::BYTES {
-        fermat::<{ U2048::LIMBS }>(modulus)
+        fermat::<{ U2048::LIMBS }>(modulus, rounds)
     } else {
-        fermat::<{ U4096::LIMBS }>(modulus)
+        fermat::<{ U4096::LIMBS }>(modulus, rounds)
     }
 }
 
-fn fermat<const LIMBS: usize>(modulus: &[u8]) -> bool {
+fn fermat<const LIMBS: usize>(modulus: &[u8], rounds: u16) -> bool {
+    let [coarse, fine] = &*FILTERS;
     let modulus = uint::<LIMBS>(modulus);
     let floor = modulus.floor_sqrt_vartime();
-    if floor.wrapping_square() == modulus {
-        return true;
-    }
-    // From here on a^2 may just not fit, and its difference to the modulus always does.
+    let remainder = modulus.wrapping_sub(&floor.wrapping_square());
     let first = floor.wrapping_add(&Uint::ONE);
-    let square = |a: &Uint<LIMBS>| a.wrapping_square().wrapping_sub(&modulus);
-    // Most rounds end with what the candidate leaves modulo one word: (a + i)^2 - n = (a^2 - n) + 2ai + i^2.
-    let (a, difference) = (residue(&first), residue(&square(&first)));
-    (0..FERMAT_ROUNDS)
-        .filter(|&round| may_be_square(difference + 2 * a * round + round * round))
-        .any(|round| square(&first.wrapping_add(&Uint::from_u64(round))).checked_sqrt_vartime().is_some())
+    // For every a, a^2 itself may just not fit, and its difference to the modulus does.
+    let first_difference = floor.wrapping_add(&first).wrapping_sub(&remainder);
+    let (a, difference) = (coarse.residue(&first), coarse.residue(&first_difference));
+    // The modulus may be a square itself: then the root is the first number, and not the one after it.
+    rounds > 0 && remainder == Uint::ZERO
+        || (0..u64::from(rounds))
+            // (a + i)^2 - n = (a^2 - n) + 2ai + i^2, modulo one word: most rounds end here.
+            .filter(|i| coarse.may_be_square(difference + 2 * a * i + i * i))
+            .map(|i| first.wrapping_add(&Uint::from_u64(i)).wrapping_square().wrapping_sub(&modulus))
+            .any(|square| fine.may_be_square(fine.residue(&square)) && square.checked_sqrt_vartime().is_some())
 }
 
-/// Numbers without a common factor whose product fits 32 bits, modulo which few numbers are squares.
-const FILTERS: [u64; 8] = [64, 9, 5, 7, 11, 13, 17, 19];
-const FILTERS_PRODUCT: NonZeroU32 = NonZeroU32::MIN.saturating_add(64 * 9 * 5 * 7 * 11 * 13 * 17 * 19 - 1);
-
-/// For each of [`FILTERS`], the set of the squares modulo it: one bit each.
-static SQUARES: LazyLock<[u64; FILTERS.len()]> =
-    LazyLock::new(|| FILTERS.map(|filter| (0..filter).fold(0, |squares, root| squares | 1 << (root * root % filter))));
-
-fn may_be_square(residue: u64) -> bool {
-    FILTERS.iter().zip(&*SQUARES).all(|(filter, squares)| squares >> (residue % filter) & 1 == 1)
+/// Tells most numbers that are no squares by what they leave modulo some small ones.
+struct Filter {
+    /// Of the moduli, which have no factor in common.
+    product: NonZeroU32,
+    /// Each modulus with the set of the squares modulo it, one bit each.
+    squares: Vec<(u64, u64)>,
 }
 
-fn residue<const LIMBS: usize>(number: &Uint<LIMBS>) -> u64 {
-    number.rem_limb(NonZero::<Limb>::from_u32(FILTERS_PRODUCT)).into()
+static FILTERS: LazyLock<[Filter; 2]> =
+    LazyLock::new(|| [Filter::new(&[64, 9, 5, 7, 11, 13, 17, 19]), Filter::new(&[23, 29, 31, 37, 41, 43])]);
+
+impl Filter {
+    /// Of moduli up to 64, whose product has at most 32 bits.
+    fn new(moduli: &[u32]) -> Self {
+        let product = moduli.iter().fold(NonZeroU32::MIN, |product, modulus| {
+            product.saturating_mul(NonZeroU32::MIN.saturating_add(modulus.saturating_sub(1)))
+        });
+        let squares = |modulus: u64| (0..modulus).fold(0, |squares, root| squares | 1 << (root * root % modulus));
+        Self { product, squares: moduli.iter().map(|modulus| u64::from(*modulus)).map(|m| (m, squares(m))).collect() }
+    }
+
+    fn residue<const LIMBS: usize>(&self, number: &Uint<LIMBS>) -> u64 {
+        number.rem_limb(NonZero::<Limb>::from_u32(self.product)).into()
+    }
+
+    fn may_be_square(&self, residue: u64) -> bool {
+        self.squares.iter().all(|(modulus, squares)| squares >> (residue % modulus) & 1 == 1)
+    }
 }
 
 /// A number of at most this many limbs.
@@ -293,6 +308,7 @@ fn uint<const LIMBS: usize>(big_endian: &[u8]) -> Uint<LIMBS> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Limits;
 
     /// Moduli of `openssl genrsa`, one behind the other.
     const SOUND: &[u8] = include_bytes!("../tests/data/requests/sound-moduli.bin");
@@ -310,7 +326,7 @@ mod tests {
         for modulus in moduli {
             let remainders = Remainders::of(&words(modulus));
             assert!(!remainders.have_small_factor() && !remainders.are_powers_of_the_generator());
-            assert!(!has_close_primes(modulus));
+            assert!(!has_close_primes(modulus, Limits::DEFAULT.fermat_rounds));
         }
     }
 
@@ -343,11 +359,19 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_lets_every_square_pass() {
-        for root in 0..10_000 {
-            assert!(may_be_square(root * root % u64::from(FILTERS_PRODUCT.get())));
+    fn a_filter_lets_every_square_pass_and_few_others() {
+        for (filter, passing_max) in FILTERS.iter().zip([3_500, 20_000]) {
+            assert!((0..10_000).all(|root: u64| filter.may_be_square(root * root)));
+            let passed = (0..1_000_000).filter(|number| filter.may_be_square(*number)).count();
+            assert!(passed < passing_max, "{passed}");
         }
-        let passed = (0..1_000_000).filter(|number| may_be_square(*number)).count();
-        assert!(passed < 3_500, "{passed}");
+    }
+
+    #[test]
+    fn the_number_of_rounds_is_exact() {
+        // 103 * 139 = 121^2 - 18^2, and the root of the product is between 119 and 120; 13^2 is found at once.
+        let modulus = (103_u16 * 139).to_be_bytes();
+        assert_eq!([0, 1, 2].map(|rounds| has_close_primes(&modulus, rounds)), [false, false, true]);
+        assert_eq!([0, 1].map(|rounds| has_close_primes(&[169], rounds)), [false, true]);
     }
 }

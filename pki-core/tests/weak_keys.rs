@@ -47,6 +47,21 @@ mod tests {
     }
 
     #[test]
+    fn the_rounds_of_fermats_method_can_be_set() {
+        let [found_first, found_last, found_later] = ["0", "99", "100"].map(|round| {
+            let der = std::fs::read(directory().join(format!("close-round-{round}.der"))).unwrap();
+            move |rounds| {
+                let mut limits = Limits::DEFAULT;
+                limits.fermat_rounds = rounds;
+                CertificationRequest::parse(&der, &limits).unwrap().prove(VERIFIERS).is_err()
+            }
+        });
+        assert_eq!((found_first(0), found_first(1)), (false, true));
+        assert_eq!((found_last(99), found_last(100)), (false, true));
+        assert_eq!((found_later(100), found_later(101)), (false, true));
+    }
+
+    #[test]
     fn no_weak_key_lies_here_unread() {
         let files = std::fs::read_dir(directory()).unwrap();
         let files: BTreeSet<_> = files.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
