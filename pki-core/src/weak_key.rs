@@ -19,7 +19,7 @@ use crate::verify::SubjectPublicKey;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WeakKey {
-    /// The modulus has the form that Infineon's RSALib gave it, whose factors can be computed (CVE-2017-15361, ROCA).
+    /// ROCA: the modulus has the form that one maker's chips gave it, whose factors can be computed (CVE-2017-15361).
     Roca,
     /// The modulus has a factor below 752 (CA/Browser Forum Baseline Requirements 6.1.6).
     SmallFactor,
@@ -241,7 +241,9 @@ const fn greatest_common_divisor(a: u64, b: u64) -> u64 {
 
 /// Whether `a^2 - modulus` is a square for one of the first `rounds` whole numbers `a` from its root on.
 fn has_close_primes(modulus: &[u8], rounds: u16) -> bool {
-    if modulus.len() <= U2048::BYTES {
+    if rounds == 0 {
+        false
+    } else if modulus.len() <= U2048::BYTES {
         fermat::<{ U2048::LIMBS }>(modulus, rounds)
     } else {
         fermat::<{ U4096::LIMBS }>(modulus, rounds)
@@ -258,7 +260,7 @@ fn fermat<const LIMBS: usize>(modulus: &[u8], rounds: u16) -> bool {
     let first_difference = floor.wrapping_add(&first).wrapping_sub(&remainder);
     let (a, difference) = (coarse.residue(&first), coarse.residue(&first_difference));
     // The modulus may be a square itself: then the root is the first number, and not the one after it.
-    rounds > 0 && remainder == Uint::ZERO
+    remainder == Uint::ZERO
         || (0..u64::from(rounds))
             // (a + i)^2 - n = (a^2 - n) + 2ai + i^2, modulo one word: most rounds end here.
             .filter(|i| coarse.may_be_square(difference + 2 * a * i + i * i))
