@@ -11,7 +11,7 @@ use crate::weak_key::WeakKey;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RequestError {
-    /// Longer than [`Limits::request_len_max`], unread.
+    /// Longer than [`Limits::request_len_max`](crate::Limits::request_len_max), unread.
     TooLong {
         /// Octets received.
         found: usize,
