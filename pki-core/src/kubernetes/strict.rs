@@ -266,9 +266,10 @@ impl StrictRules {
                 if let Some(part) = parts().find(is_node) {
                     self.refuse(StrictRule::NodeIdentity, part)?;
                 }
-                let has_rule_of_its_own = |part: &&String| is_node(part) || *part == MASTERS_GROUP;
-                let is_reserved = |part: &&String| part.starts_with(RESERVED_PREFIX) && !has_rule_of_its_own(part);
-                if let Some(part) = parts().find(is_reserved) {
+                // The group of masters has a rule of its own, as nodes have.
+                let others = groups.iter().filter(|group| *group != MASTERS_GROUP).chain([user]);
+                let is_reserved = |part: &&String| part.starts_with(RESERVED_PREFIX) && !is_node(part);
+                if let Some(part) = others.into_iter().find(is_reserved) {
                     self.refuse(StrictRule::ReservedIdentity, part)?;
                 }
             }

@@ -81,7 +81,7 @@ fn what_is_granted_is_what_upstream_grants_and_nobodys_but_the_requestors() {
     let signer = select(SignerName::BUILT_IN.to_vec());
     let request = (signer, names(), some_usages(), option::of(text()), vec(text(), 0..2), option::of(any::<i32>()));
     let granted_to = RefCell::new(BTreeSet::new());
-    let mut runner = TestRunner::new(Config::with_cases(4096));
+    let mut runner = TestRunner::new(Config { cases: 4096, failure_persistence: None, ..Config::default() });
     let outcome = runner.run(&request, |(signer, names, usages, username, groups, expiration)| {
         let mut request = SigningRequest::new(signer.clone(), usages.clone(), &names).lasting(expiration);
         if let Some(username) = &username {

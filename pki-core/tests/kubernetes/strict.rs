@@ -3,16 +3,17 @@
 use std::collections::BTreeSet;
 
 use pki_core::kubernetes::{
-    CertificateSigningRequestStatus, Condition, ConditionType, Granted, IssuedRefusal, NodeAddresses, RefusalFamily,
-    Refused, Requestor, SignerName, SignerPolicy, SigningRequest, StrictRule, StrictRules, Usages, check,
+    CertificateSigningRequestSpec, CertificateSigningRequestStatus, Condition, ConditionType, Granted, IssuedRefusal,
+    NodeAddresses, RefusalFamily, Refused, Requestor, SignerName, SignerPolicy, SigningRequest, StrictRule,
+    StrictRules, Usages, check,
 };
 use pki_core::pem::{CERTIFICATE, CERTIFICATE_REQUEST, encode_pem};
 use pki_core::verify::SubjectPublicKey;
-use pki_core::{KeyAlgorithm, Signer, SubjectAltName};
+use pki_core::{CertificationRequest, KeyAlgorithm, LeafKind, Signer, SubjectAltName, create_request};
 use time::Duration;
 
 use crate::cases::{Strict, load};
-use crate::keys::key;
+use crate::keys::{VERIFIERS, key};
 use crate::{LIMITS, names, root, spec_of, usages};
 
 fn evaluate(case: &Strict, rules: StrictRules) -> Result<Granted, Refused> {
@@ -211,4 +212,32 @@ fn an_approver_has_nothing_to_decide_twice() {
 
 fn client_usages() -> Usages {
     Usages::parse(["client auth"]).unwrap()
+}
+
+#[test]
+fn a_kubelets_own_request_goes_from_its_pem_to_a_grant() {
+    let (own, node) = (key(KeyAlgorithm::P256), "node-1".parse().unwrap());
+    let der = create_request(&LeafKind::KubeletClient.subject(Some(&node)).unwrap(), &[], &own).unwrap();
+    let spec = CertificateSigningRequestSpec {
+        signer_name: SignerName::KubeApiServerClientKubelet.to_string(),
+        usages: ["digital signature", "client auth"].map(str::to_owned).to_vec(),
+        username: "system:node:node-1".to_owned(),
+        groups: vec!["system:nodes".to_owned()],
+        ..spec_of(&encode_pem(CERTIFICATE_REQUEST, &der))
+    };
+    let prove = |der: &[u8]| CertificationRequest::parse(der, &LIMITS)?.prove(VERIFIERS).map(drop);
+    assert_eq!(spec.validate_create(&LIMITS, prove), Ok(()));
+    let der = spec.request_der(&StrictRules::ALL, &LIMITS).unwrap();
+    let request = CertificationRequest::parse(&der, &LIMITS).unwrap().prove(VERIFIERS).unwrap();
+    let names = request.presented_names().unwrap();
+    let asked = SigningRequest::of(&spec, &names).unwrap();
+    let granted = SignerPolicy::new(SignerName::KubeApiServerClientKubelet).unwrap().evaluate(&asked).unwrap();
+    assert_eq!(granted.subject().to_string(), "O=system:nodes,CN=system:node:node-1");
+
+    let mut forged = der;
+    *forged.last_mut().unwrap() ^= 1;
+    let forged = spec_of(&encode_pem(CERTIFICATE_REQUEST, &forged));
+    let violations = forged.validate_create(&LIMITS, prove).unwrap_err();
+    assert_eq!(violations.as_slice()[0].field(), "spec.request");
+    assert!(violations.as_slice()[0].detail().contains("possession"), "{violations}");
 }
