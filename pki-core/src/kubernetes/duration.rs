@@ -53,7 +53,6 @@ impl SigningTimes {
     /// # Errors
     /// [`DurationError`], with upstream's texts where upstream refuses too.
     pub fn validity(self, ttl: Duration, now: UtcDateTime, issuer: Validity) -> Result<Validity, DurationError> {
-        let now = now.truncate_to_second();
         let out_of_range = DurationError::Calendar(ValidityError::OutOfRange);
         let not_before = now.checked_sub(self.backdate).ok_or(out_of_range)?;
         let life = if ttl < self.short { ttl } else { ttl.saturating_sub(self.backdate) };
