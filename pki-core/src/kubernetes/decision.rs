@@ -14,7 +14,8 @@ use super::strict::{ApprovedByAddress, StrictRefusal, StrictRules};
 use super::upstream::{UpstreamRefusal, check, check_subject_restriction, signer_validation_failure};
 use super::usage::Usages;
 use super::violation::Violations;
-use crate::{PresentedNames, Subject, SubjectAltName};
+use crate::verify::SubjectPublicKey;
+use crate::{AuthorityId, PresentedNames, Subject, SubjectAltName};
 
 /// One request, as a signer sees it: who is asked, for what, by whom, under which names.
 #[derive(Clone, Debug)]
@@ -25,13 +26,14 @@ pub struct SigningRequest<'a> {
     pub(super) requestor: Option<Requestor<'a>>,
     pub(super) names: &'a PresentedNames,
     pub(super) addresses: Option<&'a NodeAddresses>,
+    key: Option<AuthorityId>,
 }
 
 impl<'a> SigningRequest<'a> {
     /// A request from its parts, by an unknown requestor.
     #[must_use]
     pub const fn new(signer: SignerName, usages: Usages, names: &'a PresentedNames) -> Self {
-        Self { signer, usages, expiration_seconds: None, requestor: None, names, addresses: None }
+        Self { signer, usages, expiration_seconds: None, requestor: None, names, addresses: None, key: None }
     }
 
     /// The request of an object of the API, whose `spec.request` presents these names.
@@ -60,6 +62,13 @@ impl<'a> SigningRequest<'a> {
     #[must_use]
     pub const fn by(mut self, requestor: Requestor<'a>) -> Self {
         self.requestor = Some(requestor);
+        self
+    }
+
+    /// For this key: what is granted says so, and serves no request of another key.
+    #[must_use]
+    pub fn for_key(mut self, key: &SubjectPublicKey<'_>) -> Self {
+        self.key = Some(AuthorityId::of(key));
         self
     }
 
@@ -148,6 +157,7 @@ impl SignerPolicy {
             extended_key_usages: request.usages.extended_key_usages(),
             ttl: requested_duration(request.expiration_seconds, self.signing_duration),
             approved_by_address: examined.approved_by_address,
+            key: request.key,
         })
     }
 }
@@ -163,6 +173,7 @@ pub struct Granted {
     extended_key_usages: Vec<ObjectIdentifier>,
     ttl: Duration,
     approved_by_address: Option<ApprovedByAddress>,
+    key: Option<AuthorityId>,
 }
 
 impl Granted {
@@ -208,6 +219,12 @@ impl Granted {
     #[must_use]
     pub const fn approved_by_address(&self) -> Option<ApprovedByAddress> {
         self.approved_by_address
+    }
+
+    /// Which key it is for, where the request was [`for_key`](SigningRequest::for_key).
+    #[must_use]
+    pub const fn key(&self) -> Option<AuthorityId> {
+        self.key
     }
 }
 

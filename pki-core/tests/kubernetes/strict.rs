@@ -9,7 +9,7 @@ use pki_core::kubernetes::{
 };
 use pki_core::pem::{CERTIFICATE, CERTIFICATE_REQUEST, encode_pem};
 use pki_core::verify::SubjectPublicKey;
-use pki_core::{CertificationRequest, KeyAlgorithm, LeafKind, Signer, SubjectAltName, create_request};
+use pki_core::{AuthorityId, CertificationRequest, KeyAlgorithm, LeafKind, Signer, SubjectAltName, create_request};
 use time::Duration;
 
 use crate::cases::{Strict, load};
@@ -231,7 +231,10 @@ fn a_kubelets_own_request_goes_from_its_pem_to_a_grant() {
     let request = CertificationRequest::parse(&der, &LIMITS).unwrap().prove(VERIFIERS).unwrap();
     let names = request.presented_names().unwrap();
     let asked = SigningRequest::of(&spec, &names).unwrap();
-    let granted = SignerPolicy::new(SignerName::KubeApiServerClientKubelet).unwrap().evaluate(&asked).unwrap();
+    let policy = SignerPolicy::new(SignerName::KubeApiServerClientKubelet).unwrap();
+    assert_eq!(policy.evaluate(&asked).unwrap().key(), None);
+    let granted = policy.evaluate(&asked.for_key(request.public_key())).unwrap();
+    assert_eq!(granted.key(), Some(AuthorityId::of(request.public_key())));
     assert_eq!(granted.subject().to_string(), "O=system:nodes,CN=system:node:node-1");
 
     let mut forged = der;
