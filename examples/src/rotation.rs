@@ -280,7 +280,7 @@ impl Run<'_> {
     fn rotate(&mut self, hierarchy: &Hierarchy, traffic: &Traffic) -> Result<(), RunError> {
         let began = self.watch.elapsed_ms();
         self.settle_and_record("before".to_owned(), began, 0, traffic);
-        for policy in units(hierarchy) {
+        for policy in units(hierarchy).iter() {
             if !self.broken.is_empty() {
                 return Ok(());
             }

@@ -61,7 +61,7 @@ mod runs {
             }
         }
         // Every authority that the preset has was rotated, in whichever unit.
-        for policy in rotation_fsm::units(&Hierarchy::preset(preset)) {
+        for policy in rotation_fsm::units(&Hierarchy::preset(preset)).iter() {
             let last = format!("{}/destroy-keys", policy.unit);
             assert!(outcome.report.stages.iter().any(|stage| stage.id == last), "{preset} {last}");
         }

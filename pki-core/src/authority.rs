@@ -19,6 +19,9 @@ use crate::{AuthorityId, AuthorityRole, CaCertificate, CaVersion, Serial};
 pub fn ca_subject(role: AuthorityRole, version: CaVersion) -> Option<Subject> {
     let name = match role {
         AuthorityRole::Cluster => "kubernetes",
+        AuthorityRole::Client => "client-ca",
+        AuthorityRole::Kubelet => "kubelet-ca",
+        AuthorityRole::AggregatedApi => "aggregated-api-ca",
         AuthorityRole::Etcd => "etcd-ca",
         AuthorityRole::EtcdApi => "etcd-api-ca",
         AuthorityRole::EtcdPeer => "etcd-peer-ca",

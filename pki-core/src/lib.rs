@@ -39,7 +39,10 @@ pub use crate::bundle::{BundleHash, TrustBundle};
 pub use crate::certificate::{AuthorityId, CaCertificate, ExtendedKeyUsage, Fingerprint, LeafIdentity};
 pub use crate::chain::{ChainError, PathError, VerifiedChain, verify_chain, verify_server_name};
 pub use crate::decode::DecodeError;
-pub use crate::hierarchy::{Hierarchy, Preset, Storage, UnknownPreset};
+pub use crate::hierarchy::{
+    Hierarchy, HierarchyBuilder, HierarchyError, LifetimeCondition, LifetimeRule, Minted, Origin, Preset, Storage,
+    UnknownPreset,
+};
 pub use crate::issuance::{
     Approval, IssuanceRecord, IssueError, IssuedCertificate, Issuer, NameDifference, PreparedIssuance, Purpose,
     SelfCheck, TbsHash,

@@ -482,16 +482,9 @@ impl Path {
 
     /// Whether a cluster of this hierarchy has the path.
     #[must_use]
-    pub const fn exists_in(self, hierarchy: &Hierarchy) -> bool {
-        let server = match self.endpoint().leaf() {
-            Some(leaf) => hierarchy.issuer_of(leaf).is_some(),
-            None => true,
-        };
-        let client = match self.client_credential().leaf() {
-            Some(leaf) => hierarchy.issuer_of(leaf).is_some(),
-            None => true,
-        };
-        server && client
+    pub fn exists_in(self, hierarchy: &Hierarchy) -> bool {
+        let is_issued = |leaf| hierarchy.issuer_of(leaf).is_some();
+        self.endpoint().leaf().is_none_or(is_issued) && self.client_credential().leaf().is_none_or(is_issued)
     }
 
     /// The paths of a hierarchy.
@@ -501,22 +494,17 @@ impl Path {
 
     /// Who vouches for the server on this path.
     #[must_use]
-    pub const fn server_authority(self, hierarchy: &Hierarchy) -> ServerAuthority {
+    pub fn server_authority(self, hierarchy: &Hierarchy) -> ServerAuthority {
         if matches!(self, Self::AdminApi) && hierarchy.external_serving() {
             return ServerAuthority::External;
         }
-        match self.endpoint().leaf() {
-            Some(leaf) => match hierarchy.issuer_of(leaf) {
-                Some(role) => ServerAuthority::Role(role),
-                None => ServerAuthority::Unverified,
-            },
-            None => ServerAuthority::Unverified,
-        }
+        let issuer = self.endpoint().leaf().and_then(|leaf| hierarchy.issuer_of(leaf));
+        issuer.map_or(ServerAuthority::Unverified, ServerAuthority::Role)
     }
 
     /// The authority whose generations the client's slot holds, if a rotation may touch it.
     #[must_use]
-    pub const fn client_trusts(self, hierarchy: &Hierarchy) -> Option<(TrustSlot, AuthorityRole)> {
+    pub fn client_trusts(self, hierarchy: &Hierarchy) -> Option<(TrustSlot, AuthorityRole)> {
         match (self.client_trust(), self.server_authority(hierarchy)) {
             (Some(slot), ServerAuthority::Role(role)) => Some((slot, role)),
             _ => None,
@@ -525,14 +513,9 @@ impl Path {
 
     /// The authority whose generations the server's slot holds.
     #[must_use]
-    pub const fn server_trusts(self, hierarchy: &Hierarchy) -> Option<(TrustSlot, AuthorityRole)> {
-        let (Some(slot), Some(leaf)) = (self.server_trust(), self.client_credential().leaf()) else {
-            return None;
-        };
-        match hierarchy.issuer_of(leaf) {
-            Some(role) => Some((slot, role)),
-            None => None,
-        }
+    pub fn server_trusts(self, hierarchy: &Hierarchy) -> Option<(TrustSlot, AuthorityRole)> {
+        let (slot, leaf) = (self.server_trust()?, self.client_credential().leaf()?);
+        Some((slot, hierarchy.issuer_of(leaf)?))
     }
 }
 

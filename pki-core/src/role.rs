@@ -13,17 +13,26 @@ use core::str::FromStr;
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum AuthorityRole {
-    /// The cluster root: API server, kubelets, and every client of the Kubernetes API.
+    /// The cluster root: API server, kubelets, and every client of the Kubernetes API, as far as no authority of their
+    /// own issues them.
     Cluster,
+    /// Every client of the Kubernetes API, kubelets included, where servers have another authority (Gardener's
+    /// `ca-client`, the client CA of k3s).
+    Client,
+    /// Both directions of API server to kubelet: the kubelet's serving certificate and the API server as its client
+    /// (Gardener's `ca-kubelet`).
+    Kubelet,
+    /// The servers of aggregated APIs (Gardener's `ca-metrics-server`).
+    AggregatedApi,
     /// One CA for etcd clients and peers alike (GDC, kubeadm).
     Etcd,
-    /// Clients and servers of the etcd API (GKE).
+    /// Clients and servers of the etcd API (GKE; Gardener's `ca-etcd`).
     EtcdApi,
-    /// etcd member to etcd member (GKE, absent where the database is Spanner).
+    /// etcd member to etcd member (GKE, absent where the database is Spanner; Gardener's `ca-etcd-peer`).
     EtcdPeer,
     /// The aggregation layer: who may assert `X-Remote-User`.
     FrontProxy,
-    /// The control plane to node tunnel, where it has a CA of its own.
+    /// The control plane to node tunnel, where it has a CA of its own (GKE; Gardener's `ca-vpn`).
     Konnectivity,
     /// The service-account signing keys: a key set, not a CA. Its bundle holds
     /// public keys and its leaves are tokens.
@@ -32,8 +41,11 @@ pub enum AuthorityRole {
 
 impl AuthorityRole {
     /// Every role, in the order in which they are defined.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::Cluster,
+        Self::Client,
+        Self::Kubelet,
+        Self::AggregatedApi,
         Self::Etcd,
         Self::EtcdApi,
         Self::EtcdPeer,
@@ -47,6 +59,9 @@ impl AuthorityRole {
     pub const fn id(self) -> &'static str {
         match self {
             Self::Cluster => "cluster",
+            Self::Client => "client",
+            Self::Kubelet => "kubelet",
+            Self::AggregatedApi => "aggregated-api",
             Self::Etcd => "etcd",
             Self::EtcdApi => "etcd-api",
             Self::EtcdPeer => "etcd-peer",
@@ -113,8 +128,8 @@ impl fmt::Display for CaVersion {
 /// A DNS-1123 label: 1 to 63 of `a-z`, `0-9` and `-`, beginning and ending with
 /// a letter or digit (RFC 1123 2.1, as the Kubernetes API uses it).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-#[cfg_attr(feature = "serde", serde(transparent))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "String", into = "String"))]
 pub struct ClusterId(String);
 
 impl ClusterId {
@@ -122,6 +137,20 @@ impl ClusterId {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl TryFrom<String> for ClusterId {
+    type Error = crate::name::NameError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<ClusterId> for String {
+    fn from(id: ClusterId) -> Self {
+        id.0
     }
 }
 

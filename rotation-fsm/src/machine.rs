@@ -5,6 +5,7 @@ mod expectation;
 mod loaded;
 mod waiting;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use pki_core::{AuthorityRole, CaVersion, ClusterId, ComponentKind, Plane};
@@ -71,8 +72,8 @@ impl Rotating {
 
     /// The authorities of the unit.
     #[must_use]
-    pub const fn roles(&self) -> &'static [AuthorityRole] {
-        self.policy.roles
+    pub fn roles(&self) -> &[AuthorityRole] {
+        &self.policy.roles
     }
 
     /// The generation that is replaced.
@@ -109,12 +110,12 @@ impl Rotating {
 }
 
 /// The last rotation that completed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Completed {
     /// The unit.
     pub unit: Unit,
     /// The authorities of the unit.
-    pub roles: &'static [AuthorityRole],
+    pub roles: Cow<'static, [AuthorityRole]>,
     /// Their generation since.
     pub to: CaVersion,
 }
@@ -240,7 +241,7 @@ impl Machine {
         let policies = units(self.topology.hierarchy());
         let policy = policies.iter().find(|policy| policy.unit == unit).ok_or(Rejected::UnknownUnit(unit))?;
         match policy.trigger {
-            Trigger::User => self.start(*policy),
+            Trigger::User => self.start(policy.clone()),
             Trigger::Automatic { .. } => Err(Rejected::AutomaticOnly(unit)),
         }
     }
@@ -251,15 +252,16 @@ impl Machine {
         if self.phase != Phase::Stable {
             return;
         }
-        let policies = units(self.topology.hierarchy()).iter();
-        let due: Vec<_> = policies.filter(|policy| self.is_due(policy, clock)).copied().collect();
+        let policies = units(self.topology.hierarchy());
+        let due: Vec<_> = policies.iter().filter(|policy| self.is_due(policy, clock)).cloned().collect();
         for policy in due {
+            let unit = policy.unit;
             match self.start(policy) {
                 Ok(to) => {
                     applied.started = Some(to);
                     return;
                 }
-                Err(Rejected::NotReady { consumer }) => applied.blocked.push((policy.unit, consumer)),
+                Err(Rejected::NotReady { consumer }) => applied.blocked.push((unit, consumer)),
                 Err(_) => {}
             }
         }
@@ -277,10 +279,10 @@ impl Machine {
         if versions.any(|version| version != from) {
             return Err(Rejected::MixedVersions(policy.unit));
         }
-        if let Some(consumer) = self.blocking(policy.roles) {
+        if let Some(consumer) = self.blocking(&policy.roles) {
             return Err(Rejected::NotReady { consumer: consumer.clone() });
         }
-        let (plan, to) = (self.strategy.plan(&self.topology, policy.roles), from.next());
+        let (plan, to) = (self.strategy.plan(&self.topology, &policy.roles), from.next());
         let open = policy.roles.iter().copied().collect();
         self.phase = Phase::Rotating(Rotating { policy, from, to, plan, stage: 0, open });
         Ok(to)
@@ -377,7 +379,7 @@ impl Machine {
     /// which it has a part, that too takes somebody's word.
     fn admit(&mut self, consumer: ConsumerId, incarnation: u64) {
         let concerned = match &self.phase {
-            Phase::Rotating(rotating) => self.has_part(consumer.kind(), rotating.policy.roles),
+            Phase::Rotating(rotating) => self.has_part(consumer.kind(), &rotating.policy.roles),
             Phase::Stable => false,
         };
         let given = consumer.kind().plane() == Plane::External && !concerned;
@@ -398,7 +400,7 @@ impl Machine {
     fn settle(&mut self, applied: &mut Applied) {
         loop {
             let Phase::Rotating(rotating) = &self.phase else { return };
-            if !rotating.open.is_empty() || self.blocking(rotating.policy.roles).is_some() {
+            if !rotating.open.is_empty() || self.blocking(&rotating.policy.roles).is_some() {
                 return;
             }
             let Phase::Rotating(rotating) = &mut self.phase else { return };
@@ -408,11 +410,11 @@ impl Machine {
                 Some(Step::DestroyKeys) => rotating.open = rotating.policy.roles.iter().copied().collect(),
                 Some(_) => {}
                 None => {
-                    let Rotating { policy, to, .. } = *rotating;
-                    for role in policy.roles {
+                    let Rotating { policy: UnitPolicy { unit, roles, .. }, to, .. } = rotating.clone();
+                    for role in roles.iter() {
                         self.authorities.entry(*role).and_modify(Authority::promote);
                     }
-                    self.completed = Some(Completed { unit: policy.unit, roles: policy.roles, to });
+                    self.completed = Some(Completed { unit, roles, to });
                     self.phase = Phase::Stable;
                     applied.completed = true;
                 }
@@ -497,7 +499,9 @@ impl Machine {
                 bundles: bundles.filter(|((_, role), _)| roles.contains(role)).map(|(_, range)| *range).collect(),
                 oldest_leaf: leaves.filter(|((_, role), _)| roles.contains(role)).map(|(_, version)| *version).min(),
                 signs: loaded.signs.filter(|_| uses.signs.is_some_and(|role| roles.contains(&role))),
-                csr_signer_at_restart: loaded.csr_signer_at_restart.filter(|_| roles.contains(&AuthorityRole::Cluster)),
+                csr_signer_at_restart: loaded
+                    .csr_signer_at_restart
+                    .filter(|_| uses.csr_signer().is_some_and(|role| roles.contains(&role))),
             })
         })
     }

@@ -1,16 +1,17 @@
 //! Which authorities rotate together, and who may begin.
 
 use core::fmt;
+use std::borrow::Cow;
 
-use pki_core::{AuthorityRole, Hierarchy, Preset, Storage};
+use pki_core::{AuthorityRole, Hierarchy, Origin, Preset, Storage};
 use time::Duration;
 
 /// A set of authorities that rotates as one, under one CAVersion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Unit {
-    /// The certificate authorities of the cluster (GDC: exactly etcd, cluster and front-proxy), and in
-    /// kubeadm's preset the service-account keys with them.
+    /// The certificate authorities of the cluster (GDC: exactly etcd, cluster and front-proxy; of a hierarchy built from
+    /// parts, all of them), and in kubeadm's preset the service-account keys with them.
     Ca,
     /// GKE's credential rotation: the cluster root and the service-account keys.
     Credentials,
@@ -62,13 +63,13 @@ pub enum Trigger {
 }
 
 /// One unit of a policy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UnitPolicy {
     /// Which unit.
     pub unit: Unit,
     /// The authorities in it.
-    pub roles: &'static [AuthorityRole],
+    pub roles: Cow<'static, [AuthorityRole]>,
     /// Who begins.
     pub trigger: Trigger,
 }
@@ -80,13 +81,16 @@ pub struct UnitPolicy {
 const GKE_AUTOMATIC: Trigger = Trigger::Automatic { before_expiry: Duration::days(30) };
 
 const fn unit(unit: Unit, roles: &'static [AuthorityRole], trigger: Trigger) -> UnitPolicy {
-    UnitPolicy { unit, roles, trigger }
+    UnitPolicy { unit, roles: Cow::Borrowed(roles), trigger }
 }
 
 /// The units of a hierarchy, in the order in which they are taken when several are due. Every
-/// authority is in exactly one.
+/// authority is in exactly one; a CA that somebody else manages is in none.
+///
+/// A hierarchy built from parts has two: its certificate authorities, which trust each other's servers and clients
+/// and so change together, and the service-account keys, as GDC and Gardener have it. A user begins both.
 #[must_use]
-pub const fn units(hierarchy: &Hierarchy) -> &'static [UnitPolicy] {
+pub fn units(hierarchy: &Hierarchy) -> Cow<'static, [UnitPolicy]> {
     use AuthorityRole as R;
     const GKE_ETCD: &[UnitPolicy] = &[
         unit(Unit::Credentials, &[R::Cluster, R::ServiceAccount], Trigger::User),
@@ -108,13 +112,20 @@ pub const fn units(hierarchy: &Hierarchy) -> &'static [UnitPolicy] {
     ];
     const KUBEADM: &[UnitPolicy] =
         &[unit(Unit::Ca, &[R::Cluster, R::Etcd, R::FrontProxy, R::ServiceAccount], Trigger::User)];
-    match hierarchy.origin() {
-        Preset::Gke(Storage::Spanner) => GKE_SPANNER,
-        Preset::Gke(_) => GKE_ETCD,
-        Preset::Gdc => GDC,
-        // A hierarchy that this crate does not know yet has the embedder's word for everything.
-        _ => KUBEADM,
-    }
+    Cow::Borrowed(match hierarchy.origin() {
+        Origin::Preset(Preset::Gke(Storage::Spanner)) => GKE_SPANNER,
+        Origin::Preset(Preset::Gke(_)) => GKE_ETCD,
+        Origin::Preset(Preset::Gdc) => GDC,
+        Origin::Preset(Preset::Kubeadm) => KUBEADM,
+        _ => return Cow::Owned(units_from_parts(hierarchy)),
+    })
+}
+
+fn units_from_parts(hierarchy: &Hierarchy) -> Vec<UnitPolicy> {
+    let (authorities, key_sets) =
+        hierarchy.roles().iter().copied().partition::<Vec<_>, _>(|role| role.is_certificate_authority());
+    let of_user = |unit, roles: Vec<_>| UnitPolicy { unit, roles: roles.into(), trigger: Trigger::User };
+    vec![of_user(Unit::Ca, authorities), of_user(Unit::ServiceAccount, key_sets)]
 }
 
 #[cfg(test)]
@@ -123,25 +134,23 @@ mod tests {
 
     #[test]
     fn every_authority_of_a_preset_is_in_exactly_one_unit() {
-        for preset in Preset::ALL {
-            let hierarchy = Hierarchy::preset(preset);
-            let mut roles: Vec<_> = units(&hierarchy).iter().flat_map(|unit| unit.roles).copied().collect();
+        for hierarchy in Preset::ALL.map(Hierarchy::preset) {
+            let mut roles: Vec<_> = units(&hierarchy).iter().flat_map(|unit| unit.roles.to_vec()).collect();
             roles.sort_unstable();
-            let mut expected = hierarchy.roles().to_vec();
-            expected.sort_unstable();
-            assert_eq!(roles, expected, "{preset}");
+            assert_eq!(roles, hierarchy.roles(), "{:?}", hierarchy.origin());
         }
     }
 
     #[test]
     fn gdcs_ca_rotation_is_limited_to_etcd_cluster_and_front_proxy() {
-        let ca = units(&Hierarchy::gdc()).iter().find(|policy| policy.unit == Unit::Ca).unwrap();
-        assert_eq!(ca.roles, [AuthorityRole::Cluster, AuthorityRole::Etcd, AuthorityRole::FrontProxy]);
+        let units = units(&Hierarchy::gdc());
+        let ca = units.iter().find(|policy| policy.unit == Unit::Ca).unwrap();
+        assert_eq!(*ca.roles, [AuthorityRole::Cluster, AuthorityRole::Etcd, AuthorityRole::FrontProxy]);
     }
 
     #[test]
     fn gkes_etcd_authorities_rotate_by_themselves_and_apart() {
-        for policy in units(&Hierarchy::gke(Storage::Etcd)) {
+        for policy in units(&Hierarchy::gke(Storage::Etcd)).iter() {
             let etcd = policy.roles.iter().any(|role| matches!(role, AuthorityRole::EtcdApi | AuthorityRole::EtcdPeer));
             assert_eq!(etcd, matches!(policy.unit, Unit::EtcdApi | Unit::EtcdPeer));
             if etcd {

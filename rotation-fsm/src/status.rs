@@ -85,7 +85,7 @@ impl Status {
             Phase::Rotating(rotating) => (rotating.to(), rotating.roles(), Reason::Progressed),
             Phase::Stable => {
                 let completed = machine.completed()?;
-                (completed.to, completed.roles, Reason::Completed)
+                (completed.to, &*completed.roles, Reason::Completed)
             }
         };
         // Of a unit with certificate authorities the message speaks of those; its key set follows them.

@@ -5,7 +5,7 @@
 use core::fmt;
 use std::collections::BTreeMap;
 
-use pki_core::{AuthorityRole, ComponentKind, Hierarchy, LeafKind, NodeName, Path, Plane, Preset, TrustSlot};
+use pki_core::{AuthorityRole, ComponentKind, Hierarchy, LeafKind, NodeName, Origin, Path, Plane, Preset, TrustSlot};
 
 /// One replica of a component, or one node's.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -130,7 +130,7 @@ pub(crate) struct Uses {
 
 impl Uses {
     fn of(kind: ComponentKind, hierarchy: &Hierarchy) -> Self {
-        let mut uses = Self { signs: signs(kind), ..Self::default() };
+        let mut uses = Self { signs: signs(kind, hierarchy), ..Self::default() };
         for path in Path::of(hierarchy) {
             if path.client() == kind {
                 uses.add(path.client_trusts(hierarchy), path.client_credential().leaf(), hierarchy);
@@ -153,6 +153,11 @@ impl Uses {
         trusts.chain(presents).chain(&self.signs).any(|role| roles.contains(role))
     }
 
+    /// The CSR signer, of a component that restarts under one: a kubelet, whose client certificate it signs.
+    pub(crate) fn csr_signer(&self) -> Option<AuthorityRole> {
+        self.leaves.iter().find(|(leaf, _)| *leaf == LeafKind::KubeletClient).map(|(_, role)| *role)
+    }
+
     fn add(&mut self, trust: Option<(TrustSlot, AuthorityRole)>, leaf: Option<LeafKind>, hierarchy: &Hierarchy) {
         self.trust.extend(trust);
         self.leaves.extend(leaf.and_then(|leaf| Some((leaf, hierarchy.issuer_of(leaf)?))));
@@ -161,10 +166,13 @@ impl Uses {
 
 /// The authority with whose key a component signs at run time: the CSR signer of
 /// kube-controller-manager, the token signer of kube-apiserver.
-const fn signs(kind: ComponentKind) -> Option<AuthorityRole> {
+///
+/// Where kubelets have their serving certificates from another authority, kube-controller-manager has a second key. That
+/// one shows in what the kubelets serve with, on which the nodes' stages wait.
+fn signs(kind: ComponentKind, hierarchy: &Hierarchy) -> Option<AuthorityRole> {
     match kind {
-        ComponentKind::ControllerManager => Some(AuthorityRole::Cluster),
-        ComponentKind::KubeApiServer => Some(AuthorityRole::ServiceAccount),
+        ComponentKind::ControllerManager => hierarchy.issuer_of(LeafKind::KubeletClient),
+        ComponentKind::KubeApiServer => hierarchy.issuer_of(LeafKind::ServiceAccountToken),
         _ => None,
     }
 }
@@ -311,7 +319,7 @@ impl Topology {
     /// What it takes until `consumer` runs with these bundles, leaves and signing keys.
     ///
     /// In GDC every stage is like an upgrade: whatever it touches restarts. In GKE a node takes up
-    /// credentials only by being recreated.
+    /// credentials only by being recreated. Everywhere else it takes what the components themselves need.
     pub(crate) fn reload(
         &self,
         consumer: &ConsumerId,
@@ -321,8 +329,8 @@ impl Topology {
     ) -> Reload {
         let least = match (self.hierarchy.origin(), consumer.kind.plane()) {
             (_, Plane::External) => Reload::Unobservable,
-            (Preset::Gdc, _) => Reload::Restart,
-            (Preset::Gke(_), Plane::Data) => Reload::Recreate,
+            (Origin::Preset(Preset::Gdc), _) => Reload::Restart,
+            (Origin::Preset(Preset::Gke(_)), Plane::Data) => Reload::Recreate,
             _ => Reload::Live,
         };
         slots.map(bundle_reload).chain(leaves.map(leaf_reload)).chain(signs.map(signer_reload)).fold(least, Ord::max)

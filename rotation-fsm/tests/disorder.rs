@@ -75,7 +75,8 @@ mod disorder {
             let hierarchy = Hierarchy::preset(preset);
             let mut cluster = Cluster::new(hierarchy.clone());
             let mut journal = Journal { begun: cluster.machine.clone(), accepted: Vec::new() };
-            let policy = units(&hierarchy).iter().find(|policy| policy.trigger == Trigger::User).unwrap();
+            let units = units(&hierarchy);
+            let policy = units.iter().find(|policy| policy.trigger == Trigger::User).unwrap();
             let (mut late, mut fates) = (Vec::new(), fates.into_iter());
             for version in 2..=3 {
                 while !cluster.machine.is_at_rest() {
@@ -116,7 +117,7 @@ mod disorder {
                         journal.deliver(&mut cluster, &overtaken);
                     }
                 }
-                for role in policy.roles {
+                for role in policy.roles.iter() {
                     prop_assert_eq!(cluster.machine.authority(*role).unwrap().version.number(), version);
                 }
             }

@@ -54,7 +54,7 @@ fn every_preset_rotates_every_authority_stage_by_stage() {
         let hierarchy = Hierarchy::preset(preset);
         let mut cluster = Cluster::new(hierarchy.clone());
         let mut lines = String::new();
-        for policy in rotation_fsm::units(&hierarchy) {
+        for policy in rotation_fsm::units(&hierarchy).iter() {
             match policy.trigger {
                 rotation_fsm::Trigger::User => {
                     cluster.start(policy.unit);
@@ -82,7 +82,7 @@ fn trust_comes_before_use_and_use_ends_before_retirement() {
     for preset in Preset::ALL {
         let hierarchy = Hierarchy::preset(preset);
         let mut cluster = Cluster::new(hierarchy.clone());
-        for policy in rotation_fsm::units(&hierarchy) {
+        for policy in rotation_fsm::units(&hierarchy).iter() {
             if policy.trigger != rotation_fsm::Trigger::User {
                 continue;
             }

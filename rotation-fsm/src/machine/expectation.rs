@@ -70,11 +70,7 @@ impl Machine {
     pub(super) fn expected(&self, consumer: &ConsumerId) -> Loaded {
         let place = self.place(consumer);
         let Some(uses) = self.topology.uses(consumer.kind()) else { return Loaded::default() };
-        let csr_signer_at_restart = uses
-            .leaves
-            .iter()
-            .find(|(leaf, _)| *leaf == LeafKind::KubeletClient)
-            .map(|(leaf, role)| self.leaf_for(*role, *leaf, place));
+        let csr_signer_at_restart = uses.csr_signer().map(|role| self.leaf_for(role, LeafKind::KubeletClient, place));
         Loaded {
             bundles: uses.trust.iter().map(|(_, role)| self.bundle_for(*role, place)).collect(),
             leaves: uses.leaves.iter().map(|(leaf, role)| self.leaf_for(*role, *leaf, place)).collect(),

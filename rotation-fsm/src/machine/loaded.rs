@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pki_core::{AuthorityId, AuthorityRole, BundleHash, CaVersion, LeafKind};
+use pki_core::{AuthorityId, AuthorityRole, BundleHash, CaVersion};
 
 use crate::event::{AuthorityRecord, Observation};
 use crate::plan::VersionRange;
@@ -101,9 +101,8 @@ impl Loaded {
         if let Some(role) = &uses.signs {
             loaded.signs = Some(signer(role, &observation.signs_with)?);
         }
-        if uses.leaves.iter().any(|(leaf, _)| *leaf == LeafKind::KubeletClient) {
-            let restarted_under = signer(&AuthorityRole::Cluster, &observation.csr_signer_at_restart)?;
-            loaded.csr_signer_at_restart = Some(restarted_under);
+        if let Some(role) = uses.csr_signer() {
+            loaded.csr_signer_at_restart = Some(signer(&role, &observation.csr_signer_at_restart)?);
         }
         Ok(loaded)
     }

@@ -230,7 +230,8 @@ impl Cluster {
             .iter()
             .map(|leaf| (leaf.leaf, self.machine.issuer_of(&target.consumer, leaf.leaf).unwrap()))
             .collect();
-        let csr_signer = self.held.values().find_map(|held| held.signs.filter(|(r, _)| *r == AuthorityRole::Cluster));
+        let signer = self.hierarchy.issuer_of(LeafKind::KubeletClient).unwrap();
+        let csr_signer = self.held.values().find_map(|held| held.signs.filter(|(role, _)| *role == signer));
         let held = self.held.entry(target.consumer.clone()).or_default();
         held.bundles.extend(target.bundles.iter().map(|bundle| (bundle.slot, (bundle.role, bundle.versions))));
         held.leaves.extend(issued);
@@ -242,6 +243,7 @@ impl Cluster {
 
     pub(crate) fn observation(&mut self, consumer: &ConsumerId) -> Observation {
         let hierarchy = self.hierarchy.clone();
+        let signer = hierarchy.issuer_of(LeafKind::KubeletClient).unwrap();
         let id = |(role, version): (AuthorityRole, CaVersion)| record(&hierarchy, role, version).id;
         let held = self.held.get_mut(consumer).unwrap();
         held.sequence += 1;
@@ -254,7 +256,7 @@ impl Cluster {
             bundles: held.bundles.iter().map(|(slot, bundle)| (*slot, hash(*bundle))).collect(),
             leaves: held.leaves.iter().map(|(leaf, issuer)| (*leaf, id(*issuer))).collect(),
             signs_with: held.signs.map(id),
-            csr_signer_at_restart: held.csr_signer_at_restart.map(|version| id((AuthorityRole::Cluster, version))),
+            csr_signer_at_restart: held.csr_signer_at_restart.map(|version| id((signer, version))),
         }
     }
 
