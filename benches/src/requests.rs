@@ -12,9 +12,9 @@ use der::{Decode, Header, Reader, SliceReader};
 use getrandom::SysRng;
 use pki_core::verify::{SubjectPublicKey, Verifiers, aws_lc_rs};
 use pki_core::{
-    Approval, AuthorityRole, CaVersion, CertificationRequest, Hierarchy, Issuer, KeyAlgorithm, LeafKind, Limits,
-    NodeName, Serial, SignError, SignatureAlgorithm, Signer, SubjectAltName, Validity, create_request, mint_root,
-    sign_to_vec,
+    Approval, AuthorityRole, CaVersion, CertificationRequest, Hierarchy, Issuer, KeyAlgorithm, KeyLedger, LeafKind,
+    Limits, NodeName, Serial, SignError, SignatureAlgorithm, Signer, SubjectAltName, Validity, create_request,
+    mint_root, sign_to_vec,
 };
 use rustls_pki_types::{
     AlgorithmIdentifier, CertificateSigningRequestDer, InvalidSignature, PrivatePkcs8KeyDer,
@@ -60,8 +60,9 @@ impl Authority {
         let role = AuthorityRole::Cluster;
         let lifetime = hierarchy.ca_lifetime(role).ok_or("the cluster root has a lifetime")?;
         let validity = Validity::around(now, hierarchy.ca_backdate(), lifetime)?;
-        let certificate =
-            mint_root(role, CaVersion::FIRST, validity, Serial::generate(&mut SysRng)?, &signer, aws_lc_rs())?;
+        let mut ledger = KeyLedger::new();
+        let admitted = ledger.admit(&"bench".parse()?, role, CaVersion::FIRST, &signer)?;
+        let certificate = mint_root(&admitted, validity, Serial::generate(&mut SysRng)?, aws_lc_rs())?;
 
         let rcgen_key = rcgen::KeyPair::try_from(&PrivatePkcs8KeyDer::from(pkcs8.as_ref()))?;
         let rcgen = rcgen::Issuer::from_ca_cert_der(certificate.der(), rcgen_key)?;

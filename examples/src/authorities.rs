@@ -2,15 +2,15 @@
 
 use core::fmt;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use getrandom::SysRng;
 use pki_core::verify::{SubjectPublicKey, Verifiers};
 use pki_core::{
-    Approval, AuthorityId, AuthorityRole, CaCertificate, CaVersion, CertificationRequest, ClusterId, DecodeError,
-    Fingerprint, Hierarchy, IssueError, Issuer, KeyAlgorithm, LeafIdentity, LeafKind, Limits, NameError, NodeName,
-    RequestError, Serial, SignError, Signer, SubjectAltName, TokenError, TokenKeys, TrustBundle, Validity,
-    ValidityError, create_request, issue_token, mint_external_root, mint_root,
+    AdmitError, Approval, AuthorityId, AuthorityRole, CaCertificate, CaVersion, CertificationRequest, ClusterId,
+    DecodeError, Fingerprint, Hierarchy, IssueError, Issuer, KeyAlgorithm, KeyLedger, LeafIdentity, LeafKind, Limits,
+    NameError, NodeName, RequestError, Serial, SignError, Signer, SubjectAltName, TokenError, TokenKeys, TrustBundle,
+    Validity, ValidityError, create_request, issue_token, mint_external_root, mint_root,
 };
 use rotation_fsm::{AuthorityRecord, VersionRange};
 use rustls_pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
@@ -31,6 +31,8 @@ pub enum AuthorityError {
     ForeignIssuer(LeafKind),
     /// The key store refused.
     Keys(KeyStoreError),
+    /// A key has another owner.
+    Separation(AdmitError),
     /// A component's own key could not be made.
     LeafKey(signer_hsm::KeyError),
     /// The request was refused.
@@ -59,6 +61,7 @@ impl fmt::Display for AuthorityError {
             Self::Unknown(role, version) => write!(f, "`{role}` has no CAVersion {version}"),
             Self::ForeignIssuer(leaf) => write!(f, "none of the cluster's authorities issued the `{leaf}`"),
             Self::Keys(error) => write!(f, "{error}"),
+            Self::Separation(error) => write!(f, "{error}"),
             Self::LeafKey(error) => write!(f, "{error}"),
             Self::Request(error) => write!(f, "{error}"),
             Self::Issue(error) => write!(f, "{error}"),
@@ -78,6 +81,7 @@ impl core::error::Error for AuthorityError {}
 wraps! {
     AuthorityError:
     KeyStoreError => Keys,
+    AdmitError => Separation,
     signer_hsm::KeyError => LeafKey,
     RequestError => Request,
     IssueError => Issue,
@@ -198,6 +202,8 @@ pub(crate) struct Authorities {
     hierarchy: Hierarchy,
     keys: SoftwareKeyStore,
     verifiers: Verifiers<'static>,
+    /// Whose every key is: no key serves two roles, the org CA's included.
+    ledger: Mutex<KeyLedger>,
     generations: Mutex<BTreeMap<(AuthorityRole, CaVersion), Generation>>,
     /// An organization's own CA, where the hierarchy has clients that are served by it.
     external: Option<(CaCertificate, Issuer, Arc<dyn Signer>)>,
@@ -207,16 +213,19 @@ impl Authorities {
     /// The first generation of every authority, born at `born`.
     pub(crate) fn new(cluster: ClusterId, hierarchy: Hierarchy, born: UtcDateTime) -> Result<Self, AuthorityError> {
         let verifiers = pki_core::verify::aws_lc_rs();
+        let mut ledger = KeyLedger::new();
         let external = if hierarchy.external_serving() {
             let signer: Arc<dyn Signer> = Arc::new(SoftwareKey::generate(KeyAlgorithm::P256)?);
             let validity = Validity::around(born, Duration::minutes(5), Duration::days(20 * 365))?;
-            let root = mint_external_root(&"org-ca".parse()?, validity, serial()?, &*signer, verifiers)?;
+            let admitted = ledger.admit_external("org-ca".parse()?, &*signer)?;
+            let root = mint_external_root(&admitted, validity, serial()?, verifiers)?;
             Some((root.clone(), Issuer::new(root, [LeafKind::ApiServer])?, signer))
         } else {
             None
         };
         let keys = SoftwareKeyStore::new();
-        let authorities = Self { cluster, hierarchy, keys, verifiers, generations: Mutex::default(), external };
+        let ledger = Mutex::new(ledger);
+        let authorities = Self { cluster, hierarchy, keys, verifiers, ledger, generations: Mutex::default(), external };
         for role in authorities.hierarchy.roles() {
             authorities.ensure(*role, CaVersion::FIRST, born)?;
         }
@@ -225,6 +234,10 @@ impl Authorities {
 
     fn label(&self, role: AuthorityRole, version: CaVersion) -> KeyLabel {
         KeyLabel::authority(&self.cluster, role, version)
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, KeyLedger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes a generation exist: its key is looked for by label before one is generated, and a certificate that
@@ -245,10 +258,11 @@ impl Authorities {
         } else {
             self.keys.generate(&label, KeySpec::new(KeyAlgorithm::P256))?
         };
+        let admitted = self.ledger().admit(&self.cluster, role, version, &*signer)?;
         let generation = match self.hierarchy.ca_lifetime(role) {
             Some(lifetime) => {
                 let validity = Validity::around(now, self.hierarchy.ca_backdate(), lifetime)?;
-                let root = mint_root(role, version, validity, serial()?, &*signer, self.verifiers)?;
+                let root = mint_root(&admitted, validity, serial()?, self.verifiers)?;
                 Generation::Certificate(Arc::new(Issuer::new(root, self.hierarchy.leaves_of(role))?))
             }
             None => Generation::Key(signer.public_key().clone()),
@@ -305,7 +319,8 @@ impl Authorities {
     ) -> Result<TlsIdentity, AuthorityError> {
         let signer = SoftwareKey::generate(KeyAlgorithm::P256)?;
         let validity = Validity::around(now, Duration::minutes(5), self.hierarchy.leaf_lifetime())?;
-        let root = mint_external_root(&"unvouched".parse()?, validity, serial()?, &signer, self.verifiers)?;
+        let admitted = self.ledger().admit_external("unvouched".parse()?, &signer)?;
+        let root = mint_external_root(&admitted, validity, serial()?, self.verifiers)?;
         self.serving_identity(&Issuer::new(root, [LeafKind::Webhook])?, &signer, LeafKind::Webhook, names, now)
     }
 

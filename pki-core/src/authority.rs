@@ -1,8 +1,15 @@
 //! Authorities: their names, and how their certificates come into being.
 
+mod cross;
+
+pub use cross::{CrossCertificate, CrossSignError, cross_sign};
+
+use rustls_pki_types::CertificateDer;
+
 use crate::issuance::IssueError;
-use crate::lint::{Expected, lint};
+use crate::lint::{Expected, Lint, lint};
 use crate::name::Subject;
+use crate::separation::{AdmittedExternalKey, AdmittedKey};
 use crate::signer::{Signer, sign_to_vec};
 use crate::tbs::{
     CA_KEY_USAGE, Tbs, assemble, authority_key_identifier, basic_constraints, encode_subject, key_usage,
@@ -17,7 +24,17 @@ use crate::{AuthorityId, AuthorityRole, CaCertificate, CaVersion, Serial};
 /// the wrong key.
 #[must_use]
 pub fn ca_subject(role: AuthorityRole, version: CaVersion) -> Option<Subject> {
-    let name = match role {
+    let name = base_name(role)?;
+    Some(if version == CaVersion::FIRST {
+        Subject::new(name, &[])
+    } else {
+        Subject::new(format!("{name}-v{version}"), &[])
+    })
+}
+
+/// The common name of the first version, or `None` for a key set, which has no certificate.
+const fn base_name(role: AuthorityRole) -> Option<&'static str> {
+    Some(match role {
         AuthorityRole::Cluster => "kubernetes",
         AuthorityRole::Client => "client-ca",
         AuthorityRole::Kubelet => "kubelet-ca",
@@ -28,56 +45,59 @@ pub fn ca_subject(role: AuthorityRole, version: CaVersion) -> Option<Subject> {
         AuthorityRole::FrontProxy => "front-proxy-ca",
         AuthorityRole::Konnectivity => "konnectivity-ca",
         AuthorityRole::ServiceAccount => return None,
-    };
-    Some(if version == CaVersion::FIRST {
-        Subject::new(name, &[])
-    } else {
-        Subject::new(format!("{name}-v{version}"), &[])
     })
 }
 
-/// Mints the self-signed root of an authority.
+/// Mints the self-signed root of an authority, whose key was admitted for it alone.
+///
+/// A key that no ledger has admitted does not fit:
+///
+/// ```compile_fail,E0308
+/// use pki_core::verify::Verifiers;
+/// use pki_core::{Serial, Signer, Validity, mint_root};
+///
+/// fn mint(signer: &dyn Signer, validity: Validity, serial: Serial, verifiers: Verifiers<'_>) {
+///     let root = mint_root(signer, validity, serial, verifiers);
+/// }
+/// ```
 ///
 /// # Errors
-/// When the role is a key set, the signer's key is of no accepted kind, or the signer fails.
+/// When the role is a key set, or the signer fails.
 pub fn mint_root(
-    role: AuthorityRole,
-    version: CaVersion,
+    key: &AdmittedKey<'_>,
     validity: Validity,
     serial: Serial,
-    signer: &dyn Signer,
     verifiers: Verifiers<'_>,
 ) -> Result<CaCertificate, IssueError> {
-    let subject = ca_subject(role, version).ok_or(IssueError::KeySet(role))?;
-    mint_self_signed(&subject, validity, serial, signer, verifiers)
+    let subject = ca_subject(key.role, key.version).ok_or(IssueError::KeySet(key.role))?;
+    mint_self_signed(&subject, &key.key, key.signer, validity, serial, verifiers)
 }
 
-/// Mints the self-signed root of a CA outside the hierarchy, such as an organization's own CA.
+/// Mints the self-signed root of a CA outside the hierarchy, such as an organization's own CA, under the name for which
+/// its key was admitted.
 ///
 /// # Errors
-/// As [`mint_root`]; a name that is not a DNS-1123 subdomain cannot be passed.
+/// When the signer fails.
 pub fn mint_external_root(
-    name: &crate::DnsName,
+    key: &AdmittedExternalKey<'_>,
     validity: Validity,
     serial: Serial,
-    signer: &dyn Signer,
     verifiers: Verifiers<'_>,
 ) -> Result<CaCertificate, IssueError> {
-    mint_self_signed(&Subject::new(name.as_str(), &[]), validity, serial, signer, verifiers)
+    mint_self_signed(&Subject::new(key.name.as_str(), &[]), &key.key, key.signer, validity, serial, verifiers)
 }
 
 fn mint_self_signed(
     subject: &Subject,
+    key: &SubjectPublicKey<'_>,
+    signer: &dyn Signer,
     validity: Validity,
     serial: Serial,
-    signer: &dyn Signer,
     verifiers: Verifiers<'_>,
 ) -> Result<CaCertificate, IssueError> {
-    let key = SubjectPublicKey::parse(signer.public_key()).map_err(IssueError::Issuer)?;
-    let algorithm = key.algorithm().certificate_signature();
-    let signature_algorithm = algorithm.identifier();
+    let signature_algorithm = key.algorithm().certificate_signature().identifier();
     let subject = encode_subject(subject);
-    let id = AuthorityId::of(&key);
+    let id = AuthorityId::of(key);
     let tbs = Tbs {
         serial,
         signature_algorithm: &signature_algorithm,
@@ -93,23 +113,48 @@ fn mint_self_signed(
         ],
     }
     .encode();
-    let faults = lint(
-        &tbs,
-        &Expected {
-            issuer_name: &subject,
-            issuer_key_id: id.as_bytes(),
-            signature_algorithm: &signature_algorithm,
-            validity,
-            ca: true,
-            key_usage: CA_KEY_USAGE,
-            extended_key_usage: &[],
-            subject_alt_names: &[],
-        },
-    );
+    let expected = expected_ca(&subject, id.as_bytes(), &signature_algorithm, validity);
+    let der = finish(&tbs, lint(&tbs, &expected), key, signer, verifiers)?;
+    CaCertificate::parse(der).map_err(IssueError::Issuer)
+}
+
+const fn expected_ca<'a>(
+    issuer_name: &'a [u8],
+    issuer_key_id: &'a [u8],
+    signature_algorithm: &'a [u8],
+    validity: Validity,
+) -> Expected<'a> {
+    Expected {
+        issuer_name,
+        issuer_key_id,
+        signature_algorithm,
+        validity,
+        ca: true,
+        key_usage: CA_KEY_USAGE,
+        extended_key_usage: &[],
+        subject_alt_names: &[],
+    }
+}
+
+/// Signs what has no fault with `key`, which the signer must hold, and checks the fresh signature.
+fn finish(
+    tbs: &[u8],
+    faults: Vec<Lint>,
+    key: &SubjectPublicKey<'_>,
+    signer: &dyn Signer,
+    verifiers: Verifiers<'_>,
+) -> Result<CertificateDer<'static>, IssueError> {
     if !faults.is_empty() {
         return Err(IssueError::Lint(faults));
     }
-    let signature = sign_to_vec(signer, &tbs).map_err(IssueError::Sign)?;
-    verifiers.verify(&key, algorithm, &tbs, &signature).map_err(IssueError::BadSignature)?;
-    CaCertificate::parse(assemble(&tbs, &signature_algorithm, &signature)).map_err(IssueError::Issuer)
+    if **signer.public_key() != *key.as_der() {
+        return Err(IssueError::ForeignKey);
+    }
+    let (expected, found) = (key.algorithm().certificate_signature(), signer.algorithm());
+    if found != expected {
+        return Err(IssueError::SignerAlgorithm { expected, found });
+    }
+    let signature = sign_to_vec(signer, tbs).map_err(IssueError::Sign)?;
+    verifiers.verify(key, expected, tbs, &signature).map_err(IssueError::BadSignature)?;
+    Ok(assemble(tbs, &expected.identifier(), &signature))
 }

@@ -24,6 +24,7 @@ mod printable;
 mod profile;
 mod request;
 mod role;
+mod separation;
 mod serial;
 mod signer;
 mod tbs;
@@ -34,7 +35,7 @@ mod weak_key;
 
 // The public interface is:
 pub use crate::algorithm::{KeyAlgorithm, SignatureAlgorithm, UnknownAlgorithm};
-pub use crate::authority::{ca_subject, mint_external_root, mint_root};
+pub use crate::authority::{CrossCertificate, CrossSignError, ca_subject, cross_sign, mint_external_root, mint_root};
 pub use crate::bundle::{BundleHash, TrustBundle};
 pub use crate::certificate::{AuthorityId, CaCertificate, ExtendedKeyUsage, Fingerprint, LeafIdentity};
 pub use crate::chain::{ChainError, PathError, VerifiedChain, verify_chain, verify_server_name};
@@ -58,6 +59,7 @@ pub use crate::request::{
     CertificationRequest, ProvenRequest, RequestError, UnusedExtensions, VerifiedRequest, create_request, request_der,
 };
 pub use crate::role::{AuthorityRole, CaVersion, ClusterId};
+pub use crate::separation::{AdmitError, AdmittedExternalKey, AdmittedKey, KeyLedger, KeyOwner, KeyReuse};
 pub use crate::serial::Serial;
 pub use crate::signer::{Custody, SignError, SignErrorKind, Signer, sign_to_vec};
 pub use crate::time::{Validity, ValidityError, unix_time, utc};

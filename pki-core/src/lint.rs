@@ -12,7 +12,7 @@ use crate::certificate::{
 };
 use crate::decode::Elements;
 use crate::encode::tag;
-use crate::{AuthorityId, SubjectAltName, Validity};
+use crate::{AuthorityId, CaCertificate, SubjectAltName, Validity};
 
 /// One structural fault in a `TBSCertificate`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,8 +28,10 @@ pub enum Lint {
     Issuer,
     /// The validity reaches beyond the issuer's.
     Validity,
-    /// The subject is empty (4.1.2.6).
+    /// The subject is empty (4.1.2.6), or not that of the root whose key a cross-certificate certifies.
     Subject,
+    /// The key of a cross-certificate is not that of its root.
+    PublicKey,
     /// basicConstraints is missing, not critical, or says the wrong thing (4.2.1.9).
     BasicConstraints,
     /// keyUsage is not critical, does not hold exactly the bits that were decided on, or holds what its owner must
@@ -39,7 +41,7 @@ pub enum Lint {
     ExtendedKeyUsage,
     /// subjectAltName does not hold exactly the approved names (4.2.1.6).
     SubjectAltName,
-    /// The subject key identifier is missing or not the key's (4.2.1.2).
+    /// The subject key identifier is missing or not the key's (4.2.1.2), of a cross-certificate not its root's.
     SubjectKeyIdentifier,
     /// The authority key identifier is missing or not the issuer's (4.2.1.1).
     AuthorityKeyIdentifier,
@@ -56,6 +58,7 @@ impl Lint {
             Self::Issuer => "lint.issuer",
             Self::Validity => "lint.validity",
             Self::Subject => "lint.subject",
+            Self::PublicKey => "lint.public_key",
             Self::BasicConstraints => "lint.basic_constraints",
             Self::KeyUsage => "lint.key_usage",
             Self::ExtendedKeyUsage => "lint.extended_key_usage",
@@ -89,6 +92,15 @@ pub(crate) struct Expected<'a> {
 
 /// Every fault of `tbs_der`, in the order of its fields; empty when there is none.
 pub(crate) fn lint(tbs_der: &[u8], expected: &Expected<'_>) -> Vec<Lint> {
+    faults(tbs_der, expected, None)
+}
+
+/// As [`lint`], of a certificate that must repeat subject, key and key identifier of this root.
+pub(crate) fn lint_cross(tbs_der: &[u8], expected: &Expected<'_>, root: &CaCertificate) -> Vec<Lint> {
+    faults(tbs_der, expected, Some(root))
+}
+
+fn faults(tbs_der: &[u8], expected: &Expected<'_>, repeated: Option<&CaCertificate>) -> Vec<Lint> {
     let Ok(tbs) = TbsView::parse(tbs_der) else {
         return vec![Lint::Malformed];
     };
@@ -100,12 +112,16 @@ pub(crate) fn lint(tbs_der: &[u8], expected: &Expected<'_>) -> Vec<Lint> {
         (tbs.signature == expected.signature_algorithm, Lint::SignatureAlgorithm),
         (tbs.issuer == expected.issuer_name, Lint::Issuer),
         (within(tbs.validity, expected.validity), Lint::Validity),
-        (tbs.subject != [tag::SEQUENCE, 0], Lint::Subject),
+        (
+            tbs.subject != [tag::SEQUENCE, 0] && repeated.is_none_or(|root| tbs.subject == root.subject_der()),
+            Lint::Subject,
+        ),
+        (repeated.is_none_or(|root| tbs.public_key.as_der() == &**root.public_key()), Lint::PublicKey),
         (basic_constraints_are_sound(&tbs, expected.ca), Lint::BasicConstraints),
         (key_usage_is_sound(&tbs, expected), Lint::KeyUsage),
         (extended_key_usage_is_sound(&tbs, expected), Lint::ExtendedKeyUsage),
         (subject_alt_names_are_sound(&tbs, expected.subject_alt_names), Lint::SubjectAltName),
-        (subject_key_id_is_the_keys(&tbs), Lint::SubjectKeyIdentifier),
+        (subject_key_id_is_sound(&tbs, repeated), Lint::SubjectKeyIdentifier),
         (authority_key_id_is(&tbs, expected.issuer_key_id), Lint::AuthorityKeyIdentifier),
     ];
     checks.into_iter().filter(|(sound, _)| !sound).map(|(_, lint)| lint).collect()
@@ -159,12 +175,14 @@ fn subject_alt_names_are_sound(tbs: &TbsView<'_>, approved: &[SubjectAltName]) -
     }
 }
 
-fn subject_key_id_is_the_keys(tbs: &TbsView<'_>) -> bool {
-    let expected = AuthorityId::of(&tbs.public_key);
+fn subject_key_id_is_sound(tbs: &TbsView<'_>, repeated: Option<&CaCertificate>) -> bool {
+    let own = AuthorityId::of(&tbs.public_key);
+    // A root that was adopted has the identifier that its maker chose, and its leaves name that one.
+    let expected = repeated.map_or(own.as_bytes().as_slice(), CaCertificate::subject_key_id);
     let content = tbs.extension(oids::SUBJECT_KEY_IDENTIFIER).and_then(|extension| {
         Elements::new("subjectKeyIdentifier", extension.value).and_then(|mut id| id.content(tag::OCTET_STRING)).ok()
     });
-    content == Some(expected.as_bytes().as_slice())
+    content == Some(expected)
 }
 
 fn authority_key_id_is(tbs: &TbsView<'_>, expected: &[u8]) -> bool {
@@ -185,7 +203,7 @@ mod tests {
     use super::*;
     use crate::SignatureAlgorithm;
     use crate::encode;
-    use crate::tbs::{CA_KEY_USAGE, encode_oid};
+    use crate::tbs::{CA_KEY_USAGE, assemble, encode_oid};
     use crate::verify::SubjectPublicKey;
 
     const CRITICAL: &[u8] = &[tag::BOOLEAN, 1, 0xff];
@@ -323,6 +341,10 @@ mod tests {
         }
 
         fn faults(&self) -> Vec<Lint> {
+            self.faults_beside(None)
+        }
+
+        fn faults_beside(&self, repeated: Option<&CaCertificate>) -> Vec<Lint> {
             let approved = [SubjectAltName::dns("a").unwrap()];
             let expected = Expected {
                 issuer_name: &name(b"kubernetes"),
@@ -334,8 +356,18 @@ mod tests {
                 extended_key_usage: if self.ca { &[] } else { &[oids::SERVER_AUTH] },
                 subject_alt_names: if self.ca { &[] } else { &approved },
             };
-            lint(&self.encode(), &expected)
+            faults(&self.encode(), &expected, repeated)
         }
+
+        /// A certificate of it, as whose signature anything passes.
+        fn certificate(&self) -> CaCertificate {
+            certificate_of(&self.encode())
+        }
+    }
+
+    fn certificate_of(tbs: &[u8]) -> CaCertificate {
+        let der = assemble(tbs, &SignatureAlgorithm::EcdsaP256Sha256.identifier(), &[0]);
+        CaCertificate::parse(der).unwrap()
     }
 
     /// The sound draft with one part changed has exactly this fault.
@@ -583,5 +615,24 @@ mod tests {
         let codes: Vec<_> = faults.iter().map(ToString::to_string).collect();
         let expected = ["lint.serial", "lint.issuer", "lint.validity", "lint.subject", "lint.key_usage"];
         assert_eq!(codes, expected);
+    }
+    #[test]
+    fn a_cross_certificate_repeats_subject_key_and_key_identifier_of_its_root() {
+        let sound = Draft::root();
+        assert_eq!(sound.faults_beside(Some(&sound.certificate())), []);
+
+        let renamed = Draft { subject: name(b"kubernetes-v2"), ..Draft::root() };
+        assert_eq!(sound.faults_beside(Some(&renamed.certificate())), [Lint::Subject]);
+
+        let mut rekeyed = sound.encode();
+        let point = rekeyed.windows(65).position(|octets| octets == [4; 65]).unwrap();
+        rekeyed[point + 64] = 5;
+        assert_eq!(sound.faults_beside(Some(&certificate_of(&rekeyed))), [Lint::PublicKey]);
+
+        // The root's maker chose this one, so its leaves name it and the double must have it.
+        let adopted = Draft { subject_key_id: Some(subject_key_id(&[9; 20])), ..Draft::root() };
+        assert_eq!(sound.faults_beside(Some(&adopted.certificate())), [Lint::SubjectKeyIdentifier]);
+        assert_eq!(adopted.faults_beside(Some(&adopted.certificate())), []);
+        assert_eq!(adopted.faults(), [Lint::SubjectKeyIdentifier]);
     }
 }

@@ -102,7 +102,12 @@ pub(crate) fn basic_constraints(ca: bool) -> Vec<u8> {
 }
 
 pub(crate) fn subject_key_identifier(id: AuthorityId) -> Vec<u8> {
-    extension(oids::SUBJECT_KEY_IDENTIFIER, &[], &encode::element(tag::OCTET_STRING, id.as_bytes()))
+    repeated_subject_key_identifier(id.as_bytes())
+}
+
+/// The identifier that another certificate of the same key has.
+pub(crate) fn repeated_subject_key_identifier(key_id: &[u8]) -> Vec<u8> {
+    extension(oids::SUBJECT_KEY_IDENTIFIER, &[], &encode::element(tag::OCTET_STRING, key_id))
 }
 
 pub(crate) fn authority_key_identifier(key_id: &[u8]) -> Vec<u8> {

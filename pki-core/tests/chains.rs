@@ -13,9 +13,9 @@ mod tests {
     use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
     use pki_core::verify::Verifiers;
     use pki_core::{
-        AuthorityRole, BundleHash, CaVersion, ChainError, ExtendedKeyUsage, KeyAlgorithm, LeafKind, Limits, SignError,
-        SignErrorKind, SignatureAlgorithm, Signer, TokenError, TokenKeys, TrustBundle, Validity, VerifiedChain,
-        VerifiedToken, issue_token, mint_root, sign_to_vec, verify_chain, verify_server_name,
+        AuthorityRole, BundleHash, CaVersion, ChainError, ExtendedKeyUsage, KeyAlgorithm, KeyLedger, LeafKind, Limits,
+        SignError, SignErrorKind, SignatureAlgorithm, Signer, TokenError, TokenKeys, TrustBundle, Validity,
+        VerifiedChain, VerifiedToken, issue_token, mint_root, sign_to_vec, verify_chain, verify_server_name,
     };
     use rustls_pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer};
     use serde_json::{Value, json};
@@ -92,7 +92,9 @@ mod tests {
         let [renewed, other] = [cluster(CaVersion::FIRST), cluster(CaVersion::FIRST.next())];
         let short = Validity::new(at(NOW - DAY), at(NOW + 3600)).unwrap();
         let role = AuthorityRole::Cluster;
-        let old = mint_root(role, CaVersion::FIRST, short, serial(), &renewed.key, VERIFIERS).unwrap();
+        let mut ledger = KeyLedger::new();
+        let admitted = ledger.admit(&"test".parse().unwrap(), role, CaVersion::FIRST, &renewed.key).unwrap();
+        let old = mint_root(&admitted, short, serial(), VERIFIERS).unwrap();
         let leaf = kubelet(&renewed);
 
         let alone = TrustBundle::new([old.clone()]).unwrap();

@@ -18,7 +18,7 @@ mod tests {
     use pki_core::verify::{SubjectPublicKey, Verifiers, VerifyError};
     use pki_core::{
         Approval, AuthorityId, AuthorityRole, CaCertificate, CaVersion, CertificationRequest, Custody,
-        ExtendedKeyUsage, Hierarchy, IssueError, IssuedCertificate, Issuer, KeyAlgorithm, LeafIdentity, LeafKind,
+        ExtendedKeyUsage, Hierarchy, IssueError, IssuedCertificate, Issuer, KeyAlgorithm, KeyLedger, LeafIdentity, LeafKind,
         Limits, NodeName, PreparedIssuance, Purpose, SelfCheck, SignError, SignErrorKind, SignatureAlgorithm, Signer,
         SubjectAltName, TrustBundle, Validity, ValidityError, VerifiedRequest, create_request, mint_external_root,
         mint_root, sign_to_vec, verify_chain,
@@ -326,7 +326,9 @@ mod tests {
         let key = key(KeyAlgorithm::P256);
         let validity = Validity::new(at(CA_VALIDITY.0), at(CA_VALIDITY.1)).unwrap();
         let role = AuthorityRole::ServiceAccount;
-        let error = mint_root(role, CaVersion::FIRST, validity, serial(), &key, VERIFIERS).unwrap_err();
+        let mut ledger = KeyLedger::new();
+        let admitted = ledger.admit(&"test".parse().unwrap(), role, CaVersion::FIRST, &key).unwrap();
+        let error = mint_root(&admitted, validity, serial(), VERIFIERS).unwrap_err();
         assert!(matches!(error, IssueError::KeySet(AuthorityRole::ServiceAccount)), "{error}");
         assert_eq!(error.to_string(), "`service-account` is a key set and has no certificate");
     }
@@ -547,12 +549,14 @@ mod tests {
     }
 
     #[test]
-    fn a_root_of_a_key_of_no_accepted_kind_is_not_minted() {
-        let signer = Scripted::new(SubjectPublicKeyInfoDer::from(vec![0x30, 0]), None);
+    fn a_root_of_a_signer_that_fails_is_not_minted() {
+        let public_key = key(KeyAlgorithm::P256).public_key().clone();
+        let broken = Scripted::new(public_key, None);
         let validity = Validity::new(at(CA_VALIDITY.0), at(CA_VALIDITY.1)).unwrap();
-        let name = "org.example.com".parse().unwrap();
-        let error = mint_external_root(&name, validity, serial(), &signer, VERIFIERS).unwrap_err();
-        assert!(matches!(&error, IssueError::Issuer(cause) if cause.what() == "SubjectPublicKeyInfo"), "{error}");
+        let mut ledger = KeyLedger::new();
+        let admitted = ledger.admit_external("org.example.com".parse().unwrap(), &broken).unwrap();
+        let error = mint_external_root(&admitted, validity, serial(), VERIFIERS).unwrap_err();
+        assert!(matches!(&error, IssueError::Sign(cause) if cause.kind() == SignErrorKind::Unavailable), "{error}");
     }
 
     #[test]

@@ -22,7 +22,7 @@ mod tests {
 
     use pki_core::kubernetes::{SignerName, SignerPolicy, SigningRequest, Usages};
     use pki_core::{
-        Approval, AuthorityRole, CaCertificate, CaVersion, CertificationRequest, Hierarchy, Issuer, KeyAlgorithm,
+        Approval, AuthorityRole, CaCertificate, CaVersion, CertificationRequest, Hierarchy, Issuer, KeyAlgorithm, KeyLedger,
         LeafKind, Limits, Preset, Subject, SubjectAltName, UnusedExtensions, Validity, create_request,
         mint_external_root,
     };
@@ -279,7 +279,9 @@ mod tests {
             let key = &ROOT_KEYS[&algorithm];
             let validity = Validity::new(at(*NOW - DAY), at(*NOW + YEAR)).unwrap();
             let name = "org.example.com".parse().unwrap();
-            let root = mint_external_root(&name, validity, serial(), key, VERIFIERS).unwrap();
+            let mut ledger = KeyLedger::new();
+            let admitted = ledger.admit_external(name, key).unwrap();
+            let root = mint_external_root(&admitted, validity, serial(), VERIFIERS).unwrap();
             let authority = Authority { key, issuer: Issuer::new(root, [LeafKind::ApiServer]).unwrap() };
             let issued = issue(&authority, LeafKind::ApiServer, present());
             let name = format!("external root, {algorithm}");

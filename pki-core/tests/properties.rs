@@ -25,7 +25,7 @@ mod tests {
     use pki_core::pem::{CERTIFICATE, decode_pem, encode_pem};
     use pki_core::{
         Approval, AuthorityRole, CaCertificate, CaVersion, CertificationRequest, ChainError, IssuedCertificate,
-        KeyAlgorithm, LeafIdentity, LeafKind, Limits, NodeName, SignError, SignatureAlgorithm, Signer, SubjectAltName,
+        KeyAlgorithm, KeyLedger, LeafIdentity, LeafKind, Limits, NodeName, SignError, SignatureAlgorithm, Signer, SubjectAltName,
         TrustBundle, Validity, ca_subject, create_request, mint_root, sign_to_vec, verify_chain, verify_server_name,
     };
     use proptest::collection::vec;
@@ -360,7 +360,9 @@ mod tests {
             let version = CaVersion::new(version).unwrap();
             prop_assume!(role.is_certificate_authority());
             let (key, validity) = (&ROOT_KEYS[&algorithm], Validity::new(at(validity.0), at(validity.1)).unwrap());
-            let root = mint_root(role, version, validity, serial(), key, VERIFIERS).unwrap();
+            let mut ledger = KeyLedger::new();
+            let admitted = ledger.admit(&"test".parse().unwrap(), role, version, key).unwrap();
+            let root = mint_root(&admitted, validity, serial(), VERIFIERS).unwrap();
             let read = CaCertificate::parse(root.der().clone()).unwrap();
             prop_assert_eq!(&read, &root);
             prop_assert_eq!((read.validity(), read.public_key()), (validity, key.public_key()));

@@ -3,8 +3,8 @@
 use std::borrow::Borrow;
 
 use pki_core::{
-    Approval, AuthorityRole, CaVersion, CertificationRequest, IssuedCertificate, Issuer, KeyAlgorithm, LeafKind,
-    Limits, NodeName, Serial, SubjectAltName, Validity, create_request, mint_root,
+    Approval, AuthorityRole, CaVersion, CertificationRequest, IssuedCertificate, Issuer, KeyAlgorithm, KeyLedger,
+    LeafKind, Limits, NodeName, Serial, SubjectAltName, Validity, create_request, mint_root,
 };
 use signer_hsm::SoftwareKey;
 use time::{Duration, UtcDateTime};
@@ -77,7 +77,10 @@ impl Authority {
 impl<K: Borrow<SoftwareKey>> Authority<K> {
     pub(crate) fn mint_with(key: K, role: AuthorityRole, version: CaVersion, (from, to): (i64, i64)) -> Self {
         let validity = Validity::new(at(from), at(to)).unwrap();
-        let root = mint_root(role, version, validity, serial(), key.borrow(), VERIFIERS).unwrap();
+        // A ledger of its own: each authority of a test is alone in its world.
+        let mut ledger = KeyLedger::new();
+        let admitted = ledger.admit(&"test".parse().unwrap(), role, version, key.borrow()).unwrap();
+        let root = mint_root(&admitted, validity, serial(), VERIFIERS).unwrap();
         Self { key, issuer: Issuer::new(root, LeafKind::ALL).unwrap() }
     }
 
