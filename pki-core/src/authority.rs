@@ -158,3 +158,20 @@ fn finish(
     verifiers.verify(key, expected, tbs, &signature).map_err(IssueError::BadSignature)?;
     Ok(assemble(tbs, &expected.identifier(), &signature))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_generation_of_every_authority_has_a_name_of_its_own() {
+        let versions = [1, 2, 3, 10].map(|number| CaVersion::new(number).unwrap());
+        let authorities = || AuthorityRole::ALL.into_iter().filter(|role| role.is_certificate_authority());
+        let subject = |role| versions.map(|version| ca_subject(role, version).unwrap());
+        let names: BTreeSet<_> = authorities().flat_map(subject).collect();
+        assert_eq!(names.len(), authorities().count() * versions.len());
+        assert_eq!(ca_subject(AuthorityRole::ServiceAccount, CaVersion::FIRST), None);
+    }
+}

@@ -1,6 +1,7 @@
 //! Which authorities a cluster has, and which of them issues what.
 
 mod builder;
+mod error;
 mod lifetime;
 mod presets;
 
@@ -8,7 +9,8 @@ use std::collections::BTreeMap;
 
 use time::Duration;
 
-pub use builder::{HierarchyBuilder, HierarchyError};
+pub use builder::HierarchyBuilder;
+pub use error::HierarchyError;
 pub use lifetime::{LifetimeCondition, LifetimeRule, Minted};
 pub use presets::{Preset, Storage, UnknownPreset};
 
@@ -91,5 +93,88 @@ impl Hierarchy {
     #[must_use]
     pub const fn ca_backdate(&self) -> Duration {
         self.ca_backdate
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use AuthorityRole::{Cluster, Etcd, EtcdApi, EtcdPeer, FrontProxy, Konnectivity, ServiceAccount};
+
+    #[test]
+    fn gke_with_etcd_has_both_etcd_authorities() {
+        let gke = Hierarchy::gke(Storage::Etcd);
+        assert_eq!(gke.roles(), [Cluster, EtcdApi, EtcdPeer, FrontProxy, Konnectivity, ServiceAccount]);
+        assert_eq!(gke.issuer_of(LeafKind::EtcdServer), Some(EtcdApi));
+        assert_eq!(gke.issuer_of(LeafKind::ApiServerEtcdClient), Some(EtcdApi));
+        assert_eq!(gke.issuer_of(LeafKind::EtcdPeer), Some(EtcdPeer));
+    }
+
+    #[test]
+    fn gke_with_spanner_has_an_etcd_api_but_no_peers() {
+        let spanner = Hierarchy::gke(Storage::Spanner);
+        assert_eq!(spanner.roles(), [Cluster, EtcdApi, FrontProxy, Konnectivity, ServiceAccount]);
+        assert_eq!(spanner.issuer_of(LeafKind::EtcdServer), Some(EtcdApi));
+        assert_eq!(spanner.issuer_of(LeafKind::EtcdPeer), None);
+    }
+
+    #[test]
+    fn gdc_has_exactly_three_certificate_authorities() {
+        let gdc = Hierarchy::gdc();
+        let authorities: Vec<_> = gdc.roles().iter().copied().filter(|role| role.is_certificate_authority()).collect();
+        assert_eq!(authorities, [Cluster, Etcd, FrontProxy]);
+        // One etcd authority for the API server's connections and the replicas' own.
+        assert_eq!(gdc.issuer_of(LeafKind::EtcdServer), Some(Etcd));
+        assert_eq!(gdc.issuer_of(LeafKind::EtcdPeer), Some(Etcd));
+        assert_eq!(gdc.issuer_of(LeafKind::KonnectivityAgent), Some(Cluster));
+        assert!(gdc.external_serving());
+    }
+
+    #[test]
+    fn kubeadm_has_no_konnectivity() {
+        let kubeadm = Hierarchy::kubeadm();
+        assert_eq!(kubeadm.roles(), [Cluster, Etcd, FrontProxy, ServiceAccount]);
+        assert_eq!(kubeadm.issuer_of(LeafKind::KonnectivityServer), None);
+    }
+
+    #[test]
+    fn every_preset_passes_what_the_builder_asks() {
+        for preset in Preset::ALL {
+            let hierarchy = Hierarchy::preset(preset);
+            assert_eq!(builder::check(&hierarchy), Ok(()), "{preset}");
+            assert_eq!(hierarchy.origin(), Origin::Preset(preset));
+        }
+    }
+
+    #[test]
+    fn the_cluster_root_issues_the_api_server_and_the_kubelets() {
+        for preset in Preset::ALL {
+            let hierarchy = Hierarchy::preset(preset);
+            for leaf in [LeafKind::ApiServer, LeafKind::KubeletClient] {
+                assert_eq!(hierarchy.issuer_of(leaf), Some(Cluster), "{preset}");
+            }
+        }
+    }
+
+    #[test]
+    fn authorities_live_five_ten_or_thirty_years() {
+        let gke = Hierarchy::gke(Storage::Etcd);
+        assert_eq!(gke.ca_lifetime(Cluster), Some(Duration::days(10_950)));
+        assert_eq!(gke.ca_lifetime(EtcdApi), Some(Duration::days(1_825)));
+        assert_eq!(gke.ca_lifetime(EtcdPeer), Some(Duration::days(1_825)));
+        assert_eq!(Hierarchy::gdc().ca_lifetime(Cluster), Some(Duration::days(1_825)));
+        assert_eq!(Hierarchy::kubeadm().ca_lifetime(Cluster), Some(Duration::days(3_650)));
+        assert_eq!(gke.ca_lifetime(ServiceAccount), None);
+    }
+
+    #[test]
+    fn presets_are_known_by_their_names() {
+        for preset in Preset::ALL {
+            assert_eq!(preset.id().parse(), Ok(preset));
+        }
+        let error = "k3s".parse::<Preset>().unwrap_err().to_string();
+        for preset in Preset::ALL {
+            assert!(error.contains(&format!("`{preset}`")), "{error}");
+        }
     }
 }
