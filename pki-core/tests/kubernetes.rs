@@ -27,7 +27,7 @@ mod upstream;
 use {
     keys::VERIFIERS,
     pki_core::kubernetes::{CertificateSigningRequestSpec, Usages},
-    pki_core::{AuthorityRole, CaVersion, Limits, PresentedNames, Serial, Validity, mint_root},
+    pki_core::{AuthorityRole, CaVersion, KeyLedger, Limits, PresentedNames, Serial, Validity, mint_root},
     signer_hsm::SoftwareKey,
     time::UtcDateTime,
 };
@@ -65,5 +65,7 @@ fn names(common_name: &str, organizations: &[&str]) -> PresentedNames {
 fn root(key: &SoftwareKey) -> Vec<u8> {
     let validity = Validity::new(at(NOW), at(NOW + 86_400)).unwrap();
     let serial = Serial::generate(&mut getrandom::SysRng).unwrap();
-    mint_root(AuthorityRole::Cluster, CaVersion::FIRST, validity, serial, key, VERIFIERS).unwrap().der().to_vec()
+    let (cluster, mut ledger) = ("test".parse().unwrap(), KeyLedger::new());
+    let admitted = ledger.admit(&cluster, AuthorityRole::Cluster, CaVersion::FIRST, key).unwrap();
+    mint_root(&admitted, validity, serial, VERIFIERS).unwrap().der().to_vec()
 }
