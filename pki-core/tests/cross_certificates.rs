@@ -14,8 +14,7 @@ mod tools;
 mod tests {
     use std::path::Path;
 
-    use base64::Engine as _;
-    use base64::engine::general_purpose::STANDARD;
+    use pki_core::pem::{CERTIFICATE, encode_pem};
     use pki_core::verify::Verifiers;
     use pki_core::{
         AuthorityRole, CaCertificate, CaVersion, ChainError, CrossCertificate, CrossSignError, ExtendedKeyUsage,
@@ -35,12 +34,6 @@ mod tests {
     const V2: CaVersion = V1.next();
     /// Until 2048: certtool asks the real clock.
     const DECADES: Duration = Duration::days(24 * 365);
-
-    fn pem(der: &[u8]) -> String {
-        let text = STANDARD.encode(der);
-        let lines: Vec<_> = text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
-        format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
-    }
 
     fn cluster(version: CaVersion, algorithm: KeyAlgorithm) -> Authority {
         Authority::mint(AuthorityRole::Cluster, version, algorithm)
@@ -72,7 +65,8 @@ mod tests {
     impl Shown<'_> {
         fn write(&self, name: &str, certificates: &[&[u8]]) -> String {
             let path = self.room.join(name).to_str().unwrap().to_owned();
-            std::fs::write(&path, certificates.iter().map(|der| pem(der)).collect::<String>()).unwrap();
+            std::fs::write(&path, certificates.iter().map(|der| encode_pem(CERTIFICATE, der)).collect::<String>())
+                .unwrap();
             path
         }
 

@@ -18,10 +18,10 @@ mod tests {
     use pki_core::verify::{SubjectPublicKey, Verifiers, VerifyError};
     use pki_core::{
         Approval, AuthorityId, AuthorityRole, CaCertificate, CaVersion, CertificationRequest, Custody,
-        ExtendedKeyUsage, Hierarchy, IssueError, IssuedCertificate, Issuer, KeyAlgorithm, KeyLedger, LeafIdentity, LeafKind,
-        Limits, NodeName, PreparedIssuance, Purpose, SelfCheck, SignError, SignErrorKind, SignatureAlgorithm, Signer,
-        SubjectAltName, TrustBundle, Validity, ValidityError, VerifiedRequest, create_request, mint_external_root,
-        mint_root, sign_to_vec, verify_chain,
+        ExtendedKeyUsage, Hierarchy, IssueError, IssuedCertificate, Issuer, KeyAlgorithm, KeyLedger, LeafIdentity,
+        LeafKind, Limits, NodeName, PreparedIssuance, Purpose, SelfCheck, SignError, SignErrorKind, SignatureAlgorithm,
+        Signer, SubjectAltName, TrustBundle, Validity, ValidityError, VerifiedRequest, create_request,
+        mint_external_root, mint_root, sign_to_vec, verify_chain,
     };
     use rustls_pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
     use sha2::{Digest, Sha256};

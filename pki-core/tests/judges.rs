@@ -22,8 +22,8 @@ mod tests {
 
     use pki_core::kubernetes::{SignerName, SignerPolicy, SigningRequest, Usages};
     use pki_core::{
-        Approval, AuthorityRole, CaCertificate, CaVersion, CertificationRequest, Hierarchy, Issuer, KeyAlgorithm, KeyLedger,
-        LeafKind, Limits, Preset, Subject, SubjectAltName, UnusedExtensions, Validity, create_request,
+        Approval, AuthorityRole, CaCertificate, CaVersion, CertificationRequest, Hierarchy, Issuer, KeyAlgorithm,
+        KeyLedger, LeafKind, Limits, Preset, Subject, SubjectAltName, UnusedExtensions, Validity, create_request,
         mint_external_root,
     };
     use rustls_pki_types::{CertificateDer, ServerName};

@@ -25,8 +25,9 @@ mod tests {
     use pki_core::pem::{CERTIFICATE, decode_pem, encode_pem};
     use pki_core::{
         Approval, AuthorityRole, CaCertificate, CaVersion, CertificationRequest, ChainError, IssuedCertificate,
-        KeyAlgorithm, KeyLedger, LeafIdentity, LeafKind, Limits, NodeName, SignError, SignatureAlgorithm, Signer, SubjectAltName,
-        TrustBundle, Validity, ca_subject, create_request, mint_root, sign_to_vec, verify_chain, verify_server_name,
+        KeyAlgorithm, KeyLedger, LeafIdentity, LeafKind, Limits, NodeName, SignError, SignatureAlgorithm, Signer,
+        SubjectAltName, TrustBundle, Validity, ca_subject, create_request, mint_root, sign_to_vec, verify_chain,
+        verify_server_name,
     };
     use proptest::collection::vec;
     use proptest::prelude::*;
