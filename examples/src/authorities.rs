@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use getrandom::SysRng;
 use pki_core::verify::{SubjectPublicKey, Verifiers};
 use pki_core::{
-    Approval, AuthorityId, AuthorityRole, CaCertificate, CaVersion, CertificationRequest, ClusterId, DecodeError,
+    Approval, AuthorityId, AuthorityRole, BundleError, CaCertificate, CaVersion, CertificationRequest, ClusterId, DecodeError,
     Fingerprint, Hierarchy, IssueError, Issuer, KeyAlgorithm, LeafIdentity, LeafKind, Limits, NameError, NodeName,
     RequestError, Serial, SignError, Signer, SubjectAltName, TokenError, TokenKeys, TrustBundle, Validity,
     ValidityError, create_request, issue_token, mint_external_root, mint_root,
@@ -43,6 +43,8 @@ pub enum AuthorityError {
     Token(TokenError),
     /// A certificate or key is not of an accepted form.
     Decode(DecodeError),
+    /// Certificates make no bundle.
+    Bundle(BundleError),
     /// A validity cannot be encoded.
     Validity(ValidityError),
     /// A certificate and its key do not make a TLS identity.
@@ -65,6 +67,7 @@ impl fmt::Display for AuthorityError {
             Self::Sign(error) => write!(f, "{error}"),
             Self::Token(error) => write!(f, "{error}"),
             Self::Decode(error) => write!(f, "{error}"),
+            Self::Bundle(error) => write!(f, "{error}"),
             Self::Validity(error) => write!(f, "{error}"),
             Self::Identity(error) => write!(f, "{error}"),
             Self::Name(error) => write!(f, "{error}"),
@@ -84,6 +87,7 @@ wraps! {
     SignError => Sign,
     TokenError => Token,
     DecodeError => Decode,
+    BundleError => Bundle,
     ValidityError => Validity,
     IdentityError => Identity,
     getrandom::Error => Entropy,

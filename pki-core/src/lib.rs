@@ -29,7 +29,7 @@ pub mod verify;
 // The public interface is:
 pub use crate::algorithm::{KeyAlgorithm, SignatureAlgorithm, UnknownAlgorithm};
 pub use crate::authority::{ca_subject, mint_external_root, mint_root};
-pub use crate::bundle::{BundleHash, TrustBundle};
+pub use crate::bundle::{BundleError, BundleHash, TrustBundle};
 pub use crate::certificate::{AuthorityId, CaCertificate, ExtendedKeyUsage, Fingerprint, LeafIdentity};
 pub use crate::chain::{ChainError, PathError, VerifiedChain, verify_chain, verify_server_name};
 pub use crate::decode::DecodeError;
@@ -48,7 +48,7 @@ pub use crate::request::{
     CertificationRequest, ProvenRequest, RequestError, UnusedExtensions, VerifiedRequest, create_request, request_der,
 };
 pub use crate::role::{AuthorityRole, CaVersion, ClusterId};
-pub use crate::serial::Serial;
+pub use crate::serial::{Serial, SerialNumber};
 pub use crate::signer::{Custody, SignError, SignErrorKind, Signer, sign_to_vec};
 pub use crate::time::{Validity, ValidityError, unix_time, utc};
 pub use crate::token::{TokenError, TokenKeys, VerifiedToken, issue_token};

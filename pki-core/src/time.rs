@@ -128,7 +128,14 @@ fn encode_time(time: UtcDateTime, out: &mut [u8]) -> usize {
     out.iter_mut().zip(encoded).map(|(slot, octet)| *slot = octet).count()
 }
 
-fn decode_time(elements: &mut Elements<'_>) -> Result<UtcDateTime, DecodeError> {
+/// Writes one `Time`.
+pub(crate) fn push_time(out: &mut Vec<u8>, time: UtcDateTime) {
+    let mut content = [0; 17];
+    let len = encode_time(time, &mut content);
+    out.extend_from_slice(content.get(..len).unwrap_or_default());
+}
+
+pub(crate) fn decode_time(elements: &mut Elements<'_>) -> Result<UtcDateTime, DecodeError> {
     let seconds = match elements.peek() {
         Some(tag::UTC_TIME) => elements.decode::<der::asn1::UtcTime>()?.to_unix_duration(),
         _ => elements.decode::<der::asn1::GeneralizedTime>()?.to_unix_duration(),
