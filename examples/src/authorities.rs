@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use getrandom::SysRng;
 use pki_core::verify::{SubjectPublicKey, Verifiers};
 use pki_core::{
-    Approval, AuthorityId, AuthorityRole, BundleError, CaCertificate, CaVersion, CertificationRequest, ClusterId, DecodeError,
-    Fingerprint, Hierarchy, IssueError, Issuer, KeyAlgorithm, LeafIdentity, LeafKind, Limits, NameError, NodeName,
-    RequestError, Serial, SignError, Signer, SubjectAltName, TokenError, TokenKeys, TrustBundle, Validity,
+    Approval, AuthorityId, AuthorityRole, BundleError, CaCertificate, CaVersion, CertificationRequest, ClusterId,
+    DecodeError, Fingerprint, Hierarchy, IssueError, Issuer, KeyAlgorithm, LeafIdentity, LeafKind, Limits, NameError,
+    NodeName, RequestError, Serial, SignError, Signer, SubjectAltName, TokenError, TokenKeys, TrustBundle, Validity,
     ValidityError, create_request, issue_token, mint_external_root, mint_root,
 };
 use rotation_fsm::{AuthorityRecord, VersionRange};

@@ -8,11 +8,11 @@ use oids as oid;
 use rustls_pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
 use sha2::{Digest, Sha256};
 
-use crate::{Limits, Validity};
 use crate::decode::{DecodeError, Elements};
 use crate::encode::tag;
 use crate::name::{Subject, SubjectAltName};
 use crate::verify::SubjectPublicKey;
+use crate::{Limits, Validity};
 
 /// The object identifiers of this crate's certificates, from the `const-oid` database.
 pub(crate) mod oids {
@@ -20,10 +20,12 @@ pub(crate) mod oids {
     pub(crate) use const_oid::db::rfc4519::{COMMON_NAME, ORGANIZATION_NAME};
     pub(crate) use const_oid::db::rfc5280::{
         ID_CE_AUTHORITY_KEY_IDENTIFIER as AUTHORITY_KEY_IDENTIFIER, ID_CE_BASIC_CONSTRAINTS as BASIC_CONSTRAINTS,
-        ID_CE_EXT_KEY_USAGE as EXT_KEY_USAGE, ID_CE_KEY_USAGE as KEY_USAGE, ID_CE_NAME_CONSTRAINTS as NAME_CONSTRAINTS,
-        ID_CE_SUBJECT_ALT_NAME as SUBJECT_ALT_NAME,
-        ID_CE_SUBJECT_KEY_IDENTIFIER as SUBJECT_KEY_IDENTIFIER, ID_KP_CLIENT_AUTH as CLIENT_AUTH,
-        ID_KP_SERVER_AUTH as SERVER_AUTH,
+        ID_CE_CERTIFICATE_ISSUER as CERTIFICATE_ISSUER, ID_CE_CRL_NUMBER as CRL_NUMBER,
+        ID_CE_CRL_REASONS as CRL_REASONS, ID_CE_DELTA_CRL_INDICATOR as DELTA_CRL_INDICATOR,
+        ID_CE_EXT_KEY_USAGE as EXT_KEY_USAGE, ID_CE_ISSUING_DISTRIBUTION_POINT as ISSUING_DISTRIBUTION_POINT,
+        ID_CE_KEY_USAGE as KEY_USAGE, ID_CE_NAME_CONSTRAINTS as NAME_CONSTRAINTS,
+        ID_CE_SUBJECT_ALT_NAME as SUBJECT_ALT_NAME, ID_CE_SUBJECT_KEY_IDENTIFIER as SUBJECT_KEY_IDENTIFIER,
+        ID_KP_CLIENT_AUTH as CLIENT_AUTH, ID_KP_SERVER_AUTH as SERVER_AUTH,
     };
 }
 

@@ -242,7 +242,9 @@ impl fmt::Display for ChainError {
             Self::EveryAnchorExpired => f.write_str("every anchor of the bundle has expired or is not yet valid"),
             Self::Expired => f.write_str("the certificate has expired"),
             Self::NotYetValid => f.write_str("the certificate is not valid yet"),
-            Self::ExtendedKeyUsage => f.write_str("the certificate or its authority lacks the extended key usage of the path"),
+            Self::ExtendedKeyUsage => {
+                f.write_str("the certificate or its authority lacks the extended key usage of the path")
+            }
             Self::NameMismatch => f.write_str("the certificate is not valid for the name that was dialled"),
             Self::BadSignature => f.write_str("a signature of the chain does not verify"),
             Self::Other(error) => write!(f, "path validation: {error}"),

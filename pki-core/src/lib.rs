@@ -5,6 +5,7 @@ mod authority;
 mod bundle;
 mod certificate;
 mod chain;
+mod crl;
 mod decode;
 mod encode;
 mod hierarchy;
@@ -32,6 +33,10 @@ pub use crate::authority::{ca_subject, mint_external_root, mint_root};
 pub use crate::bundle::{BundleError, BundleHash, TrustBundle};
 pub use crate::certificate::{AuthorityId, CaCertificate, ExtendedKeyUsage, Fingerprint, LeafIdentity};
 pub use crate::chain::{ChainError, PathError, VerifiedChain, verify_chain, verify_server_name};
+pub use crate::crl::{
+    CertificateList, CrlError, CrlIssuer, CrlNumber, IssueCrlError, RevocationError, RevocationList, RevocationReason,
+    RevokedCertificate, issue_crl,
+};
 pub use crate::decode::DecodeError;
 pub use crate::hierarchy::{Hierarchy, Preset, Storage, UnknownPreset};
 pub use crate::issuance::{

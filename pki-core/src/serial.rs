@@ -207,12 +207,9 @@ mod tests {
     #[test]
     fn numbers_are_counted_and_ordered_by_value() {
         let number = |content: &[u8]| Unsigned::from_content("test", content).unwrap();
-        for (before, after) in [
-            (&[0][..], &[1][..]),
-            (&[0x7f], &[0, 0x80]),
-            (&[0, 0xff], &[1, 0]),
-            (&[0, 0xff, 0xff], &[1, 0, 0]),
-        ] {
+        for (before, after) in
+            [(&[0][..], &[1][..]), (&[0x7f], &[0, 0x80]), (&[0, 0xff], &[1, 0]), (&[0, 0xff, 0xff], &[1, 0, 0])]
+        {
             assert_eq!(number(before).next(), Some(number(after)));
             assert!(number(before) < number(after));
             assert_eq!(number(after).content(), after);

@@ -138,7 +138,12 @@ pub(crate) fn push_time(out: &mut Vec<u8>, time: UtcDateTime) {
 pub(crate) fn decode_time(elements: &mut Elements<'_>) -> Result<UtcDateTime, DecodeError> {
     let seconds = match elements.peek() {
         Some(tag::UTC_TIME) => elements.decode::<der::asn1::UtcTime>()?.to_unix_duration(),
-        _ => elements.decode::<der::asn1::GeneralizedTime>()?.to_unix_duration(),
+        _ => match elements.decode::<der::asn1::GeneralizedTime>()? {
+            time if time.to_date_time().year() < 2050 => {
+                return Err(DecodeError::value("Time", "a year before 2050 as GeneralizedTime (RFC 5280 4.1.2.5)"));
+            }
+            time => time.to_unix_duration(),
+        },
     }
     .as_secs();
     i64::try_from(seconds)
