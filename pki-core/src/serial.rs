@@ -90,7 +90,7 @@ impl fmt::Debug for SerialNumber {
 
 /// An INTEGER of at most 20 octets that is not negative, big-endian and padded on the left: what RFC 5280 asks of
 /// the numbers of certificates (4.1.2.2) and of revocation lists (5.2.3). Ordered by value.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Unsigned([u8; Self::LEN_MAX]);
 
 impl Unsigned {

@@ -193,6 +193,14 @@ mod tests {
     }
 
     #[test]
+    fn the_form_of_a_time_is_that_of_its_year() {
+        let decode = |encoded: &[u8]| decode_time(&mut Elements::new("test", encoded).unwrap());
+        assert_eq!(decode(b"\x18\x0f20500101000000Z").unwrap(), at(2_524_608_000));
+        let refused = decode(b"\x18\x0f20491231235959Z").unwrap_err().to_string();
+        assert_eq!(refused, "Time: a year before 2050 as GeneralizedTime (RFC 5280 4.1.2.5)");
+    }
+
+    #[test]
     fn the_last_second_belongs_to_the_validity() {
         let validity = Validity::new(at(100), at(200)).unwrap();
         assert!(!validity.contains(at(99)) && validity.contains(at(100)));

@@ -1,4 +1,4 @@
-//! Revocation lists: what is issued is read back, by this crate and by others; what is not as it should be is refused.
+//! Revocation lists: what is issued is read back, and what is not as it should be is refused.
 
 #[cfg(test)]
 #[path = "support/authority.rs"]
@@ -15,64 +15,35 @@ mod drafts;
 #[path = "support/keys.rs"]
 mod keys;
 #[cfg(test)]
-#[path = "support/tools.rs"]
-mod tools;
+#[path = "support/list_parts.rs"]
+mod list_parts;
+#[cfg(test)]
+#[path = "support/lists.rs"]
+mod lists;
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-    use std::sync::LazyLock;
-
-    use pki_core::pem::{CERTIFICATE, X509_CRL, decode_single_pem, encode_pem};
+    use pki_core::pem::{X509_CRL, decode_single_pem};
     use pki_core::verify::Verifiers;
     use pki_core::{
-        AuthorityRole, CaCertificate, CaVersion, CertificateList, CrlError, CrlIssuer, CrlNumber, ExtendedKeyUsage,
-        IssueCrlError, KeyAlgorithm, LeafKind, Limits, RevocationError, RevocationList, RevocationReason,
-        RevokedCertificate, SerialNumber, SignError, SignErrorKind, SignatureAlgorithm, Signer, TrustBundle, Validity,
-        issue_crl, sign_to_vec, verify_chain,
+        AuthorityRole, CaVersion, CertificateList, CrlError, CrlIssuer, CrlNumber, ExtendedKeyUsage, IssueCrlError,
+        KeyAlgorithm, LeafKind, Limits, RevocationError, RevocationList, RevocationReason, RevokedCertificate,
+        SerialNumber, SignError, SignErrorKind, SignatureAlgorithm, Signer, TrustBundle, issue_crl, verify_chain,
     };
     use proptest::prelude::*;
-    use rustls_pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
+    use rustls_pki_types::SubjectPublicKeyInfoDer;
     use time::Duration;
-    use webpki::{
-        BorrowedCertRevocationList, CertRevocationList, EndEntityCert, ExpirationPolicy, KeyUsage,
-        RevocationOptionsBuilder,
-    };
 
     use crate::authority::{Authority, CA_VALIDITY, NOW, at, serial};
-    use crate::der::{BIT_STRING, CONTEXT_0, INTEGER, SEQUENCE, bits, oid, seq, tlv};
-    use crate::drafts::{Draft, ca, extension, key_usage};
+    use crate::der::{BIT_STRING, INTEGER, SEQUENCE, oid, seq, tlv};
+    use crate::drafts::extension;
     use crate::keys::{VERIFIERS, key};
-    use crate::tools::{room, run};
-
-    static ETCD: LazyLock<Authority> =
-        LazyLock::new(|| Authority::mint(AuthorityRole::Etcd, CaVersion::FIRST, KeyAlgorithm::P256));
-    const DAY: i64 = 86_400;
-
-    fn issuer() -> CrlIssuer<'static> {
-        CrlIssuer::new(ETCD.issuer.certificate()).unwrap()
-    }
-
-    fn period(from: i64, to: i64) -> Validity {
-        Validity::new(at(from), at(to)).unwrap()
-    }
-
-    fn issue_within(
-        entries: &[RevokedCertificate],
-        number: CrlNumber,
-        period: Validity,
-        limits: &Limits,
-    ) -> Result<RevocationList, IssueCrlError> {
-        issue_crl(&issuer(), entries.iter().copied(), number, period, limits, &ETCD.key, VERIFIERS)
-    }
-
-    fn issue(entries: &[RevokedCertificate]) -> RevocationList {
-        issue_within(entries, CrlNumber::new(7), period(NOW, NOW + 7 * DAY), &Limits::DEFAULT).unwrap()
-    }
-
-    fn number(content: &[u8]) -> SerialNumber {
-        SerialNumber::from_content(content).unwrap()
-    }
+    use crate::list_parts::{
+        AUTHORITY_KEY_ID, CERTIFICATE_ISSUER, CRL_NUMBER, DELTA_INDICATOR, GENERALIZED_TIME, INVALIDITY_DATE,
+        ISSUING_DISTRIBUTION_POINT, KEY_ID, Parts, SHA384, UNKNOWN, UTC_TIME, authority_key_id, crl_number, entry,
+        extensions, reason,
+    };
+    use crate::lists::{DAY, ETCD, issue, issue_within, issuer, kubeadm_ca, number, period};
 
     fn read(der: &[u8]) -> Result<RevocationList, CrlError> {
         CertificateList::parse(der, &Limits::DEFAULT)?.verify(&issuer(), VERIFIERS)
@@ -236,6 +207,26 @@ mod tests {
         assert_eq!(read(list.der()).unwrap().entries().len(), entries.len());
     }
 
+    /// Lengths above 16 MiB cannot be written, whatever the limits say.
+    #[test]
+    fn no_limit_lets_more_entries_in_than_can_be_written() {
+        const ENTRIES_MAX: usize = 1 << 18;
+        let longest = |last: u8| {
+            let serial = [&[0x7f; 19][..], &[last]].concat();
+            RevokedCertificate::new(number(&serial), at(CA_VALIDITY.1)).because(RevocationReason::KeyCompromise)
+        };
+        // Beside ten entries the headers around them no longer grow, and a signature varies by a few octets.
+        let [ten, twenty] = [10, 20].map(|count| issue(&(0..count).map(longest).collect::<Vec<_>>()).der().len());
+        assert!((twenty - ten + 8) / 10 * ENTRIES_MAX < 15 << 20, "{ten}, {twenty}");
+
+        let mut limits = Limits::DEFAULT;
+        (limits.crl_entries_max, limits.crl_len_max) = (usize::MAX, usize::MAX);
+        let entries = vec![longest(1); ENTRIES_MAX + 1];
+        let refused = issue_within(&entries, CrlNumber::FIRST, period(NOW, NOW + DAY), &limits);
+        let expected = "the list would not be read: the revocation list has more than 262144 entries";
+        assert_eq!(refusal(refused), expected);
+    }
+
     /// Another key than it says, or no key at all.
     #[derive(Debug)]
     struct Faulty {
@@ -279,89 +270,6 @@ mod tests {
     }
 
     // ---- what is refused
-
-    const SHA256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2];
-    const SHA384: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 3];
-    const AUTHORITY_KEY_ID: &[u8] = &[0x55, 0x1d, 35];
-    const CRL_NUMBER: &[u8] = &[0x55, 0x1d, 20];
-    const REASON: &[u8] = &[0x55, 0x1d, 21];
-    const INVALIDITY_DATE: &[u8] = &[0x55, 0x1d, 24];
-    const DELTA_INDICATOR: &[u8] = &[0x55, 0x1d, 27];
-    const ISSUING_DISTRIBUTION_POINT: &[u8] = &[0x55, 0x1d, 28];
-    const CERTIFICATE_ISSUER: &[u8] = &[0x55, 0x1d, 29];
-    const UNKNOWN: &[u8] = &[0x2a, 3, 4];
-    const ENUMERATED: u8 = 0x0a;
-    const UTC_TIME: u8 = 0x17;
-    const GENERALIZED_TIME: u8 = 0x18;
-    const KEY_ID: u8 = 0x80;
-
-    /// A list in its parts, sound until a case changes one.
-    #[derive(Clone)]
-    struct Parts {
-        version: Vec<u8>,
-        algorithm: Vec<u8>,
-        outer_algorithm: Vec<u8>,
-        issuer: Vec<u8>,
-        this_update: Vec<u8>,
-        next_update: Vec<u8>,
-        revoked: Vec<u8>,
-        extensions: Vec<u8>,
-        rest: Vec<u8>,
-    }
-
-    impl Parts {
-        fn new() -> Self {
-            let algorithm = seq(&[&oid(SHA256)]);
-            Self {
-                version: vec![INTEGER, 1, 1],
-                outer_algorithm: algorithm.clone(),
-                algorithm,
-                issuer: ETCD.issuer.certificate().subject_der().to_vec(),
-                this_update: tlv(UTC_TIME, b"240101000000Z"),
-                next_update: tlv(UTC_TIME, b"240201000000Z"),
-                revoked: seq(&[&entry(&[1], &[])]),
-                extensions: extensions(&[&authority_key_id(), &crl_number(&[5])]),
-                rest: Vec::new(),
-            }
-        }
-
-        fn sign(&self) -> Vec<u8> {
-            let tbs = seq(&[
-                &self.version,
-                &self.algorithm,
-                &self.issuer,
-                &self.this_update,
-                &self.next_update,
-                &self.revoked,
-                &self.extensions,
-                &self.rest,
-            ]);
-            let signature = sign_to_vec(&ETCD.key, &tbs).unwrap();
-            seq(&[&tbs, &self.outer_algorithm, &bits(&signature)])
-        }
-    }
-
-    fn authority_key_id() -> Vec<u8> {
-        let id = tlv(KEY_ID, ETCD.issuer.certificate().subject_key_id());
-        extension(AUTHORITY_KEY_ID, false, &seq(&[&id]))
-    }
-
-    fn crl_number(content: &[u8]) -> Vec<u8> {
-        extension(CRL_NUMBER, false, &tlv(INTEGER, content))
-    }
-
-    fn extensions(list: &[&[u8]]) -> Vec<u8> {
-        tlv(CONTEXT_0, &seq(list))
-    }
-
-    fn entry(serial: &[u8], extensions: &[&[u8]]) -> Vec<u8> {
-        let extensions = if extensions.is_empty() { Vec::new() } else { seq(extensions) };
-        seq(&[&tlv(INTEGER, serial), &tlv(UTC_TIME, b"231231000000Z"), &extensions])
-    }
-
-    fn reason(content: &[u8]) -> Vec<u8> {
-        extension(REASON, false, &tlv(ENUMERATED, content))
-    }
 
     /// Changes one part of a sound list; what then comes out must be refused in exactly these words.
     fn refused(change: impl FnOnce(&mut Parts), expected: &str) {
@@ -445,7 +353,7 @@ mod tests {
             |parts| parts.extensions = extensions(&[&authority_key_id(), &crl_number(&[5]), &crl_number(&[6])]),
             "Extensions: one identifier stands twice (RFC 5280 4.2)",
         );
-        malformed(|parts| parts.rest = vec![5, 0], "TBSCertList: octets after the end, at octet 144");
+        malformed(|parts| parts.rest = vec![5, 0], "TBSCertList: octets after the end, at octet 136");
         let mut without_date = Parts::new();
         without_date.revoked = seq(&[&seq(&[&tlv(INTEGER, &[1])])]);
         assert!(matches!(read(&without_date.sign()), Err(CrlError::Malformed(_))));
@@ -524,13 +432,6 @@ mod tests {
         assert_eq!(refused, "the revocation list is not its issuer's: the signature does not verify");
     }
 
-    /// A CA as kubeadm makes it: digitalSignature, keyEncipherment, keyCertSign, and no cRLSign.
-    fn kubeadm_ca() -> (signer_hsm::SoftwareKey, CaCertificate) {
-        let key = key(KeyAlgorithm::P256);
-        let root = Draft::authority("etcd-ca", "etcd-ca").with(&[ca(), key_usage(2, 0xa4)]).sign(&key, &key);
-        (key, CaCertificate::parse(root).unwrap())
-    }
-
     #[test]
     fn an_authority_without_crl_sign_issues_lists_only_when_told_to() {
         let (key, certificate) = kubeadm_ca();
@@ -577,144 +478,5 @@ mod tests {
         let foreign =
             issue_crl(&foreign, [entry], CrlNumber::FIRST, period, &Limits::DEFAULT, &other.key, VERIFIERS).unwrap();
         assert_eq!(foreign.check(&chain, at(NOW)), Err(RevocationError::OtherIssuer));
-    }
-
-    // ---- other judges
-
-    #[test]
-    fn webpki_refuses_what_our_list_revokes_and_nothing_else() {
-        let leaves = [(); 2].map(|()| ETCD.issue(LeafKind::ApiServerEtcdClient, Duration::days(30), at(NOW)));
-        let list = issue(&[RevokedCertificate::new(leaves[0].serial(), at(NOW))]);
-        let parsed = CertRevocationList::from(BorrowedCertRevocationList::from_der(list.der()).unwrap());
-        let anchor = webpki::anchor_from_trusted_cert(ETCD.issuer.certificate().der()).unwrap();
-        let verify = |der: &CertificateDer<'_>| {
-            let lists = [&parsed];
-            let options = RevocationOptionsBuilder::new(&lists).unwrap();
-            let options = options.with_expiration_policy(ExpirationPolicy::Enforce).build();
-            EndEntityCert::try_from(der)
-                .unwrap()
-                .verify_for_usage(
-                    VERIFIERS.algorithms(),
-                    std::slice::from_ref(&anchor),
-                    &[],
-                    pki_core::unix_time(at(NOW)),
-                    KeyUsage::client_auth(),
-                    Some(options),
-                    None,
-                )
-                .map(drop)
-        };
-        assert_eq!(verify(leaves[0].der()), Err(webpki::Error::CertRevoked));
-        assert_eq!(verify(leaves[1].der()), Ok(()));
-    }
-
-    /// `openssl verify -crl_check` of a leaf, at a time.
-    fn openssl_verifies(
-        test: &str,
-        certificate: &CaCertificate,
-        list: &RevocationList,
-        leaf: &CertificateDer<'_>,
-        time: i64,
-    ) -> (bool, String) {
-        let room = room(test);
-        let write = |name: &str, text: &str| {
-            fs::write(room.join(name), text).unwrap();
-            room.join(name).to_str().unwrap().to_owned()
-        };
-        let ca = write("ca.crt", &encode_pem(CERTIFICATE, certificate.der()));
-        let crl = write("list.crl", &list.to_pem());
-        let leaf = write("leaf.crt", &encode_pem(CERTIFICATE, leaf));
-        let time = time.to_string();
-        let arguments =
-            ["verify", "-x509_strict", "-attime", &time, "-crl_check", "-CAfile", &ca, "-CRLfile", &crl, &leaf];
-        let (verified, _, said) = run("openssl", &arguments, b"");
-        (verified, said)
-    }
-
-    #[test]
-    fn openssl_refuses_what_our_list_revokes_and_nothing_else() {
-        let certificate = ETCD.issuer.certificate();
-        let leaves = [(); 2].map(|()| ETCD.issue(LeafKind::ApiServerEtcdClient, Duration::days(30), at(NOW)));
-        let revoked = RevokedCertificate::new(leaves[0].serial(), at(NOW)).because(RevocationReason::KeyCompromise);
-        let list = issue(&[revoked]);
-        let judge = |index: usize, time| openssl_verifies("openssl-crl", certificate, &list, leaves[index].der(), time);
-        let (accepted, said) = judge(0, NOW + 1);
-        assert!(!accepted && said.contains("certificate revoked"), "{said}");
-        let (accepted, said) = judge(1, NOW + 1);
-        assert!(accepted, "{said}");
-        let (accepted, said) = judge(1, NOW + 8 * DAY);
-        assert!(!accepted && said.contains("CRL has expired"), "{said}");
-
-        let arguments = ["crl", "-inform", "DER", "-noout", "-text", "-nameopt", "RFC2253"];
-        let (read, _, text) = run("openssl", &arguments, list.der());
-        assert!(read, "{text}");
-        let serial = revoked.serial().to_string().to_uppercase();
-        for expected in [
-            "Version 2 (0x1)",
-            "Signature Algorithm: ecdsa-with-SHA256",
-            "Issuer: CN=etcd-ca",
-            "Last Update: Jan  1 00:00:00 2024 GMT",
-            "Next Update: Jan  8 00:00:00 2024 GMT",
-            "X509v3 Authority Key Identifier",
-            "X509v3 CRL Number: \n                7\n",
-            &format!("Serial Number: {serial}"),
-            "Revocation Date: Jan  1 00:00:00 2024 GMT",
-            "Key Compromise",
-        ] {
-            assert!(text.contains(expected), "`{expected}` is not in\n{text}");
-        }
-    }
-
-    #[test]
-    fn openssl_takes_no_list_of_an_authority_without_crl_sign() {
-        let (key, certificate) = kubeadm_ca();
-        let leaf = Draft::client("etcd-ca", "client").sign(&crate::keys::key(KeyAlgorithm::P256), &key);
-        let issuer = CrlIssuer::despite_key_usage(&certificate);
-        let period = period(NOW, NOW + DAY);
-        let list = issue_crl(&issuer, [], CrlNumber::FIRST, period, &Limits::DEFAULT, &key, VERIFIERS).unwrap();
-        let (accepted, said) = openssl_verifies("openssl-crl-kubeadm", &certificate, &list, &leaf, NOW + 1);
-        assert!(!accepted && said.contains("key usage does not include CRL signing"), "{said}");
-    }
-
-    #[test]
-    fn a_list_of_openssl_is_read() {
-        let room = room("openssl-gencrl");
-        let path = |name: &str| room.join(name).to_str().unwrap().to_owned();
-        let config = format!(
-            "[ca]\ndefault_ca=a\n[a]\ndatabase={}\ncrlnumber={}\ndefault_md=sha256\ndefault_crl_days=30\n\
-             crl_extensions=e\n[e]\nauthorityKeyIdentifier=keyid:always\n",
-            path("index"),
-            path("number")
-        );
-        fs::write(path("config"), config).unwrap();
-        fs::write(path("index"), "R\t491231235959Z\t240101000000Z,keyCompromise\t0102\tunknown\t/CN=x\n").unwrap();
-        fs::write(path("number"), "0A\n").unwrap();
-        let (key_file, root) = (path("ca.key"), path("ca.crt"));
-        for arguments in [
-            &["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", &key_file][..],
-            &["req", "-x509", "-key", &key_file, "-subj", "/CN=by hand", "-days", "3650", "-out", &root],
-            &[
-                "ca",
-                "-config",
-                &path("config"),
-                "-gencrl",
-                "-keyfile",
-                &key_file,
-                "-cert",
-                &root,
-                "-out",
-                &path("list"),
-            ],
-        ] {
-            let (done, _, said) = run("openssl", arguments, b"");
-            assert!(done, "{said}");
-        }
-        let bundle = TrustBundle::from_pem(&fs::read(&root).unwrap(), &Limits::DEFAULT).unwrap();
-        let der = decode_single_pem(&fs::read(path("list")).unwrap(), X509_CRL, &Limits::DEFAULT).unwrap();
-        let issuer = CrlIssuer::new(&bundle.certificates()[0]).unwrap();
-        let list = CertificateList::parse(&der, &Limits::DEFAULT).unwrap().verify(&issuer, VERIFIERS).unwrap();
-        assert_eq!(list.number(), CrlNumber::new(10));
-        let entry = RevokedCertificate::new(number(&[1, 2]), at(NOW)).because(RevocationReason::KeyCompromise);
-        assert_eq!(list.entries(), [entry]);
     }
 }

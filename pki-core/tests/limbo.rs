@@ -89,8 +89,8 @@ mod tests {
         if let Some(depth) = case["max_chain_depth"].as_u64() {
             limits.path_len_max = usize::try_from(depth).unwrap();
         }
-        let now = case["validation_time"].as_str().map(moment);
-        let now = now.unwrap_or(UtcDateTime::from_unix_timestamp(NOW).unwrap());
+        let otherwise = || UtcDateTime::from_unix_timestamp(NOW).unwrap();
+        let now = case["validation_time"].as_str().map_or_else(otherwise, moment);
         let usage = match (case["extended_key_usage"].get(0).and_then(Value::as_str), text(case, "validation_kind")) {
             (Some("clientAuth"), "CLIENT") => ExtendedKeyUsage::ClientAuth,
             (Some("serverAuth") | None, "SERVER") => ExtendedKeyUsage::ServerAuth,
