@@ -354,7 +354,7 @@ pub(crate) fn parse_certificate(der: &[u8]) -> Result<TbsView<'_>, DecodeError> 
 /// What the certificate of an authority says beside its names and key.
 pub(crate) struct AuthorityRights {
     signs_crls: bool,
-    usages: Option<Vec<Option<ExtendedKeyUsage>>>,
+    usages: Option<Vec<ObjectIdentifier>>,
 }
 
 /// The extensions that path validation understands, so that they may be critical (RFC 5280 4.2). webpki looks at
@@ -415,7 +415,7 @@ pub struct CaCertificate {
     fingerprint: Fingerprint,
     validity: Validity,
     signs_crls: bool,
-    usages: Option<Vec<Option<ExtendedKeyUsage>>>,
+    usages: Option<Vec<ObjectIdentifier>>,
 }
 
 impl CaCertificate {
@@ -500,7 +500,7 @@ impl CaCertificate {
     /// webpki forgets this of an anchor; [`verify_chain`](crate::verify_chain) does not.
     #[must_use]
     pub fn vouches_for(&self, usage: ExtendedKeyUsage) -> bool {
-        self.usages.as_ref().is_none_or(|usages| usages.contains(&Some(usage)))
+        self.usages.as_ref().is_none_or(|usages| usages.contains(&usage.oid()))
     }
 }
 
