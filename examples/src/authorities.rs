@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use getrandom::SysRng;
 use pki_core::verify::{SubjectPublicKey, Verifiers};
 use pki_core::{
-    AdmitError, Approval, AuthorityId, AuthorityRole, CaCertificate, CaVersion, CertificationRequest, ClusterId,
-    DecodeError, Fingerprint, Hierarchy, IssueError, Issuer, KeyAlgorithm, KeyLedger, LeafIdentity, LeafKind, Limits,
-    NameError, NodeName, RequestError, Serial, SignError, Signer, SubjectAltName, TokenError, TokenKeys, TrustBundle,
-    Validity, ValidityError, create_request, issue_token, mint_external_root, mint_root,
+    AdmitError, Approval, AuthorityId, AuthorityRole, BundleError, CaCertificate, CaVersion, CertificationRequest,
+    ClusterId, DecodeError, Fingerprint, Hierarchy, IssueError, Issuer, KeyAlgorithm, KeyLedger, LeafIdentity,
+    LeafKind, Limits, NameError, NodeName, RequestError, Serial, SignError, Signer, SubjectAltName, TokenError,
+    TokenKeys, TrustBundle, Validity, ValidityError, create_request, issue_token, mint_external_root, mint_root,
 };
 use rotation_fsm::{AuthorityRecord, VersionRange};
 use rustls_pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
@@ -45,6 +45,8 @@ pub enum AuthorityError {
     Token(TokenError),
     /// A certificate or key is not of an accepted form.
     Decode(DecodeError),
+    /// Certificates make no bundle.
+    Bundle(BundleError),
     /// A validity cannot be encoded.
     Validity(ValidityError),
     /// A certificate and its key do not make a TLS identity.
@@ -68,6 +70,7 @@ impl fmt::Display for AuthorityError {
             Self::Sign(error) => write!(f, "{error}"),
             Self::Token(error) => write!(f, "{error}"),
             Self::Decode(error) => write!(f, "{error}"),
+            Self::Bundle(error) => write!(f, "{error}"),
             Self::Validity(error) => write!(f, "{error}"),
             Self::Identity(error) => write!(f, "{error}"),
             Self::Name(error) => write!(f, "{error}"),
@@ -88,6 +91,7 @@ wraps! {
     SignError => Sign,
     TokenError => Token,
     DecodeError => Decode,
+    BundleError => Bundle,
     ValidityError => Validity,
     IdentityError => Identity,
     getrandom::Error => Entropy,

@@ -1,6 +1,7 @@
 //! What a relying party trusts, as a value with a content hash.
 
 use core::fmt;
+use std::collections::BTreeSet;
 
 use rustls_pki_types::{CertificateDer, TrustAnchor};
 use sha2::{Digest, Sha256};
@@ -8,7 +9,8 @@ use time::UtcDateTime;
 
 use crate::certificate::hexadecimal;
 use crate::decode::DecodeError;
-use crate::{CaCertificate, Fingerprint};
+use crate::pem::{self, PemError};
+use crate::{CaCertificate, Fingerprint, Limits};
 
 /// Which anchors a bundle holds: SHA-256 over their fingerprints, sorted. Order and
 /// repetition do not change what is trusted, so they do not change the hash.
@@ -43,30 +45,72 @@ impl TrustBundle {
     ///
     /// # Errors
     /// When webpki cannot take one of them as an anchor.
-    pub fn new(certificates: impl IntoIterator<Item = CaCertificate>) -> Result<Self, DecodeError> {
-        let mut unique: Vec<CaCertificate> = Vec::new();
-        for certificate in certificates {
-            if !unique.contains(&certificate) {
-                unique.push(certificate);
+    pub fn new(certificates: impl IntoIterator<Item = CaCertificate>) -> Result<Self, BundleError> {
+        let mut seen = BTreeSet::new();
+        let (mut unique, mut anchors) = (Vec::new(), Vec::new());
+        for (index, certificate) in certificates.into_iter().enumerate() {
+            if !seen.insert(certificate.fingerprint()) {
+                continue;
             }
+            let anchor = webpki::anchor_from_trusted_cert(certificate.der()).map_err(|_| BundleError::Certificate {
+                position: index + 1,
+                line: None,
+                cause: DecodeError::value("trust anchor", "webpki cannot use it"),
+            })?;
+            anchors.push(anchor.to_owned());
+            unique.push(certificate);
         }
-        let anchor = |certificate: &CaCertificate| {
-            webpki::anchor_from_trusted_cert(certificate.der())
-                .map(|anchor| anchor.to_owned())
-                .map_err(|_| DecodeError::value("trust anchor", "webpki cannot use it"))
-        };
-        let anchors = unique.iter().map(anchor).collect::<Result<_, _>>()?;
-        let hash = BundleHash::of(unique.iter().map(CaCertificate::fingerprint));
+        let hash = BundleHash::of(seen);
         Ok(Self { certificates: unique, anchors, hash })
     }
 
-    /// A bundle from certificates as they stand in a file.
+    /// A bundle of certificates as they were sent or stored.
     ///
     /// # Errors
-    /// When one of them is not a CA certificate.
-    pub fn from_der(certificates: impl IntoIterator<Item = CertificateDer<'static>>) -> Result<Self, DecodeError> {
-        let parsed: Result<Vec<_>, _> = certificates.into_iter().map(CaCertificate::parse).collect();
-        Self::new(parsed?)
+    /// When there are more than [`Limits::anchors_max`], or one of them is not a CA certificate.
+    pub fn from_der(
+        certificates: impl IntoIterator<Item = CertificateDer<'static>>,
+        limits: &Limits,
+    ) -> Result<Self, BundleError> {
+        let mut parsed = Vec::new();
+        for (index, der) in certificates.into_iter().enumerate() {
+            if index == limits.anchors_max {
+                return Err(BundleError::TooMany { max: limits.anchors_max });
+            }
+            let unfit = |cause| BundleError::Certificate { position: index + 1, line: None, cause };
+            parsed.push(CaCertificate::parse_within(der, limits).map_err(unfit)?);
+        }
+        Self::new(parsed)
+    }
+
+    /// A bundle from a file of `CERTIFICATE` blocks (RFC 7468 5). Text between the blocks is allowed, a block of any
+    /// other kind is not: a private key has no place in a file that is handed to everybody.
+    ///
+    /// # Errors
+    /// When the file is not such a file, holds no certificate or more than [`Limits::anchors_max`], or one of them is
+    /// not a CA certificate; the error names the block and its line.
+    pub fn from_pem(text: &[u8], limits: &Limits) -> Result<Self, BundleError> {
+        let blocks = pem::pem_blocks(text, limits).map_err(BundleError::Pem)?;
+        if blocks.is_empty() {
+            return Err(BundleError::Empty);
+        }
+        if blocks.len() > limits.anchors_max {
+            return Err(BundleError::TooMany { max: limits.anchors_max });
+        }
+        let mut parsed = Vec::with_capacity(blocks.len());
+        for (index, block) in blocks.iter().enumerate() {
+            let der = block.decode_as(pem::CERTIFICATE).map_err(BundleError::Pem)?;
+            let unfit = |cause| BundleError::Certificate { position: index + 1, line: Some(block.line()), cause };
+            parsed.push(CaCertificate::parse_within(der.into(), limits).map_err(unfit)?);
+        }
+        Self::new(parsed)
+    }
+
+    /// The bundle as a file of `CERTIFICATE` blocks, in order and without repetitions: the Kubernetes API refuses a
+    /// ClusterTrustBundle in which a certificate stands twice.
+    #[must_use]
+    pub fn to_pem(&self) -> String {
+        self.certificates.iter().map(|certificate| pem::encode_pem(pem::CERTIFICATE, certificate.der())).collect()
     }
 
     /// The certificates, in order.
@@ -106,6 +150,54 @@ impl TrustBundle {
             anchor.subject == chosen.subject && anchor.subject_public_key_info == chosen.subject_public_key_info
         };
         pairs.into_iter().find(|(_, anchor)| same(anchor)).map(|(certificate, _)| certificate)
+    }
+}
+
+/// Why certificates make no trust bundle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BundleError {
+    /// A file without a certificate: whoever trusts nobody says so with [`TrustBundle::new`] and no certificates.
+    Empty,
+    /// More certificates than [`Limits::anchors_max`].
+    TooMany {
+        /// Certificates allowed.
+        max: usize,
+    },
+    /// Not a file of certificates.
+    Pem(PemError),
+    /// One of the certificates is no anchor.
+    Certificate {
+        /// Which one, counted from 1.
+        position: usize,
+        /// The line of the file on which its block begins, where it comes from a file.
+        line: Option<usize>,
+        /// What is wrong with it.
+        cause: DecodeError,
+    },
+}
+
+impl fmt::Display for BundleError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("no certificate, expected at least one"),
+            Self::TooMany { max } => write!(f, "more than {max} certificates"),
+            Self::Pem(error) => error.fmt(f),
+            Self::Certificate { position, line: None, cause } => write!(f, "certificate {position}: {cause}"),
+            Self::Certificate { position, line: Some(line), cause } => {
+                write!(f, "certificate {position}, line {line}: {cause}")
+            }
+        }
+    }
+}
+
+impl core::error::Error for BundleError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Empty | Self::TooMany { .. } => None,
+            Self::Pem(error) => Some(error),
+            Self::Certificate { cause, .. } => Some(cause),
+        }
     }
 }
 

@@ -8,11 +8,11 @@ use oids as oid;
 use rustls_pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
 use sha2::{Digest, Sha256};
 
-use crate::Validity;
 use crate::decode::{DecodeError, Elements};
 use crate::encode::tag;
 use crate::name::{Subject, SubjectAltName};
 use crate::verify::SubjectPublicKey;
+use crate::{Limits, Validity};
 
 /// The object identifiers of this crate's certificates, from the `const-oid` database.
 pub(crate) mod oids {
@@ -20,9 +20,12 @@ pub(crate) mod oids {
     pub(crate) use const_oid::db::rfc4519::{COMMON_NAME, ORGANIZATION_NAME};
     pub(crate) use const_oid::db::rfc5280::{
         ID_CE_AUTHORITY_KEY_IDENTIFIER as AUTHORITY_KEY_IDENTIFIER, ID_CE_BASIC_CONSTRAINTS as BASIC_CONSTRAINTS,
-        ID_CE_EXT_KEY_USAGE as EXT_KEY_USAGE, ID_CE_KEY_USAGE as KEY_USAGE, ID_CE_SUBJECT_ALT_NAME as SUBJECT_ALT_NAME,
-        ID_CE_SUBJECT_KEY_IDENTIFIER as SUBJECT_KEY_IDENTIFIER, ID_KP_CLIENT_AUTH as CLIENT_AUTH,
-        ID_KP_SERVER_AUTH as SERVER_AUTH,
+        ID_CE_CERTIFICATE_ISSUER as CERTIFICATE_ISSUER, ID_CE_CRL_NUMBER as CRL_NUMBER,
+        ID_CE_CRL_REASONS as CRL_REASONS, ID_CE_DELTA_CRL_INDICATOR as DELTA_CRL_INDICATOR,
+        ID_CE_EXT_KEY_USAGE as EXT_KEY_USAGE, ID_CE_ISSUING_DISTRIBUTION_POINT as ISSUING_DISTRIBUTION_POINT,
+        ID_CE_KEY_USAGE as KEY_USAGE, ID_CE_NAME_CONSTRAINTS as NAME_CONSTRAINTS,
+        ID_CE_SUBJECT_ALT_NAME as SUBJECT_ALT_NAME, ID_CE_SUBJECT_KEY_IDENTIFIER as SUBJECT_KEY_IDENTIFIER,
+        ID_KP_CLIENT_AUTH as CLIENT_AUTH, ID_KP_SERVER_AUTH as SERVER_AUTH,
     };
 }
 
@@ -348,18 +351,57 @@ pub(crate) fn parse_certificate(der: &[u8]) -> Result<TbsView<'_>, DecodeError> 
     Ok(tbs)
 }
 
-/// Whether a certificate says what it may be used for. Reads nothing else, so that keys, names and versions of other
-/// people's certificates do not matter.
-pub(crate) fn has_extended_key_usage(der: &[u8]) -> Result<bool, DecodeError> {
-    let mut tbs = Elements::of("Certificate", tag::SEQUENCE, der)?.enter("TBSCertificate", tag::SEQUENCE)?;
-    while !tbs.is_empty() && tbs.peek() != Some(tag::CONTEXT_3) {
-        tbs.any()?;
+/// What the certificate of an authority says beside its names and key.
+pub(crate) struct AuthorityRights {
+    signs_crls: bool,
+    usages: Option<Vec<ObjectIdentifier>>,
+}
+
+/// The extensions that path validation understands, so that they may be critical (RFC 5280 4.2). webpki looks at
+/// those of intermediates, and at the name constraints alone of an anchor.
+const UNDERSTOOD: [ObjectIdentifier; 7] = [
+    oid::BASIC_CONSTRAINTS,
+    oid::KEY_USAGE,
+    oid::EXT_KEY_USAGE,
+    oid::NAME_CONSTRAINTS,
+    oid::SUBJECT_ALT_NAME,
+    oid::SUBJECT_KEY_IDENTIFIER,
+    oid::AUTHORITY_KEY_IDENTIFIER,
+];
+
+/// Reads the certificate of an authority, and what it may do.
+///
+/// A key usage must have keyCertSign where it is there (RFC 5280 6.1.4 (n)). It need not be there: `openssl req -x509`
+/// writes roots without one.
+pub(crate) fn parse_ca_certificate<'a>(
+    der: &'a [u8],
+    limits: &Limits,
+) -> Result<(TbsView<'a>, AuthorityRights), DecodeError> {
+    const WHAT: &str = "CA certificate";
+    if der.len() > limits.certificate_len_max {
+        return Err(DecodeError::value(WHAT, "longer than the limit"));
     }
-    if tbs.is_empty() {
-        return Ok(false);
+    let tbs = parse_certificate(der)?;
+    if tbs.subject == [tag::SEQUENCE, 0] {
+        return Err(DecodeError::value(WHAT, "the subject is empty (RFC 5280 4.1.2.6)"));
     }
-    let list = tbs.enter("Extensions", tag::CONTEXT_3)?.enter("Extensions", tag::SEQUENCE)?;
-    Ok(Extension::parse_all(list)?.iter().any(|extension| extension.oid == oid::EXT_KEY_USAGE))
+    if tbs.extensions.iter().any(|ext| ext.critical && !UNDERSTOOD.contains(&ext.oid)) {
+        return Err(DecodeError::value(WHAT, "a critical extension that nobody here understands (RFC 5280 4.2)"));
+    }
+    let constraints = tbs.extension(oid::BASIC_CONSTRAINTS);
+    if !constraints.is_some_and(|ext| matches!(parse_basic_constraints(ext.value), Ok((true, _)))) {
+        return Err(DecodeError::value(WHAT, "the CA bit is not set (RFC 5280 4.2.1.9)"));
+    }
+    // Bits 5 and 6 (RFC 5280 4.2.1.3).
+    let (signs_certificates, signs_crls) = match tbs.extension(oid::KEY_USAGE) {
+        Some(ext) => parse_key_usage(ext.value).map(|bits| (bits & (1 << 5) != 0, bits & (1 << 6) != 0))?,
+        None => (true, true),
+    };
+    if !signs_certificates {
+        return Err(DecodeError::value(WHAT, "keyCertSign is not set (RFC 5280 4.2.1.3)"));
+    }
+    let usages = tbs.extension(oid::EXT_KEY_USAGE).map(|ext| parse_extended_key_usage(ext.value)).transpose()?;
+    Ok((tbs, AuthorityRights { signs_crls, usages }))
 }
 
 /// The certificate of an authority: self-signed or not, CA bit set, keyCertSign allowed.
@@ -372,25 +414,27 @@ pub struct CaCertificate {
     id: AuthorityId,
     fingerprint: Fingerprint,
     validity: Validity,
+    signs_crls: bool,
+    usages: Option<Vec<ObjectIdentifier>>,
 }
 
 impl CaCertificate {
-    /// Reads a CA certificate. Its own signature is not checked: an anchor is trusted by decision.
+    /// Reads a CA certificate within the default limits. Its own signature is not checked: an anchor is trusted by
+    /// decision.
     ///
     /// # Errors
-    /// When it is not a v3 certificate of an accepted key with the CA bit and keyCertSign.
+    /// As [`parse_within`](Self::parse_within).
     pub fn parse(der: CertificateDer<'static>) -> Result<Self, DecodeError> {
-        const WHAT: &str = "CA certificate";
-        let tbs = parse_certificate(&der)?;
-        let constraints = tbs.extension(oid::BASIC_CONSTRAINTS);
-        if !constraints.is_some_and(|ext| matches!(parse_basic_constraints(ext.value), Ok((true, _)))) {
-            return Err(DecodeError::value(WHAT, "the CA bit is not set (RFC 5280 4.2.1.9)"));
-        }
-        // keyCertSign is bit 5 (RFC 5280 4.2.1.3).
-        let key_usage = tbs.extension(oid::KEY_USAGE).and_then(|ext| parse_key_usage(ext.value).ok());
-        if key_usage.is_none_or(|bits| bits & (1 << 5) == 0) {
-            return Err(DecodeError::value(WHAT, "keyCertSign is not set (RFC 5280 4.2.1.3)"));
-        }
+        Self::parse_within(der, &Limits::DEFAULT)
+    }
+
+    /// Reads a CA certificate within these limits.
+    ///
+    /// # Errors
+    /// When it is longer than [`Limits::certificate_len_max`], not a v3 certificate of an accepted key with a subject and
+    /// the CA bit, has a key usage without keyCertSign, or a critical extension that path validation does not understand.
+    pub fn parse_within(der: CertificateDer<'static>, limits: &Limits) -> Result<Self, DecodeError> {
+        let (tbs, rights) = parse_ca_certificate(&der, limits)?;
         let id = AuthorityId::of(&tbs.public_key);
         let subject_key_id = match tbs.extension(oid::SUBJECT_KEY_IDENTIFIER) {
             Some(ext) => Elements::new("subjectKeyIdentifier", ext.value)?.content(tag::OCTET_STRING)?.to_vec(),
@@ -398,7 +442,8 @@ impl CaCertificate {
         };
         let (subject, public_key) = (tbs.subject.to_vec(), tbs.public_key.to_owned_der());
         let (validity, fingerprint) = (tbs.validity, Fingerprint::of(&der));
-        Ok(Self { subject, public_key, subject_key_id, id, fingerprint, validity, der })
+        let AuthorityRights { signs_crls, usages } = rights;
+        Ok(Self { subject, public_key, subject_key_id, id, fingerprint, validity, signs_crls, usages, der })
     }
 
     /// The certificate.
@@ -443,6 +488,20 @@ impl CaCertificate {
     pub const fn validity(&self) -> Validity {
         self.validity
     }
+
+    /// Whether a revocation list of this authority counts: its key usage has cRLSign, or it has no key usage
+    /// (RFC 5280 6.3.3 (f)). The CAs of kubeadm have a key usage without cRLSign.
+    #[must_use]
+    pub const fn signs_crls(&self) -> bool {
+        self.signs_crls
+    }
+
+    /// Whether leaves of this authority may be used so: it has no extended key usage, or this one among others.
+    /// webpki forgets this of an anchor; [`verify_chain`](crate::verify_chain) does not.
+    #[must_use]
+    pub fn vouches_for(&self, usage: ExtendedKeyUsage) -> bool {
+        self.usages.as_ref().is_none_or(|usages| usages.contains(&usage.oid()))
+    }
 }
 
 impl fmt::Debug for CaCertificate {
@@ -473,7 +532,7 @@ impl LeafIdentity {
     ///
     /// # Errors
     /// When it is not a certificate with a Kubernetes subject (CN, any number of O).
-    pub fn parse(der: &[u8], limits: &crate::Limits) -> Result<Self, DecodeError> {
+    pub fn parse(der: &[u8], limits: &Limits) -> Result<Self, DecodeError> {
         if der.len() > limits.certificate_len_max {
             return Err(DecodeError::value("Certificate", "longer than the limit"));
         }

@@ -1,22 +1,25 @@
-//! Path validation on rustls-webpki, and what it leaves out: the anchor's own expiry, and which
+//! Path validation on rustls-webpki, and what it leaves out: the anchor's own expiry, key usages, sizes, and which
 //! authority it was.
 
+use core::cell::RefCell;
 use core::fmt;
 
 use rustls_pki_types::{CertificateDer, ServerName};
 use time::UtcDateTime;
-use webpki::{EndEntityCert, KeyUsage};
+use webpki::{EndEntityCert, KeyUsage, VerifiedPath};
 
-use crate::certificate::{ExtendedKeyUsage, has_extended_key_usage};
+use crate::certificate::{ExtendedKeyUsage, oids, parse_ca_certificate, parse_certificate};
 use crate::decode::DecodeError;
 use crate::time::unix_time;
-use crate::verify::Verifiers;
-use crate::{AuthorityId, LeafIdentity, Limits, TrustBundle};
+use crate::verify::{SubjectPublicKey, Verifiers};
+use crate::{AuthorityId, LeafIdentity, Limits, SerialNumber, TrustBundle};
 
 /// A chain that verified: who it is, and which authority vouches for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedChain {
     identity: Result<LeafIdentity, DecodeError>,
+    serial: SerialNumber,
+    issuer: AuthorityId,
     anchor: AuthorityId,
 }
 
@@ -30,6 +33,18 @@ impl VerifiedChain {
         self.identity.as_ref()
     }
 
+    /// The serial number of the leaf, which a revocation list of its issuer names.
+    #[must_use]
+    pub const fn serial(&self) -> SerialNumber {
+        self.serial
+    }
+
+    /// The authority that issued the leaf: the anchor, or one that the anchor vouches for.
+    #[must_use]
+    pub const fn issuer(&self) -> AuthorityId {
+        self.issuer
+    }
+
     /// The authority at the top of the chain.
     #[must_use]
     pub const fn anchor(&self) -> AuthorityId {
@@ -39,8 +54,9 @@ impl VerifiedChain {
 
 /// Verifies that `end_entity` chains to an anchor of `bundle` that is valid at `now`, for `usage`.
 ///
-/// The leaf's extended key usage must be there: a leaf without one is fit for nothing here. An authority above it may
-/// have none, which means that it vouches for every usage (RFC 5280 4.2.1.12).
+/// The extended key usage must be there: a certificate without one is fit for nothing here. Key and serial number of
+/// the leaf, and every intermediate, must be what this crate accepts of its own. Revocation is not looked at:
+/// [`RevocationList::check`](crate::RevocationList::check) judges the chain that comes back.
 ///
 /// # Errors
 /// [`ChainError`], with the reason.
@@ -53,29 +69,83 @@ pub fn verify_chain(
     verifiers: Verifiers<'_>,
     now: UtcDateTime,
 ) -> Result<VerifiedChain, ChainError> {
-    if end_entity.len() > limits.certificate_len_max {
-        return Err(ChainError::Malformed(DecodeError::value("Certificate", "longer than the limit")));
-    }
-    let certificate = EndEntityCert::try_from(end_entity).map_err(|error| {
-        // Our own reader says what is wrong and where; webpki says that it is.
-        LeafIdentity::parse(end_entity, limits).map_or_else(ChainError::Malformed, |_| ChainError::from_webpki(error))
-    })?;
+    check_sizes(end_entity, intermediates, limits)?;
+    let leaf = parse_certificate(end_entity).map_err(ChainError::Malformed)?;
+    let serial = SerialNumber::from_content(leaf.serial).map_err(ChainError::Malformed)?;
+    let certificate = EndEntityCert::try_from(end_entity).map_err(ChainError::from_webpki)?;
     let anchors = bundle.anchors_at(now);
     if anchors.is_empty() && !bundle.is_empty() {
         return Err(ChainError::EveryAnchorExpired);
     }
-    let usage = KeyUsage::required_if_present(match usage {
+    // An authority need not say what its leaves are for; where it does, it counts.
+    let purpose = KeyUsage::required_if_present(match usage {
         ExtendedKeyUsage::ServerAuth => SERVER_AUTH,
         ExtendedKeyUsage::ClientAuth => CLIENT_AUTH,
     });
+    let refused = RefCell::new(None);
+    let judge = |path: &VerifiedPath<'_>| {
+        judge_path(path, bundle, usage, limits).map_err(|error| {
+            refused.replace(Some(error));
+            webpki::Error::UnknownIssuer
+        })
+    };
     let path = certificate
-        .verify_for_usage(verifiers.algorithms(), &anchors, intermediates, unix_time(now), usage, None, None)
-        .map_err(ChainError::from_webpki)?;
-    if !has_extended_key_usage(end_entity).map_err(ChainError::Malformed)? {
+        .verify_for_usage(verifiers.algorithms(), &anchors, intermediates, unix_time(now), purpose, None, Some(&judge))
+        // A path that only we refuse says more than the ones that led nowhere.
+        .map_err(|error| refused.take().unwrap_or_else(|| ChainError::from_webpki(error)))?;
+    if leaf.extension(oids::EXT_KEY_USAGE).is_none() {
         return Err(ChainError::ExtendedKeyUsage);
     }
     let anchor = bundle.certificate_of(path.anchor()).ok_or(ChainError::UnknownIssuer)?.id();
-    Ok(VerifiedChain { identity: LeafIdentity::parse(end_entity, limits), anchor })
+    let issuer = match path.intermediate_certificates().next() {
+        Some(issuer) => SubjectPublicKey::parse(&issuer.subject_public_key_info())
+            .map(|key| AuthorityId::of(&key))
+            .map_err(ChainError::Intermediate)?,
+        None => anchor,
+    };
+    Ok(VerifiedChain { identity: LeafIdentity::parse(end_entity, limits), serial, issuer, anchor })
+}
+
+fn check_sizes(
+    end_entity: &CertificateDer<'_>,
+    intermediates: &[CertificateDer<'_>],
+    limits: &Limits,
+) -> Result<(), ChainError> {
+    let too_long = DecodeError::value("Certificate", "longer than the limit");
+    if end_entity.len() > limits.certificate_len_max {
+        return Err(ChainError::Malformed(too_long));
+    }
+    if intermediates.len() > limits.intermediates_max {
+        let (found, max) = (intermediates.len(), limits.intermediates_max);
+        return Err(ChainError::TooManyIntermediates { found, max });
+    }
+    if intermediates.iter().any(|intermediate| intermediate.len() > limits.certificate_len_max) {
+        return Err(ChainError::Intermediate(too_long));
+    }
+    Ok(())
+}
+
+/// What webpki does not ask: of an intermediate, a key usage that allows it (RFC 5280 6.1.4 (n)) and an accepted key;
+/// of the path, that it is not too long; of the anchor, its extended key usage, which Go counts as well.
+fn judge_path(
+    path: &VerifiedPath<'_>,
+    bundle: &TrustBundle,
+    usage: ExtendedKeyUsage,
+    limits: &Limits,
+) -> Result<(), ChainError> {
+    let mut counted = 0;
+    for intermediate in path.intermediate_certificates() {
+        parse_ca_certificate(&intermediate.der(), limits).map_err(ChainError::Intermediate)?;
+        counted += usize::from(intermediate.subject() != intermediate.issuer());
+    }
+    if counted > limits.path_len_max {
+        return Err(ChainError::PathTooLong { found: counted, max: limits.path_len_max });
+    }
+    match bundle.certificate_of(path.anchor()) {
+        Some(anchor) if anchor.vouches_for(usage) => Ok(()),
+        Some(_) => Err(ChainError::ExtendedKeyUsage),
+        None => Err(ChainError::UnknownIssuer),
+    }
 }
 
 /// The value octets of id-kp-serverAuth and id-kp-clientAuth (RFC 5280 4.2.1.12), as webpki takes them.
@@ -97,8 +167,25 @@ pub fn verify_server_name(end_entity: &CertificateDer<'_>, name: &ServerName<'_>
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ChainError {
-    /// The leaf is too long, or not what a Kubernetes client's certificate is.
+    /// The leaf is too long, not a v3 certificate, or its key or serial number is not an accepted one; or, where it
+    /// has to be a Kubernetes client's, its names are not.
     Malformed(DecodeError),
+    /// A certificate between the leaf and the anchor is too long, or not that of an authority.
+    Intermediate(DecodeError),
+    /// More certificates beside the leaf than [`Limits::intermediates_max`], unread.
+    TooManyIntermediates {
+        /// Certificates found.
+        found: usize,
+        /// Certificates allowed.
+        max: usize,
+    },
+    /// More authorities between the leaf and the anchor than [`Limits::path_len_max`].
+    PathTooLong {
+        /// Authorities found, without the self-issued.
+        found: usize,
+        /// Authorities allowed.
+        max: usize,
+    },
     /// No anchor of the bundle vouches for the leaf.
     UnknownIssuer,
     /// The bundle has anchors, and every one of them has expired or is not yet valid.
@@ -107,7 +194,7 @@ pub enum ChainError {
     Expired,
     /// A certificate of the chain is not valid yet.
     NotYetValid,
-    /// The leaf lacks the extended key usage that the path needs.
+    /// The leaf lacks the extended key usage that the path needs, or an authority above it is not for that usage.
     ExtendedKeyUsage,
     /// The leaf is not valid for the name that was dialled.
     NameMismatch,
@@ -146,11 +233,18 @@ impl fmt::Display for ChainError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Malformed(error) => write!(f, "malformed certificate: {error}"),
+            Self::Intermediate(error) => write!(f, "an intermediate is no authority: {error}"),
+            Self::TooManyIntermediates { found, max } => {
+                write!(f, "{found} certificates beside the leaf, limit {max}")
+            }
+            Self::PathTooLong { found, max } => write!(f, "{found} authorities above the leaf, limit {max}"),
             Self::UnknownIssuer => f.write_str("no trusted authority issued the certificate"),
             Self::EveryAnchorExpired => f.write_str("every anchor of the bundle has expired or is not yet valid"),
             Self::Expired => f.write_str("the certificate has expired"),
             Self::NotYetValid => f.write_str("the certificate is not valid yet"),
-            Self::ExtendedKeyUsage => f.write_str("the certificate lacks the extended key usage of the path"),
+            Self::ExtendedKeyUsage => {
+                f.write_str("the certificate or its authority lacks the extended key usage of the path")
+            }
             Self::NameMismatch => f.write_str("the certificate is not valid for the name that was dialled"),
             Self::BadSignature => f.write_str("a signature of the chain does not verify"),
             Self::Other(error) => write!(f, "path validation: {error}"),

@@ -7,12 +7,13 @@ pub(crate) mod tag {
     pub(crate) const BIT_STRING: u8 = 0x03;
     pub(crate) const OCTET_STRING: u8 = 0x04;
     pub(crate) const OBJECT_IDENTIFIER: u8 = 0x06;
+    pub(crate) const ENUMERATED: u8 = 0x0a;
     pub(crate) const UTF8_STRING: u8 = 0x0c;
     pub(crate) const UTC_TIME: u8 = 0x17;
     pub(crate) const GENERALIZED_TIME: u8 = 0x18;
     pub(crate) const SEQUENCE: u8 = 0x30;
     pub(crate) const SET: u8 = 0x31;
-    /// `[0]`, constructed: explicit version of a certificate, attributes of a request.
+    /// `[0]`, constructed: explicit version of a certificate, attributes of a request, extensions of a revocation list.
     pub(crate) const CONTEXT_0: u8 = 0xa0;
     /// `[3]`, constructed: the extensions of a certificate.
     pub(crate) const CONTEXT_3: u8 = 0xa3;

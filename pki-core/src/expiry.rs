@@ -10,7 +10,7 @@ mod table;
 pub use self::root::{ActiveRoot, ActiveRootError, FleetTable, ValidityDates};
 pub use self::table::{AuthorityRow, CertificateRow, ExpiryTable, Renewal, ResidualTime};
 
-use crate::{AuthorityRole, Hierarchy, LeafKind, Preset};
+use crate::{AuthorityRole, Hierarchy, LeafKind, Origin, Preset};
 
 /// What is worth nothing once a root has expired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,7 +30,7 @@ pub fn dependents(hierarchy: &Hierarchy, role: AuthorityRole) -> Vec<Dependent> 
     if !role.is_certificate_authority() {
         return Vec::new();
     }
-    let master_auth = role == AuthorityRole::Cluster && matches!(hierarchy.origin(), Preset::Gke(_));
+    let master_auth = role == AuthorityRole::Cluster && matches!(hierarchy.origin(), Origin::Preset(Preset::Gke(_)));
     let leaves = hierarchy.leaves_of(role).map(Dependent::Leaf);
     leaves.chain(master_auth.then_some(Dependent::MasterAuthClient)).collect()
 }

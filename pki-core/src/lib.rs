@@ -6,6 +6,7 @@ mod bundle;
 mod calendar;
 mod certificate;
 mod chain;
+mod crl;
 mod decode;
 mod encode;
 pub mod expiry;
@@ -36,9 +37,13 @@ mod weak_key;
 // The public interface is:
 pub use crate::algorithm::{KeyAlgorithm, SignatureAlgorithm, UnknownAlgorithm};
 pub use crate::authority::{CrossCertificate, CrossSignError, ca_subject, cross_sign, mint_external_root, mint_root};
-pub use crate::bundle::{BundleHash, TrustBundle};
+pub use crate::bundle::{BundleError, BundleHash, TrustBundle};
 pub use crate::certificate::{AuthorityId, CaCertificate, ExtendedKeyUsage, Fingerprint, LeafIdentity};
 pub use crate::chain::{ChainError, PathError, VerifiedChain, verify_chain, verify_server_name};
+pub use crate::crl::{
+    CertificateList, CrlError, CrlIssuer, CrlNumber, IssueCrlError, RevocationError, RevocationList, RevocationReason,
+    RevokedCertificate, issue_crl,
+};
 pub use crate::decode::DecodeError;
 pub use crate::hierarchy::{
     Hierarchy, HierarchyBuilder, HierarchyError, LifetimeCondition, LifetimeRule, Minted, Origin, Preset, Storage,
@@ -60,7 +65,7 @@ pub use crate::request::{
 };
 pub use crate::role::{AuthorityRole, CaVersion, ClusterId};
 pub use crate::separation::{AdmitError, AdmittedExternalKey, AdmittedKey, KeyLedger, KeyOwner, KeyReuse};
-pub use crate::serial::Serial;
+pub use crate::serial::{Serial, SerialNumber};
 pub use crate::signer::{Custody, SignError, SignErrorKind, Signer, sign_to_vec};
 pub use crate::time::{Validity, ValidityError, unix_time, utc};
 pub use crate::token::{TokenError, TokenKeys, VerifiedToken, issue_token};

@@ -14,8 +14,19 @@ pub struct Limits {
     pub subject_alt_names_max: usize,
     /// Octets of a PEM file.
     pub pem_len_max: usize,
-    /// Blocks in a PEM file, and so certificates in a bundle.
+    /// Blocks in a PEM file.
     pub pem_blocks_max: usize,
+    /// Certificates in a trust bundle, repetitions included.
+    pub anchors_max: usize,
+    /// Certificates that a peer may send beside its own. Path building tries them in every order.
+    pub intermediates_max: usize,
+    /// CA certificates between a leaf and its anchor, not counting self-issued ones, as a path length constraint
+    /// counts (RFC 5280 4.2.1.9). More than six are never tried: webpki builds no longer path.
+    pub path_len_max: usize,
+    /// Octets of a certificate revocation list, DER.
+    pub crl_len_max: usize,
+    /// Entries of a certificate revocation list.
+    pub crl_entries_max: usize,
     /// Octets of a service-account token.
     pub token_len_max: usize,
     /// Rounds of Fermat's method against the RSA modulus of a requester; 0 leaves it out. It takes about a fifth
@@ -25,9 +36,10 @@ pub struct Limits {
 
 impl Limits {
     /// 64 KiB for requests and certificates, 1 KiB for a subject, 100 alternative names, 1 MiB
-    /// (what the Kubernetes API takes as a ClusterTrustBundle) and 256 blocks for a PEM file, 16 KiB for
-    /// a token: several times what components of real clusters use. 100 rounds of Fermat's method, as CA/Browser Forum
-    /// Baseline Requirements 6.1.1.3 (5) ask.
+    /// (what the Kubernetes API takes as a ClusterTrustBundle) and 256 blocks for a PEM file, as many for a bundle,
+    /// 64 certificates beside a leaf and a path through six of them, 512 KiB (less than 1 MiB as PEM) and 10 000
+    /// entries for a revocation list, 16 KiB for a token: several times what components of real clusters use.
+    /// 100 rounds of Fermat's method, as CA/Browser Forum Baseline Requirements 6.1.1.3 (5) ask.
     pub const DEFAULT: Self = Self {
         request_len_max: 64 << 10,
         certificate_len_max: 64 << 10,
@@ -35,6 +47,11 @@ impl Limits {
         subject_alt_names_max: 100,
         pem_len_max: 1 << 20,
         pem_blocks_max: 256,
+        anchors_max: 256,
+        intermediates_max: 64,
+        path_len_max: 6,
+        crl_len_max: 512 << 10,
+        crl_entries_max: 10_000,
         token_len_max: 16 << 10,
         fermat_rounds: 100,
     };

@@ -128,10 +128,22 @@ fn encode_time(time: UtcDateTime, out: &mut [u8]) -> usize {
     out.iter_mut().zip(encoded).map(|(slot, octet)| *slot = octet).count()
 }
 
-fn decode_time(elements: &mut Elements<'_>) -> Result<UtcDateTime, DecodeError> {
+/// Writes one `Time`.
+pub(crate) fn push_time(out: &mut Vec<u8>, time: UtcDateTime) {
+    let mut content = [0; 17];
+    let len = encode_time(time, &mut content);
+    out.extend_from_slice(content.get(..len).unwrap_or_default());
+}
+
+pub(crate) fn decode_time(elements: &mut Elements<'_>) -> Result<UtcDateTime, DecodeError> {
     let seconds = match elements.peek() {
         Some(tag::UTC_TIME) => elements.decode::<der::asn1::UtcTime>()?.to_unix_duration(),
-        _ => elements.decode::<der::asn1::GeneralizedTime>()?.to_unix_duration(),
+        _ => match elements.decode::<der::asn1::GeneralizedTime>()? {
+            time if time.to_date_time().year() < 2050 => {
+                return Err(DecodeError::value("Time", "a year before 2050 as GeneralizedTime (RFC 5280 4.1.2.5)"));
+            }
+            time => time.to_unix_duration(),
+        },
     }
     .as_secs();
     i64::try_from(seconds)
@@ -178,6 +190,14 @@ mod tests {
             let decoded = Validity::decode(&mut Elements::new("test", &encoded).unwrap()).unwrap();
             assert_eq!(decoded, validity);
         }
+    }
+
+    #[test]
+    fn the_form_of_a_time_is_that_of_its_year() {
+        let decode = |encoded: &[u8]| decode_time(&mut Elements::new("test", encoded).unwrap());
+        assert_eq!(decode(b"\x18\x0f20500101000000Z").unwrap(), at(2_524_608_000));
+        let refused = decode(b"\x18\x0f20491231235959Z").unwrap_err().to_string();
+        assert_eq!(refused, "Time: a year before 2050 as GeneralizedTime (RFC 5280 4.1.2.5)");
     }
 
     #[test]

@@ -197,8 +197,8 @@ mod tests {
     #[test]
     fn a_leaf_is_no_anchor() {
         let leaf = kubelet(&cluster(CaVersion::FIRST));
-        let refused = TrustBundle::from_der([leaf]).unwrap_err();
-        assert_eq!(refused.to_string(), "CA certificate: the CA bit is not set (RFC 5280 4.2.1.9)");
+        let refused = TrustBundle::from_der([leaf], &Limits::DEFAULT).unwrap_err();
+        assert_eq!(refused.to_string(), "certificate 1: CA certificate: the CA bit is not set (RFC 5280 4.2.1.9)");
     }
 
     #[test]

@@ -189,7 +189,7 @@ pub(crate) fn python_cryptography(cases: &[&Case]) -> Vec<Verdict> {
 /// This crate, as a relying party uses it.
 pub(crate) fn this_crate(cases: &[&Case]) -> Vec<Verdict> {
     let judge = |case: &&Case| {
-        let bundle = TrustBundle::from_der(case.anchors.clone()).unwrap();
+        let bundle = TrustBundle::from_der(case.anchors.clone(), &Limits::DEFAULT).unwrap();
         let (usage, limits) = (case.party.usage(), &Limits::DEFAULT);
         let (intermediates, at) = (&case.intermediates, at(case.at));
         verify_chain(&case.leaf, intermediates, &bundle, usage, limits, VERIFIERS, at).and_then(|_| match &case.party {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use pki_core::{ExtendedKeyUsage, LeafKind, NodeName, TrustBundle};
+use pki_core::{ExtendedKeyUsage, LeafKind, Limits, NodeName, TrustBundle};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, SanType,
@@ -83,7 +83,8 @@ impl Authority {
 }
 
 pub(crate) fn bundle(authorities: &[&Authority]) -> Arc<TrustBundle> {
-    Arc::new(TrustBundle::from_der(authorities.iter().map(|authority| authority.certificate.clone())).unwrap())
+    let certificates = authorities.iter().map(|authority| authority.certificate.clone());
+    Arc::new(TrustBundle::from_der(certificates, &Limits::DEFAULT).unwrap())
 }
 
 #[derive(Clone)]
