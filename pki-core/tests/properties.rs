@@ -2,12 +2,18 @@
 //! what was written reads back the same, and what was prepared verifies.
 
 #[cfg(test)]
+#[path = "support/asked.rs"]
+mod asked;
+#[cfg(test)]
 #[expect(dead_code, reason = "here lifetimes, names and keys are arbitrary")]
 #[path = "support/authority.rs"]
 mod authority;
 #[cfg(test)]
 #[path = "support/der.rs"]
 mod der;
+#[cfg(test)]
+#[path = "support/draft.rs"]
+mod draft;
 #[cfg(test)]
 #[path = "support/hostile.rs"]
 mod hostile;
