@@ -6,6 +6,7 @@ mod bundle;
 mod calendar;
 mod certificate;
 mod chain;
+mod cluster_names;
 mod decode;
 mod encode;
 pub mod expiry;
@@ -13,7 +14,9 @@ mod hierarchy;
 #[cfg(feature = "inspect")]
 pub mod inspect;
 mod issuance;
+mod kubeconfig;
 pub mod kubernetes;
+mod layout;
 mod limits;
 mod lint;
 mod name;
@@ -39,6 +42,10 @@ pub use crate::authority::{CrossCertificate, CrossSignError, ca_subject, cross_s
 pub use crate::bundle::{BundleHash, TrustBundle};
 pub use crate::certificate::{AuthorityId, CaCertificate, ExtendedKeyUsage, Fingerprint, LeafIdentity};
 pub use crate::chain::{ChainError, PathError, VerifiedChain, verify_chain, verify_server_name};
+pub use crate::cluster_names::{
+    ApiServerEndpoint, ClusterNames, ClusterNamesError, ClusterNamesSpec, EndpointError, ServiceCidrError,
+    ServiceCidrErrorKind, ServiceCidrs,
+};
 pub use crate::decode::DecodeError;
 pub use crate::hierarchy::{
     Hierarchy, HierarchyBuilder, HierarchyError, LifetimeCondition, LifetimeRule, Minted, Origin, Preset, Storage,
@@ -48,6 +55,8 @@ pub use crate::issuance::{
     Approval, IssuanceRecord, IssueError, IssuedCertificate, Issuer, NameDifference, PreparedIssuance, Purpose,
     SelfCheck, TbsHash,
 };
+pub use crate::kubeconfig::{Kubeconfig, KubeconfigError};
+pub use crate::layout::{Artifact, ArtifactKind, Layout};
 pub use crate::limits::Limits;
 pub use crate::lint::Lint;
 pub use crate::name::{DnsName, NameError, NameErrorKind, NodeName, Subject, SubjectAltName};
