@@ -171,7 +171,7 @@ fn tell(report: &TreeReport, format: Format) -> std::io::Result<()> {
     table.load_preset(presets::NOTHING).set_header(["FILE", "MODE", "SUBJECT", "EXPIRES"]);
     for file in &report.files {
         let (subject, expires) = (file.subject.as_deref(), file.not_after.as_deref());
-        let expires = expires.and_then(|expires| expires.split_once(' ')).map_or("", |(date, _)| date);
+        let expires = expires.and_then(|expires| expires.split_once('T')).map_or("", |(date, _)| date);
         table.add_row([&*file.path, &file.mode, subject.unwrap_or_default(), expires]);
     }
     writeln!(stdout, "{table}\n")?;

@@ -149,7 +149,7 @@ pub struct FileReport {
     /// The alternative names of that certificate.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<String>,
-    /// When that certificate expires.
+    /// When that certificate expires (RFC 3339).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_after: Option<String>,
 }
@@ -163,7 +163,7 @@ impl FileReport {
             content: artifact.kind().to_string(),
             subject,
             names,
-            not_after: validity.map(|validity| validity.not_after().to_string()),
+            not_after: validity.map(|validity| rfc3339(validity.not_after())),
         }
     }
 }
@@ -304,6 +304,11 @@ impl<'a> Press<'a> {
         let chain = [certificate.der().clone()];
         Ok(Kubeconfig::new(server, &anchors, subject, &chain, &key.to_pem())?.to_yaml()?)
     }
+}
+
+fn rfc3339(time: UtcDateTime) -> String {
+    let (date, (hour, minute, second)) = (time.date(), time.as_hms());
+    format!("{date}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
 fn pem(certificate: &[u8]) -> Zeroizing<String> {

@@ -30,7 +30,7 @@ pub(super) fn publish<'a>(directory: &Path, files: impl IntoIterator<Item = NewF
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(PublishErrorKind::Io(error))),
         _ => {}
     }
-    let parent = directory.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let parent = directory.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     let staging = tempfile::Builder::new()
         .prefix(".issue-cluster-")
         .tempdir_in(parent)
@@ -63,11 +63,15 @@ fn write(place: &Path, file: &NewFile<'_>, directories: &mut Vec<PathBuf>) -> io
         DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(above)?;
         directories.push(above.to_owned());
     }
-    let mut opened = OpenOptions::new().write(true).create_new(true).mode(file.mode).open(place)?;
+    let mut opened = create(place, file.mode)?;
     opened.write_all(file.content.as_bytes())?;
     // A umask takes bits away and never adds one.
     opened.set_permissions(Permissions::from_mode(file.mode))?;
     opened.sync_all()
+}
+
+fn create(place: &Path, mode: u32) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(mode).open(place)
 }
 
 /// Why the directory was not written. Nothing of it exists; only when syncing the directory above it failed it does,
@@ -123,5 +127,55 @@ impl core::error::Error for PublishError {
             PublishErrorKind::Io(error) => Some(error),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(path: &'static str, content: &'static str) -> NewFile<'static> {
+        NewFile { path, mode: 0o600, content }
+    }
+
+    #[test]
+    fn a_failure_in_the_middle_leaves_nothing_behind() {
+        let room = tempfile::tempdir().unwrap();
+        let out = room.path().join("out");
+        // The second cannot be made: the first one stands in its way.
+        let error = publish(&out, [file("a", "first"), file("a/b", "second")]).unwrap_err();
+        assert_eq!(error.place(), out.join("a/b"));
+        assert!(matches!(error.kind(), PublishErrorKind::Io(_)));
+        assert_eq!(std::fs::read_dir(room.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_file_never_replaces_another_one_of_the_same_tree() {
+        let room = tempfile::tempdir().unwrap();
+        let error = publish(&room.path().join("out"), [file("a", "first"), file("a", "second")]).unwrap_err();
+        assert!(matches!(error.kind(), PublishErrorKind::Io(error) if error.kind() == ErrorKind::AlreadyExists));
+    }
+
+    #[test]
+    fn what_others_write_meanwhile_is_not_replaced() {
+        let room = tempfile::tempdir().unwrap();
+        let out = room.path().join("out");
+        let others = out.clone();
+        let files = core::iter::once(file("a", "ours")).inspect(move |_| {
+            std::fs::create_dir(&others).unwrap();
+            std::fs::write(others.join("theirs"), "precious").unwrap();
+        });
+        let error = publish(&out, files).unwrap_err();
+        assert!(matches!(error.kind(), PublishErrorKind::NotEmpty), "{error}");
+        assert_eq!(std::fs::read_to_string(out.join("theirs")).unwrap(), "precious");
+        assert_eq!(std::fs::read_dir(room.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_key_is_its_owners_alone_while_it_is_written() {
+        let room = tempfile::tempdir().unwrap();
+        let place = room.path().join("key");
+        let opened = create(&place, 0o600).unwrap();
+        assert_eq!(opened.metadata().unwrap().permissions().mode() & 0o7777, 0o600);
     }
 }
