@@ -11,7 +11,7 @@ mod tree;
 mod tests {
     use std::collections::BTreeSet;
 
-    use pki_core::{ArtifactKind, ClusterNames, ClusterNamesSpec, KeyAlgorithm, LeafKind, Preset, SubjectAltName};
+    use pki_core::{ArtifactKind, KeyAlgorithm, LeafKind, Preset, SubjectAltName};
 
     use crate::tree::{Tree, names, said};
 
