@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind as Misuse;
 use clap::{Parser, ValueEnum};
 use comfy_table::{Table, presets};
-use examples::{Clock, ClusterTree, TreeReport, TreeSpec, machine};
+use examples::{Clock, ClusterTree, Destination, TreeReport, TreeSpec, machine};
 use pki_core::{
     ApiServerEndpoint, ClusterNames, ClusterNamesSpec, DnsName, KeyAlgorithm, NameError, NodeName, Preset,
     ServiceCidrs, SubjectAltName,
@@ -118,7 +118,7 @@ fn main() -> ExitCode {
         Err(error) => return failed(EXIT_UNUSABLE, error.to_string().lines().next().unwrap_or("error: unusable")),
     };
     let format = arguments.format;
-    let (spec, out) = match prepare(arguments) {
+    let (spec, destination) = match prepare(arguments) {
         Ok(prepared) => prepared,
         Err(error) => return failed(EXIT_UNUSABLE, &format!("error: {error}")),
     };
@@ -126,7 +126,7 @@ fn main() -> ExitCode {
         Ok(tree) => tree,
         Err(error) => return failed(EXIT_FAILED, &format!("error: {error}")),
     };
-    let told = match tree.publish(&out) {
+    let told = match tree.publish(destination) {
         Ok(report) => tell(&report, format),
         Err(error) => return failed(EXIT_UNUSABLE, &format!("error: {error}")),
     };
@@ -142,8 +142,8 @@ fn failed(status: u8, message: &str) -> ExitCode {
     ExitCode::from(status)
 }
 
-/// What is to be issued and where it goes.
-fn prepare(arguments: Arguments) -> Result<(TreeSpec, PathBuf), Box<dyn std::error::Error>> {
+/// What is to be issued and where it goes, made sure of before the first key is.
+fn prepare(arguments: Arguments) -> Result<(TreeSpec, Destination), Box<dyn std::error::Error>> {
     let node = arguments.node_name.or_else(machine::node_name).map_or_else(|| NODE_NAME.parse(), Ok)?;
     let address = arguments.advertise_address.unwrap_or_else(|| machine::advertise_address(&arguments.service_cidr));
     let mut names = ClusterNamesSpec::new(node, address);
@@ -159,7 +159,7 @@ fn prepare(arguments: Arguments) -> Result<(TreeSpec, PathBuf), Box<dyn std::err
         Some(out) => out,
         None => tempfile::Builder::new().prefix("issue-cluster-").tempdir()?.keep(),
     };
-    Ok((spec, out))
+    Ok((spec, Destination::open(&out)?))
 }
 
 fn tell(report: &TreeReport, format: Format) -> std::io::Result<()> {

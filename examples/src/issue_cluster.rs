@@ -2,7 +2,6 @@
 
 use core::fmt;
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use getrandom::SysRng;
 use pki_core::pem::{CERTIFICATE, PUBLIC_KEY, encode_pem};
@@ -19,14 +18,14 @@ use time::UtcDateTime;
 use zeroize::Zeroizing;
 
 use self::manifests::Manifests;
-use self::publish::{NewFile, publish};
+use self::publish::NewFile;
 
 pub mod machine;
 mod manifests;
 mod pod;
 mod publish;
 
-pub use self::publish::{PublishError, PublishErrorKind};
+pub use self::publish::{Destination, PublishError, PublishErrorKind};
 
 /// What is to be issued.
 #[derive(Clone, Debug)]
@@ -90,16 +89,14 @@ impl ClusterTree {
     /// Writes it to a directory, which appears whole or not at all, and gives the report of what stands there.
     ///
     /// # Errors
-    /// [`PublishError`]: the directory exists and is not empty, or cannot be written.
-    pub fn publish(&self, directory: &Path) -> Result<TreeReport, PublishError> {
-        publish(
-            directory,
-            self.files.iter().map(|(artifact, content)| NewFile {
-                path: artifact.path(),
-                mode: artifact.mode(),
-                content,
-            }),
-        )?;
+    /// [`PublishError`]: a file cannot be written, or somebody has written to the directory meanwhile.
+    pub fn publish(&self, destination: Destination) -> Result<TreeReport, PublishError> {
+        let files = self.files.iter().map(|(artifact, content)| NewFile {
+            path: artifact.path(),
+            mode: artifact.mode(),
+            content,
+        });
+        let directory = destination.publish(files)?;
         Ok(TreeReport { directory: Some(directory.display().to_string()), ..self.report.clone() })
     }
 }

@@ -34,7 +34,7 @@ pub use crate::cluster::{ClusterError, ClusterExecutor, ClusterSpec, MiniCluster
 pub use crate::fault::{Fault, UnknownFault};
 pub use crate::inspect::{Finding, InspectInputError, InspectedFile, Inspection, demonstrate, inspect};
 pub use crate::issue_cluster::{
-    ClusterTree, FileReport, PublishError, PublishErrorKind, TreeError, TreeReport, TreeSpec, machine,
+    ClusterTree, Destination, FileReport, PublishError, PublishErrorKind, TreeError, TreeReport, TreeSpec, machine,
 };
 pub use crate::probe::Accepted;
 pub use crate::report::{PathReport, ProbeReport, Report, StageReport};

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use examples::{Clock, ClusterTree, TreeSpec};
+use examples::{Clock, ClusterTree, Destination, TreeSpec};
 use pki_core::pem::{CERTIFICATE, decode_pem};
 use pki_core::{ClusterNames, ClusterNamesSpec, LeafIdentity, Limits, Path as Route, Preset, TrustBundle};
 use rustls::crypto::aws_lc_rs::default_provider;
@@ -28,7 +28,8 @@ fn tree(room: &Path, name: &str, server: SocketAddr) -> PathBuf {
     names.endpoint = Some(server.to_string().parse().unwrap());
     let spec = TreeSpec::new(Preset::Kubeadm, ClusterNames::new(names).unwrap());
     let directory = room.join(name);
-    ClusterTree::issue(&spec, Clock::default().now()).unwrap().publish(&directory).unwrap();
+    let destination = Destination::open(&directory).unwrap();
+    ClusterTree::issue(&spec, Clock::default().now()).unwrap().publish(destination).unwrap();
     directory
 }
 

@@ -6,6 +6,8 @@ use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use tempfile::TempDir;
+
 /// The mode of directories, as kubeadm makes them: the files inside guard themselves.
 const DIRECTORY_MODE: u32 = 0o755;
 
@@ -16,43 +18,65 @@ pub(super) struct NewFile<'a> {
     pub(super) content: &'a str,
 }
 
-/// Writes the files into a new directory beside `directory`, and renames it when all of them are on the disk.
+/// A directory that is to appear: proved writable and free before anything is made for it.
 ///
-/// `directory` may exist if it is empty: renaming a directory over another one succeeds only then (rename(2)), so
-/// that nothing is ever overwritten, whoever else writes there meanwhile.
-pub(super) fn publish<'a>(directory: &Path, files: impl IntoIterator<Item = NewFile<'a>>) -> Result<(), PublishError> {
-    let failed = |kind| PublishError { place: directory.to_owned(), kind };
-    if directory.file_name().is_none() {
-        return Err(failed(PublishErrorKind::NoName));
+/// Everything is written into a new directory beside it, which is removed again when this is dropped.
+#[derive(Debug)]
+pub struct Destination {
+    directory: PathBuf,
+    parent: PathBuf,
+    staging: TempDir,
+}
+
+impl Destination {
+    /// Makes sure that `directory` can appear. It may exist if it is empty.
+    ///
+    /// # Errors
+    /// [`PublishError`]: it holds something, has no name, or the directory above it cannot be written.
+    pub fn open(directory: &Path) -> Result<Self, PublishError> {
+        let directory = directory.to_owned();
+        let failed = |kind| PublishError { place: directory.clone(), kind };
+        if directory.file_name().is_none() {
+            return Err(failed(PublishErrorKind::NoName));
+        }
+        match std::fs::read_dir(&directory).map(|mut entries| entries.next().is_some()) {
+            Ok(true) => return Err(failed(PublishErrorKind::NotEmpty)),
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(PublishErrorKind::Io(error))),
+            _ => {}
+        }
+        let parent = directory.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let parent = parent.unwrap_or_else(|| Path::new(".")).to_owned();
+        let staging = tempfile::Builder::new().prefix(".issue-cluster-").tempdir_in(&parent);
+        let staging = staging.map_err(|error| PublishError::io(&parent, error))?;
+        Ok(Self { directory, parent, staging })
     }
-    match std::fs::read_dir(directory).map(|mut entries| entries.next().is_some()) {
-        Ok(true) => return Err(failed(PublishErrorKind::NotEmpty)),
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(PublishErrorKind::Io(error))),
-        _ => {}
+
+    /// Writes the files, and renames their directory when all of them are on the disk.
+    ///
+    /// Renaming a directory over another one succeeds only if that is empty (rename(2)), so nothing is ever
+    /// overwritten, whoever else writes there meanwhile.
+    pub(super) fn publish<'a>(self, files: impl IntoIterator<Item = NewFile<'a>>) -> Result<PathBuf, PublishError> {
+        let Self { directory, parent, staging } = self;
+        let mut directories = vec![staging.path().to_owned()];
+        for file in files {
+            write(&staging.path().join(file.path), &file, &mut directories)
+                .map_err(|error| PublishError::io(&directory.join(file.path), error))?;
+        }
+        std::fs::set_permissions(staging.path(), Permissions::from_mode(DIRECTORY_MODE))
+            .and_then(|()| directories.iter().try_for_each(|directory| File::open(directory)?.sync_all()))
+            .and_then(|()| std::fs::rename(staging.path(), &directory))
+            .map_err(|error| match error.kind() {
+                ErrorKind::DirectoryNotEmpty => {
+                    PublishError { place: directory.clone(), kind: PublishErrorKind::NotEmpty }
+                }
+                _ => PublishError::io(&directory, error),
+            })?;
+        // It has another name now: there is nothing to clean up.
+        let _renamed = staging.keep();
+        let synced = File::open(&parent).and_then(|parent| parent.sync_all());
+        synced.map_err(|error| PublishError::io(&parent, error))?;
+        Ok(directory)
     }
-    let parent = directory.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    let staging = tempfile::Builder::new()
-        .prefix(".issue-cluster-")
-        .tempdir_in(parent)
-        .map_err(|error| PublishError { place: parent.to_owned(), kind: PublishErrorKind::Io(error) })?;
-    let mut directories = vec![staging.path().to_owned()];
-    for file in files {
-        let place = staging.path().join(file.path);
-        let written = write(&place, &file, &mut directories);
-        written
-            .map_err(|error| PublishError { place: directory.join(file.path), kind: PublishErrorKind::Io(error) })?;
-    }
-    std::fs::set_permissions(staging.path(), Permissions::from_mode(DIRECTORY_MODE))
-        .and_then(|()| directories.iter().try_for_each(|directory| File::open(directory)?.sync_all()))
-        .and_then(|()| std::fs::rename(staging.path(), directory))
-        .map_err(|error| match error.kind() {
-            ErrorKind::DirectoryNotEmpty => failed(PublishErrorKind::NotEmpty),
-            _ => failed(PublishErrorKind::Io(error)),
-        })?;
-    // It has another name now: there is nothing to clean up.
-    let _renamed = staging.keep();
-    let synced = File::open(parent).and_then(|parent| parent.sync_all());
-    synced.map_err(|error| PublishError { place: parent.to_owned(), kind: PublishErrorKind::Io(error) })
 }
 
 /// Creates a file with its mode from the first moment on, and the directories above it.
@@ -95,6 +119,10 @@ pub enum PublishErrorKind {
 }
 
 impl PublishError {
+    fn io(place: &Path, error: io::Error) -> Self {
+        Self { place: place.to_owned(), kind: PublishErrorKind::Io(error) }
+    }
+
     /// Which file or directory.
     #[must_use]
     pub fn place(&self) -> &Path {
@@ -138,12 +166,31 @@ mod tests {
         NewFile { path, mode: 0o600, content }
     }
 
+    fn open(directory: &Path) -> Destination {
+        Destination::open(directory).unwrap()
+    }
+
+    #[test]
+    fn a_destination_that_is_not_used_leaves_nothing_behind() {
+        let room = tempfile::tempdir().unwrap();
+        drop(open(&room.path().join("out")));
+        assert_eq!(std::fs::read_dir(room.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_directory_that_holds_something_is_refused_before_anything_is_made_for_it() {
+        let room = tempfile::tempdir().unwrap();
+        std::fs::write(room.path().join("theirs"), "precious").unwrap();
+        let error = Destination::open(room.path()).unwrap_err();
+        assert!(matches!(error.kind(), PublishErrorKind::NotEmpty), "{error}");
+    }
+
     #[test]
     fn a_failure_in_the_middle_leaves_nothing_behind() {
         let room = tempfile::tempdir().unwrap();
         let out = room.path().join("out");
         // The second cannot be made: the first one stands in its way.
-        let error = publish(&out, [file("a", "first"), file("a/b", "second")]).unwrap_err();
+        let error = open(&out).publish([file("a", "first"), file("a/b", "second")]).unwrap_err();
         assert_eq!(error.place(), out.join("a/b"));
         assert!(matches!(error.kind(), PublishErrorKind::Io(_)));
         assert_eq!(std::fs::read_dir(room.path()).unwrap().count(), 0);
@@ -152,7 +199,7 @@ mod tests {
     #[test]
     fn a_file_never_replaces_another_one_of_the_same_tree() {
         let room = tempfile::tempdir().unwrap();
-        let error = publish(&room.path().join("out"), [file("a", "first"), file("a", "second")]).unwrap_err();
+        let error = open(&room.path().join("out")).publish([file("a", "first"), file("a", "second")]).unwrap_err();
         assert!(matches!(error.kind(), PublishErrorKind::Io(error) if error.kind() == ErrorKind::AlreadyExists));
     }
 
@@ -165,7 +212,7 @@ mod tests {
             std::fs::create_dir(&others).unwrap();
             std::fs::write(others.join("theirs"), "precious").unwrap();
         });
-        let error = publish(&out, files).unwrap_err();
+        let error = open(&out).publish(files).unwrap_err();
         assert!(matches!(error.kind(), PublishErrorKind::NotEmpty), "{error}");
         assert_eq!(std::fs::read_to_string(out.join("theirs")).unwrap(), "precious");
         assert_eq!(std::fs::read_dir(room.path()).unwrap().count(), 1);

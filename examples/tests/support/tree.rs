@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use examples::{Clock, ClusterTree, TreeSpec};
+use examples::{Clock, ClusterTree, Destination, TreeSpec};
 use pki_core::{
     ArtifactKind, ClusterNames, ClusterNamesSpec, ExtendedKeyUsage, Hierarchy, KeyAlgorithm, Layout, LeafKind, Preset,
 };
@@ -54,7 +54,7 @@ impl Tree {
         let mut spec = TreeSpec::new(preset, names);
         spec.algorithm = algorithm;
         let tree = ClusterTree::issue(&spec, Clock::default().now()).unwrap();
-        tree.publish(&room.path().join("kubernetes")).unwrap();
+        tree.publish(Destination::open(&room.path().join("kubernetes")).unwrap()).unwrap();
         let hierarchy = Hierarchy::preset(preset);
         Self { room, layout: Layout::of(&hierarchy), hierarchy }
     }
