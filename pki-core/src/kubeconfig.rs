@@ -72,18 +72,18 @@ impl Kubeconfig {
 
     /// The file's content.
     ///
-    /// It is written into one allocation of sufficient size, which is wiped when dropped; the serializer passes the
-    /// key through and keeps nothing of it.
+    /// It is written into one allocation, which never moves and is wiped when dropped; the serializer passes the key
+    /// through and keeps nothing of it.
     ///
     /// # Errors
-    /// None that this crate knows of: writing to memory does not fail.
+    /// None that this crate knows of: the allocation has room for whatever [`new`](Self::new) takes.
     #[cfg(feature = "yaml")]
     pub fn to_yaml(&self) -> Result<Zeroizing<String>, fmt::Error> {
-        let mut text = Zeroizing::new(String::with_capacity(self.yaml_len_max()));
+        let mut text = Unmoved(Zeroizing::new(String::with_capacity(self.yaml_len_max())));
         // A folded block would end the data with a line break.
         let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
-        serde_saphyr::to_fmt_writer_with_options(&mut *text, self, options).map_err(|_infallible| fmt::Error)?;
-        Ok(text)
+        serde_saphyr::to_fmt_writer_with_options(&mut text, self, options).map_err(|_no_room| fmt::Error)?;
+        Ok(text.0)
     }
 
     /// More than the file has: names stand in it up to four times, quoted at worst.
@@ -92,7 +92,22 @@ impl Kubeconfig {
         const FRAME: usize = 1024;
         let data = [&self.certificate_authority_data, &self.client_certificate_data, &*self.client_key_data];
         let data: usize = data.iter().map(|data| data.len()).sum();
-        FRAME + data + 2 * self.server.len() + 8 * self.user.len()
+        FRAME + data + 2 * self.server.len() + 16 * self.user.len()
+    }
+}
+
+/// A text that fails rather than to grow: growing would leave a copy of the key behind, unwiped.
+#[cfg(feature = "yaml")]
+struct Unmoved(Zeroizing<String>);
+
+#[cfg(feature = "yaml")]
+impl fmt::Write for Unmoved {
+    fn write_str(&mut self, more: &str) -> fmt::Result {
+        if self.0.capacity().saturating_sub(self.0.len()) < more.len() {
+            return Err(fmt::Error);
+        }
+        self.0.push_str(more);
+        Ok(())
     }
 }
 
