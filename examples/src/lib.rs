@@ -18,6 +18,7 @@ mod component;
 mod dial;
 mod fault;
 mod inspect;
+mod issue_cluster;
 mod probe;
 mod report;
 mod rotation;
@@ -32,6 +33,9 @@ pub use crate::clock::{Clock, Stopwatch};
 pub use crate::cluster::{ClusterError, ClusterExecutor, ClusterSpec, MiniCluster};
 pub use crate::fault::{Fault, UnknownFault};
 pub use crate::inspect::{Finding, InspectInputError, InspectedFile, Inspection, demonstrate, inspect};
+pub use crate::issue_cluster::{
+    ClusterTree, Destination, FileReport, PublishError, PublishErrorKind, TreeError, TreeReport, TreeSpec, machine,
+};
 pub use crate::probe::Accepted;
 pub use crate::report::{PathReport, ProbeReport, Report, StageReport};
 pub use crate::rotation::{Options, Outcome, Progress, Row, RunError, run};

@@ -1,29 +1,22 @@
 //! `rotate_cluster` as a person or a script meets it: exit codes, streams, files.
 
 #[cfg(test)]
+#[path = "support/example.rs"]
+mod example;
+
+#[cfg(test)]
 mod cli {
     use std::path::PathBuf;
-    use std::process::{Command, Output};
+    use std::process::Output;
 
-    /// The example's binary, which a whole test run has built beside the tests.
+    use crate::example::{assert_refused, example, text};
+
     fn rotate_cluster(arguments: &[&str]) -> Output {
-        let tests = std::env::current_exe().unwrap();
-        let binary = tests.parent().unwrap().parent().unwrap().join("examples/rotate_cluster");
-        assert!(binary.exists(), "{} is not built: `cargo build --examples`", binary.display());
-        Command::new(binary).args(arguments).output().unwrap()
-    }
-
-    fn text(stream: &[u8]) -> String {
-        String::from_utf8(stream.to_vec()).unwrap()
+        example("rotate_cluster").args(arguments).output().unwrap()
     }
 
     fn refused(arguments: &[&str], reason: &str) {
-        let output = rotate_cluster(arguments);
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
-        let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
-        assert_eq!(stdout, "", "{arguments:?}");
-        assert_eq!(stderr.lines().count(), 1, "{arguments:?}: {stderr}");
-        assert!(stderr.starts_with("error: ") && stderr.contains(reason), "{arguments:?}: {stderr}");
+        assert_refused(&rotate_cluster(arguments), reason);
     }
 
     #[test]

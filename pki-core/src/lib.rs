@@ -6,6 +6,7 @@ mod bundle;
 mod calendar;
 mod certificate;
 mod chain;
+mod cluster_names;
 mod crl;
 mod decode;
 mod encode;
@@ -14,7 +15,9 @@ mod hierarchy;
 #[cfg(feature = "inspect")]
 pub mod inspect;
 mod issuance;
+mod kubeconfig;
 pub mod kubernetes;
+mod layout;
 mod limits;
 mod lint;
 mod name;
@@ -40,6 +43,10 @@ pub use crate::authority::{CrossCertificate, CrossSignError, ca_subject, cross_s
 pub use crate::bundle::{BundleError, BundleHash, TrustBundle};
 pub use crate::certificate::{AuthorityId, CaCertificate, ExtendedKeyUsage, Fingerprint, LeafIdentity};
 pub use crate::chain::{ChainError, PathError, VerifiedChain, verify_chain, verify_server_name};
+pub use crate::cluster_names::{
+    ApiServerEndpoint, ClusterNames, ClusterNamesError, ClusterNamesSpec, EndpointError, ServiceCidrError,
+    ServiceCidrErrorKind, ServiceCidrs,
+};
 pub use crate::crl::{
     CertificateList, CrlError, CrlIssuer, CrlNumber, IssueCrlError, RevocationError, RevocationList, RevocationReason,
     RevokedCertificate, issue_crl,
@@ -53,6 +60,8 @@ pub use crate::issuance::{
     Approval, IssuanceRecord, IssueError, IssuedCertificate, Issuer, NameDifference, PreparedIssuance, Purpose,
     SelfCheck, TbsHash,
 };
+pub use crate::kubeconfig::{Kubeconfig, KubeconfigError};
+pub use crate::layout::{Artifact, ArtifactKind, Layout};
 pub use crate::limits::Limits;
 pub use crate::lint::Lint;
 pub use crate::name::{DnsName, NameError, NameErrorKind, NodeName, Subject, SubjectAltName};

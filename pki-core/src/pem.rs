@@ -20,6 +20,10 @@ pub const CERTIFICATE: &str = "CERTIFICATE";
 pub const CERTIFICATE_REQUEST: &str = "CERTIFICATE REQUEST";
 /// The label of a certificate revocation list (RFC 7468 6).
 pub const X509_CRL: &str = "X509 CRL";
+/// The label of an unencrypted PKCS#8 private key (RFC 7468 10).
+pub const PRIVATE_KEY: &str = "PRIVATE KEY";
+/// The label of a subject public key (RFC 7468 13).
+pub const PUBLIC_KEY: &str = "PUBLIC KEY";
 
 /// One block of a file, not decoded yet.
 #[derive(Clone, Copy)]

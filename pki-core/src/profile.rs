@@ -33,8 +33,11 @@ pub enum LeafKind {
     ControllerManager,
     /// kube-scheduler.
     Scheduler,
-    /// The administrator's kubeconfig.
+    /// The administrator's kubeconfig: a group that a binding makes an administrator, so it can be taken away again.
     Admin,
+    /// The break-glass kubeconfig: `system:masters`, which no authorizer asks about and nothing but a rotation of the
+    /// cluster root takes away.
+    SuperAdmin,
     /// A kubelet as a client of the API server.
     KubeletClient,
     /// A kubelet's serving certificate.
@@ -55,7 +58,7 @@ pub enum LeafKind {
 
 impl LeafKind {
     /// Every kind.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::ApiServer,
         Self::ApiServerKubeletClient,
         Self::ApiServerEtcdClient,
@@ -66,6 +69,7 @@ impl LeafKind {
         Self::ControllerManager,
         Self::Scheduler,
         Self::Admin,
+        Self::SuperAdmin,
         Self::KubeletClient,
         Self::KubeletServing,
         Self::KonnectivityServer,
@@ -90,6 +94,7 @@ impl LeafKind {
             Self::ControllerManager => "controller-manager",
             Self::Scheduler => "scheduler",
             Self::Admin => "admin",
+            Self::SuperAdmin => "super-admin",
             Self::KubeletClient => "kubelet-client",
             Self::KubeletServing => "kubelet-serving",
             Self::KonnectivityServer => "konnectivity-server",
@@ -126,6 +131,7 @@ impl LeafKind {
             | Self::ControllerManager
             | Self::Scheduler
             | Self::Admin
+            | Self::SuperAdmin
             | Self::KubeletClient
             | Self::KonnectivityClient
             | Self::KonnectivityAgent => &[ClientAuth],
@@ -156,6 +162,7 @@ impl LeafKind {
             Self::ControllerManager => fixed("system:kube-controller-manager", &[]),
             Self::Scheduler => fixed("system:kube-scheduler", &[]),
             Self::Admin => fixed("kubernetes-admin", &["kubeadm:cluster-admins"]),
+            Self::SuperAdmin => fixed("kubernetes-super-admin", &["system:masters"]),
             Self::KonnectivityServer => fixed("konnectivity-server", &[]),
             Self::KonnectivityClient => fixed("kube-apiserver-konnectivity-client", &[]),
             Self::AggregatedApiServer => fixed("aggregated-apiserver", &[]),
@@ -204,11 +211,12 @@ mod tests {
     }
 
     #[test]
-    fn no_leaf_is_a_cluster_superuser() {
+    fn only_the_break_glass_leaf_is_a_cluster_superuser() {
         let node: NodeName = "n".parse().unwrap();
         for leaf in LeafKind::ALL {
             for subject in [leaf.subject(None), leaf.subject(Some(&node))].into_iter().flatten() {
-                assert!(!subject.organizations().iter().any(|group| group == "system:masters"), "{leaf}");
+                let is_superuser = subject.organizations().iter().any(|group| group == "system:masters");
+                assert_eq!(is_superuser, leaf == LeafKind::SuperAdmin, "{leaf}");
             }
         }
     }

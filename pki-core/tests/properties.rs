@@ -2,6 +2,7 @@
 //! what was written reads back the same, and what was prepared verifies.
 
 #[cfg(test)]
+#[expect(dead_code, reason = "the tests of requests use the rest of it")]
 #[path = "support/asked.rs"]
 mod asked;
 #[cfg(test)]
@@ -15,6 +16,7 @@ mod der;
 #[path = "support/draft.rs"]
 mod draft;
 #[cfg(test)]
+#[expect(dead_code, reason = "the tests of requests use the rest of it")]
 #[path = "support/hostile.rs"]
 mod hostile;
 #[cfg(test)]
@@ -391,7 +393,7 @@ mod tests {
             prop_assert_eq!(bundle.certificates(), &roots);
             let text: String = roots.iter().map(|root| encode_pem(CERTIFICATE, root.der())).collect();
             let read = decode_pem(text.as_bytes(), CERTIFICATE, &Limits::DEFAULT).unwrap();
-            let read = TrustBundle::from_der(read.into_iter().map(CertificateDer::from)).unwrap();
+            let read = TrustBundle::from_der(read.into_iter().map(CertificateDer::from), &Limits::DEFAULT).unwrap();
             prop_assert_eq!(read.certificates(), &roots);
             prop_assert_eq!(read.hash(), bundle.hash());
         }

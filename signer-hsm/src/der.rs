@@ -5,7 +5,10 @@
 pub(crate) const INTEGER: u8 = 0x02;
 pub(crate) const BIT_STRING: u8 = 0x03;
 pub(crate) const OCTET_STRING: u8 = 0x04;
+pub(crate) const OBJECT_IDENTIFIER: u8 = 0x06;
 pub(crate) const SEQUENCE: u8 = 0x30;
+/// `[0]`, constructed.
+pub(crate) const CONTEXT_0: u8 = 0xa0;
 
 /// Elements that follow one another, read from the front.
 #[derive(Clone, Copy)]

@@ -1,4 +1,5 @@
-//! Keys in the memory of this process, on aws-lc-rs. They come in as PKCS#8 and do not go out again.
+//! Keys in the memory of this process, on aws-lc-rs. They come in and do not go out again, but for an
+//! [`ExportableKey`](crate::ExportableKey), which is made to be written to a file.
 
 use core::error::Error;
 use core::fmt;
@@ -16,13 +17,15 @@ use rustls_pki_types::SubjectPublicKeyInfoDer;
 
 use crate::der::PublicKeyParts;
 
+pub(crate) mod export;
+pub(crate) mod file;
 mod pkcs8;
 pub(crate) mod store;
 
 /// A private key in the memory of this process.
 ///
 /// It signs and tells its public key; it cannot be cloned, compared, printed or
-/// exported. The backend wipes the key's memory when the last use of it ends.
+/// exported, whether it was generated here or taken in. The backend wipes the key's memory when the last use of it ends.
 ///
 /// Signing compiles:
 ///
@@ -69,6 +72,23 @@ enum Pair {
     Ed25519(Ed25519KeyPair),
 }
 
+impl Pair {
+    fn generate(algorithm: KeyAlgorithm) -> Result<Self, KeyError> {
+        let ecdsa = |curve| EcdsaKeyPair::generate(curve).map(Self::Ecdsa);
+        let rsa = |size| RsaKeyPair::generate(size).map(Self::Rsa);
+        let pair = match algorithm {
+            KeyAlgorithm::P256 => ecdsa(&ECDSA_P256_SHA256_ASN1_SIGNING),
+            KeyAlgorithm::P384 => ecdsa(&ECDSA_P384_SHA384_ASN1_SIGNING),
+            KeyAlgorithm::Rsa2048 => rsa(KeySize::Rsa2048),
+            KeyAlgorithm::Rsa3072 => rsa(KeySize::Rsa3072),
+            KeyAlgorithm::Rsa4096 => rsa(KeySize::Rsa4096),
+            KeyAlgorithm::Ed25519 => Ed25519KeyPair::generate().map(Self::Ed25519),
+            _ => return Err(KeyError::UnsupportedAlgorithm),
+        };
+        pair.map_err(|Unspecified| KeyError::GenerationFailed)
+    }
+}
+
 impl SoftwareKey {
     /// A new key, from the backend's own entropy. It signs as
     /// [`KeyAlgorithm::certificate_signature`] says.
@@ -77,18 +97,7 @@ impl SoftwareKey {
     /// [`KeyError::GenerationFailed`] when the backend failed,
     /// [`KeyError::UnsupportedAlgorithm`] for a kind of key that this backend does not know.
     pub fn generate(algorithm: KeyAlgorithm) -> Result<Self, KeyError> {
-        let ecdsa = |curve| EcdsaKeyPair::generate(curve).map(Pair::Ecdsa);
-        let rsa = |size| RsaKeyPair::generate(size).map(Pair::Rsa);
-        let pair = match algorithm {
-            KeyAlgorithm::P256 => ecdsa(&ECDSA_P256_SHA256_ASN1_SIGNING),
-            KeyAlgorithm::P384 => ecdsa(&ECDSA_P384_SHA384_ASN1_SIGNING),
-            KeyAlgorithm::Rsa2048 => rsa(KeySize::Rsa2048),
-            KeyAlgorithm::Rsa3072 => rsa(KeySize::Rsa3072),
-            KeyAlgorithm::Rsa4096 => rsa(KeySize::Rsa4096),
-            KeyAlgorithm::Ed25519 => Ed25519KeyPair::generate().map(Pair::Ed25519),
-            _ => return Err(KeyError::UnsupportedAlgorithm),
-        };
-        Self::new(algorithm, pair.map_err(|Unspecified| KeyError::GenerationFailed)?)
+        Self::new(algorithm, Pair::generate(algorithm)?)
     }
 
     /// Takes in a key from an unencrypted PKCS#8 `PrivateKeyInfo` or
@@ -230,9 +239,9 @@ impl fmt::Debug for SoftwareKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// The input is not DER, is cut off, or is not a PKCS#8 private key.
+    /// The input is not DER, is cut off, or is not a private key of the expected structure.
     Malformed,
-    /// Octets follow the PKCS#8 structure.
+    /// Octets follow the structure.
     TrailingData,
     /// The PKCS#8 structure is encrypted: this crate takes no passphrases.
     Encrypted,
@@ -267,7 +276,7 @@ impl RsaModulus {
 impl fmt::Display for KeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Malformed => f.write_str("private key is not a PKCS#8 structure in DER"),
+            Self::Malformed => f.write_str("private key is not a PKCS#8, SEC 1 or PKCS#1 structure in DER"),
             Self::TrailingData => f.write_str("private key is followed by other data"),
             Self::Encrypted => f.write_str("private key is encrypted, expected a plain PKCS#8 structure"),
             Self::UnsupportedAlgorithm => f.write_str("private key has an unsupported algorithm or curve"),

@@ -1,11 +1,9 @@
 //! The software backend against the contract, against webpki and against the `openssl` command line.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests stop at the first surprise")]
 
-use std::ffi::OsStr;
 use std::fs;
-use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -16,6 +14,12 @@ use signer_hsm::{KeyError, KeyLabel, KeySpec, KeyStore, KeyStoreErrorKind, Softw
 use webpki::aws_lc_rs::{
     ECDSA_P256_SHA256, ECDSA_P384_SHA384, ED25519, RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA256_LEGACY_KEY,
 };
+
+use crate::openssl::{ec, genpkey_pem, openssl, rsa};
+
+#[cfg(test)]
+#[path = "support/openssl.rs"]
+mod openssl;
 
 static VERIFY: &[&dyn SignatureVerificationAlgorithm] =
     &[ECDSA_P256_SHA256, ECDSA_P384_SHA384, RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA256_LEGACY_KEY, ED25519];
@@ -364,21 +368,9 @@ fn verify_once(key: &SoftwareKey) {
     verifier.verify_signature(public_key, b"message", &signature).unwrap();
 }
 
-const fn ec(curve: &str) -> [&str; 4] {
-    ["-algorithm", "EC", "-pkeyopt", curve]
-}
-
-const fn rsa(bits: &str) -> [&str; 4] {
-    ["-algorithm", "RSA", "-pkeyopt", bits]
-}
-
 /// A fresh key as plain PKCS#8 in DER.
 fn genpkey(arguments: &[&str]) -> Vec<u8> {
     to_pkcs8(&genpkey_pem(arguments))
-}
-
-fn genpkey_pem(arguments: &[&str]) -> Vec<u8> {
-    openssl([&["genpkey"], arguments].concat(), &[])
 }
 
 fn to_pkcs8(pem: &[u8]) -> Vec<u8> {
@@ -387,19 +379,4 @@ fn to_pkcs8(pem: &[u8]) -> Vec<u8> {
 
 fn public_half(pkcs8: &[u8]) -> Vec<u8> {
     openssl(["pkey", "-inform", "DER", "-pubout", "-outform", "DER"], pkcs8)
-}
-
-/// What `openssl` writes; it must be there and succeed.
-fn openssl(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>, input: &[u8]) -> Vec<u8> {
-    let mut child = Command::new("openssl")
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap_or_else(|error| panic!("openssl does not run: {error}"));
-    child.stdin.take().unwrap().write_all(input).unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "openssl: {}", String::from_utf8_lossy(&output.stderr));
-    output.stdout
 }

@@ -81,6 +81,7 @@ const CLUSTER_LEAVES: &[LeafKind] = &[
     LeafKind::ControllerManager,
     LeafKind::Scheduler,
     LeafKind::Admin,
+    LeafKind::SuperAdmin,
     LeafKind::KubeletClient,
     LeafKind::KubeletServing,
     LeafKind::AggregatedApiServer,

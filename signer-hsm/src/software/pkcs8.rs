@@ -43,7 +43,7 @@ pub(super) fn key_algorithm(der: &[u8]) -> Result<KeyAlgorithm, KeyError> {
 }
 
 /// The kind of RSA key in an `RSAPrivateKey` (RFC 8017 A.1.2), by its public half.
-fn rsa_key_algorithm(der: &[u8]) -> Result<KeyAlgorithm, KeyError> {
+pub(super) fn rsa_key_algorithm(der: &[u8]) -> Result<KeyAlgorithm, KeyError> {
     const EXPONENT: [u8; 3] = [1, 0, 1];
 
     let mut fields = Elements::new(Elements::new(der).take(SEQUENCE).ok_or(KeyError::Malformed)?);

@@ -1,0 +1,100 @@
+//! Keys that are made to be written to a file.
+
+use core::fmt;
+
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+use aws_lc_rs::error::Unspecified;
+use pki_core::pem::{PRIVATE_KEY, encode_pem};
+use pki_core::{KeyAlgorithm, Signer};
+use rustls_pki_types::SubjectPublicKeyInfoDer;
+use zeroize::Zeroizing;
+
+use super::{KeyError, Pair, SoftwareKey};
+
+/// A new key that its holder writes to a file, once, before it begins to sign.
+///
+/// Some keys of a cluster are distributed by design: kubeadm keeps its CA keys on the disk of every control-plane
+/// node, and a component reads its leaf's key from a file. Such a key is born exportable and says so by its type. A
+/// [`SoftwareKey`] never becomes one, so a key that was not made for a file cannot end in one.
+///
+/// It cannot be cloned or printed, and its PKCS#8 form is wiped when it is dropped or becomes a signer:
+///
+/// ```
+/// use pki_core::KeyAlgorithm;
+/// use signer_hsm::{ExportableKey, SoftwareKey};
+///
+/// let key = ExportableKey::generate(KeyAlgorithm::P256)?;
+/// let file = key.to_pem();
+/// assert!(file.starts_with("-----BEGIN PRIVATE KEY-----\n"));
+/// let read = SoftwareKey::from_pem(file.as_bytes())?;
+/// # use pki_core::Signer;
+/// assert_eq!(read.public_key(), key.into_signer().public_key());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// ```compile_fail,E0277
+/// # use signer_hsm::ExportableKey;
+/// fn copy<T: Clone>(key: &T) -> T {
+///     key.clone()
+/// }
+/// let key = ExportableKey::generate(pki_core::KeyAlgorithm::P256)?;
+/// let second = copy(&key);
+/// # Ok::<(), signer_hsm::KeyError>(())
+/// ```
+pub struct ExportableKey {
+    pkcs8: Zeroizing<Vec<u8>>,
+    signer: SoftwareKey,
+}
+
+impl ExportableKey {
+    /// A new key, from the backend's own entropy.
+    ///
+    /// # Errors
+    /// As [`SoftwareKey::generate`].
+    pub fn generate(algorithm: KeyAlgorithm) -> Result<Self, KeyError> {
+        let pair = Pair::generate(algorithm)?;
+        let pkcs8 = pkcs8(&pair).map_err(|Unspecified| KeyError::GenerationFailed)?;
+        Ok(Self { pkcs8, signer: SoftwareKey::new(algorithm, pair)? })
+    }
+
+    /// The public key.
+    #[must_use]
+    pub fn public_key(&self) -> &SubjectPublicKeyInfoDer<'static> {
+        self.signer.public_key()
+    }
+
+    /// The key as a signer, such as for a request that is sent before the file is written.
+    #[must_use]
+    pub const fn signer(&self) -> &SoftwareKey {
+        &self.signer
+    }
+
+    /// The content of a key file: one `PRIVATE KEY` block (RFC 7468 10) of PKCS#8 version 1, which every reader of
+    /// Kubernetes and etcd takes.
+    #[must_use]
+    pub fn to_pem(&self) -> Zeroizing<String> {
+        Zeroizing::new(encode_pem(PRIVATE_KEY, &self.pkcs8))
+    }
+
+    /// The key as a signer only: from here on it does not go out any more.
+    #[must_use]
+    pub fn into_signer(self) -> SoftwareKey {
+        self.signer
+    }
+}
+
+impl fmt::Debug for ExportableKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ExportableKey").field("key_algorithm", &self.signer.key_algorithm).finish_non_exhaustive()
+    }
+}
+
+/// The PKCS#8 form, version 1: OpenSSL 3.0 does not read the Ed25519 keys of version 2. The backend wipes its copy.
+fn pkcs8(pair: &Pair) -> Result<Zeroizing<Vec<u8>>, Unspecified> {
+    let octets = match pair {
+        Pair::Ecdsa(pair) => pair.to_pkcs8v1()?.as_ref().to_vec(),
+        Pair::Ed25519(pair) => pair.to_pkcs8v1()?.as_ref().to_vec(),
+        Pair::Rsa(pair) => AsDer::<Pkcs8V1Der<'_>>::as_der(pair)?.as_ref().to_vec(),
+    };
+    Ok(Zeroizing::new(octets))
+}
