@@ -23,6 +23,7 @@ mod probe;
 mod report;
 mod rotation;
 mod server;
+pub mod sign_csr;
 mod timeline;
 mod traffic;
 mod wire;

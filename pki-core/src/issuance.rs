@@ -252,7 +252,7 @@ fn check_names(leaf: LeafKind, request: &VerifiedRequest<'_>, approval: &Approva
     }
     let allowed = leaf.extended_key_usage();
     match request.extended_key_usage().iter().find(|usage| !allowed.contains(usage)) {
-        Some(usage) => Err(IssueError::ExtendedKeyUsage { leaf, found: *usage }),
+        Some(usage) => Err(IssueError::ExtendedKeyUsage { purpose: Purpose::Leaf(leaf), found: *usage }),
         None => Ok(expected),
     }
 }

@@ -64,7 +64,7 @@ pub enum UnusedExtensions {
     /// Refuse the request: its sender expects something that it would not get.
     #[default]
     Refuse,
-    /// Drop the extension, as kube-controller-manager does.
+    /// Drop the extension, as kube-controller-manager does; an extended key usage, too.
     Drop,
 }
 
@@ -226,12 +226,10 @@ impl<'a> VerifiedRequest<'a> {
                 self.subject_alt_names = parse_subject_alt_names(extension.value, limits.subject_alt_names_max)?;
             }
             oids::EXT_KEY_USAGE => {
-                for purpose in parse_extended_key_usage(extension.value)? {
-                    match ExtendedKeyUsage::from_oid(purpose) {
-                        Some(usage) => self.extended_key_usage.push(usage),
-                        None if unused == UnusedExtensions::Refuse => return Err(RequestError::ExtendedKeyUsage),
-                        None => {}
-                    }
+                let purposes = parse_extended_key_usage(extension.value)?;
+                if unused == UnusedExtensions::Refuse {
+                    let usages = purposes.into_iter().map(ExtendedKeyUsage::from_oid);
+                    self.extended_key_usage = usages.collect::<Option<_>>().ok_or(RequestError::ExtendedKeyUsage)?;
                 }
             }
             // Bits 5 and 6: a leaf signs neither certificates nor CRLs (RFC 5280 4.2.1.3).
@@ -257,7 +255,7 @@ impl<'a> VerifiedRequest<'a> {
         &self.subject_alt_names
     }
 
-    /// The extended key usages asked for; empty when the request names none.
+    /// The extended key usages asked for; empty when the request names none, or when they were dropped.
     #[must_use]
     pub fn extended_key_usage(&self) -> &[ExtendedKeyUsage] {
         &self.extended_key_usage

@@ -452,8 +452,10 @@ mod tests {
         for usages in ["clientAuth", "serverAuth,clientAuth"] {
             let error = refusal(leaf, &asks(usages), &approval);
             let found = ExtendedKeyUsage::ClientAuth;
-            assert!(matches!(&error, IssueError::ExtendedKeyUsage { leaf: l, found: f } if (*l, *f) == (leaf, found)));
-            assert_eq!(error.to_string(), "the profile `apiserver` does not allow `clientAuth`");
+            assert!(
+                matches!(&error, IssueError::ExtendedKeyUsage { purpose, found: f } if (purpose, *f) == (&Purpose::Leaf(leaf), found))
+            );
+            assert_eq!(error.to_string(), "`apiserver` does not allow `clientAuth`");
         }
         let authority = cluster(KeyAlgorithm::P256);
         let der = asks("serverAuth");

@@ -263,6 +263,40 @@ mod tests {
     }
 
     #[test]
+    fn a_grant_for_one_key_does_not_serve_another() {
+        let authority = cluster();
+        let jane = Subject::user("jane", &[]).unwrap();
+        let [approved, other] = [(); 2].map(|()| create_request(&jane, &[], &key(KeyAlgorithm::P256)).unwrap());
+        let request = proven(&approved);
+        let names = request.presented_names().unwrap();
+        let usages = Usages::parse(CLIENT.iter().copied()).unwrap();
+        let asked = SigningRequest::new(SignerName::KubeApiServerClient, usages, &names).for_key(request.public_key());
+        let policy = SignerPolicy::new(SignerName::KubeApiServerClient).unwrap();
+        let prepare = |der: &[u8]| {
+            let (granted, verified) = (policy.evaluate(&asked).unwrap(), proven(der).read(UnusedExtensions::Refuse));
+            authority.issuer.prepare_for_signer(granted, &verified.unwrap(), serial(), at(NOW)).map(|_| ())
+        };
+        assert!(prepare(&approved).is_ok());
+        assert_eq!(prepare(&other).unwrap_err().code(), "issue.other_request");
+    }
+
+    #[test]
+    fn a_request_that_expects_another_usage_than_was_granted_is_refused() {
+        let room = room("signing-usage");
+        let (config, key) = (room.join("config"), room.join("key"));
+        std::fs::write(&config, "[req]\ndistinguished_name = name\n[name]\n").unwrap();
+        let (config, key) = (config.to_str().unwrap(), key.to_str().unwrap());
+        let arguments = ["req", "-new", "-config", config, "-nodes", "-keyout", key, "-outform", "DER"];
+        let wanted = ["-newkey", "ed25519", "-subj", "/CN=jane", "-addext", "extendedKeyUsage=serverAuth"];
+        let (made, der, said) = run("openssl", &[&arguments[..], &wanted].concat(), &[]);
+        assert!(made, "{said}");
+        let issue = |unused| issue_from(&cluster(), (SignerName::KubeApiServerClient, CLIENT, None), &der, unused, NOW);
+        let error = issue(UnusedExtensions::Refuse).unwrap_err();
+        assert_eq!(error.to_string(), "`kubernetes.io/kube-apiserver-client` does not allow `serverAuth`");
+        assert_eq!(purposes(&parsed(&issue(UnusedExtensions::Drop).unwrap())), ["1.3.6.1.5.5.7.3.2"]);
+    }
+
+    #[test]
     fn a_grant_for_some_names_does_not_serve_a_request_for_others() {
         let authority = cluster();
         let key = key(KeyAlgorithm::P256);

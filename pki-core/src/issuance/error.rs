@@ -4,6 +4,7 @@ use core::fmt;
 
 use time::Duration;
 
+use super::Purpose;
 use crate::kubernetes::DurationError;
 use crate::lint::Lint;
 use crate::name::{Subject, SubjectAltName};
@@ -54,10 +55,10 @@ pub enum IssueError {
     Subject(Box<NameDifference<Subject>>),
     /// The request's alternative names are not exactly the approved ones.
     SubjectAltNames(Box<NameDifference<Vec<SubjectAltName>>>),
-    /// The request asks for an extended key usage that the profile does not have.
+    /// The request asks for an extended key usage that the profile or the grant does not have.
     ExtendedKeyUsage {
-        /// The profile.
-        leaf: LeafKind,
+        /// What the certificate is for.
+        purpose: Purpose,
         /// The usage asked for.
         found: crate::ExtendedKeyUsage,
     },
@@ -146,7 +147,7 @@ impl fmt::Display for IssueError {
                 list(f, &names.found)?;
                 f.write_str("`")
             }
-            Self::ExtendedKeyUsage { leaf, found } => write!(f, "the profile `{leaf}` does not allow `{found}`"),
+            Self::ExtendedKeyUsage { purpose, found } => write!(f, "`{purpose}` does not allow `{found}`"),
             Self::Lifetime(lifetime) => write!(f, "the lifetime {lifetime} is not positive"),
             Self::IssuerNotValid { validity } => {
                 write!(f, "the issuer is valid from {} to {}", validity.not_before(), validity.not_after())

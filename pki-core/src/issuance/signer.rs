@@ -5,7 +5,7 @@ use time::UtcDateTime;
 use super::{Decided, IssueError, Issuer, LeafUsages, NameDifference, PreparedIssuance, Purpose};
 use crate::kubernetes::{Granted, SignerName, SigningTimes};
 use crate::request::VerifiedRequest;
-use crate::{LeafKind, Serial};
+use crate::{AuthorityId, LeafKind, Serial};
 
 impl Issuer {
     /// Writes and lints what a signer is to sign for a request that its policy has granted.
@@ -15,7 +15,7 @@ impl Issuer {
     ///
     /// # Errors
     /// [`IssueError`], with nothing signed: this authority does not issue what the signer signs, the request is not the
-    /// one that was granted, the issuer has expired, or the finished octets have a fault.
+    /// one that was granted or expects another extended key usage, the issuer has expired, or the finished octets have a fault.
     pub fn prepare_for_signer(
         &self,
         granted: Granted,
@@ -24,6 +24,9 @@ impl Issuer {
         now: UtcDateTime,
     ) -> Result<PreparedIssuance<'_>, IssueError> {
         self.profile(leaf_of(granted.signer()))?;
+        if granted.key().is_some_and(|key| key != AuthorityId::of(request.public_key())) {
+            return Err(IssueError::OtherRequest);
+        }
         if request.subject() != granted.subject() {
             let (expected, found) = (granted.subject().clone(), request.subject().clone());
             return Err(IssueError::Subject(Box::new(NameDifference { expected, found })));
@@ -37,12 +40,17 @@ impl Issuer {
         if found != expected {
             return Err(IssueError::SubjectAltNames(Box::new(NameDifference { expected, found })));
         }
+        let purpose = Purpose::Signer(granted.signer().clone());
+        let allowed = granted.extended_key_usages();
+        if let Some(found) = request.extended_key_usage().iter().find(|usage| !allowed.contains(&usage.oid())) {
+            return Err(IssueError::ExtendedKeyUsage { purpose, found: *found });
+        }
         let validity = SigningTimes::UPSTREAM
             .validity(granted.ttl(), now, self.certificate.validity())
             .map_err(IssueError::SigningTimes)?;
         let usages = LeafUsages::new(granted.key_usage_bits(), granted.extended_key_usages().to_vec());
         let decided = Decided {
-            purpose: Purpose::Signer(granted.signer().clone()),
+            purpose,
             subject: granted.subject().clone(),
             subject_alt_names: expected,
             usages: &usages,

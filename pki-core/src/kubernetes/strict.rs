@@ -89,9 +89,9 @@ rules! {
         "Wildcards, upper case, underscores and addresses in the guise of names. Cannot be turned off.";
     IpAddress "ip_address" "an IP name is the address of one host" "RFC 5280 4.2.1.6, RFC 4291 2.5.5.2",
         "Unspecified, multicast and IPv4-mapped addresses. Cannot be turned off.";
-    ServiceName "service_name" "a kubelet does not serve under a name of the API server or of a service" "GHSA-x7j5-fww5-mqmv",
+    ServiceName "service_name" "nobody has a name of the API server, of a service or of every host" "GHSA-x7j5-fww5-mqmv",
         "`kubernetes`, `kubernetes.default`, `*.svc`, `*.svc.*` and `localhost`, also when an address list holds them.";
-    Loopback "loopback" "a kubelet does not serve on a loopback address" "RFC 1122 3.2.1.3",
+    Loopback "loopback" "nobody has a loopback address" "RFC 1122 3.2.1.3",
         "Everyone's own host is at a loopback address.";
     OtherNodesAddresses "other_nodes_addresses" "the addresses are those of the node in the common name" "kubernetes/kubernetes#73356",
         "Evidence about one node says nothing about another. Cannot be turned off: give no addresses instead.";
@@ -120,9 +120,9 @@ pub struct StrictRules {
     /// [`StrictRule::AuthorityUsage`]. Off: certificates that say they may sign; the linter still refuses those of
     /// them that contradict CA:FALSE (RFC 5280 4.2.1.9).
     pub authority_usage: bool,
-    /// [`StrictRule::ServiceName`]. Off: a node can pose as the API server to every pod.
+    /// [`StrictRule::ServiceName`]. Off: whoever gets a request approved can pose as the API server to every pod.
     pub service_name: bool,
-    /// [`StrictRule::Loopback`]. Off: a node can pose as a server on somebody else's own host.
+    /// [`StrictRule::Loopback`]. Off: whoever gets a request approved can pose as a server on somebody else's own host.
     pub loopback: bool,
 }
 
@@ -230,10 +230,10 @@ impl StrictRules {
             self.refuse(StrictRule::AuthorityUsage, usage.as_str())?;
         }
         let subject_alt_names = self.alt_names(request)?;
+        subject_alt_names.iter().try_for_each(|name| self.examine_name(name))?;
         if request.signer != SignerName::KubeletServing {
             return Ok(Examined { subject_alt_names, approved_by_address: None });
         }
-        subject_alt_names.iter().try_for_each(|name| self.examine_serving_name(name))?;
         let approved_by_address = Some(self.examine_addresses(request, &subject_alt_names)?);
         Ok(Examined { subject_alt_names, approved_by_address })
     }
@@ -323,7 +323,7 @@ impl StrictRules {
             .collect()
     }
 
-    fn examine_serving_name(&self, name: &SubjectAltName) -> Result<(), StrictRefusal> {
+    fn examine_name(&self, name: &SubjectAltName) -> Result<(), StrictRefusal> {
         match name {
             SubjectAltName::Dns(name) if is_service_name(name.as_str()) => {
                 self.refuse(StrictRule::ServiceName, name.as_str())
