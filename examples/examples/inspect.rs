@@ -19,8 +19,8 @@ const EXIT_UNUSABLE: u8 = 2;
 
 /// Show certificates, bundles and requests, and when everything below a directory expires
 ///
-/// A file is known by its content: PEM blocks of any kind, or the DER of one certificate or request. Private keys are
-/// named and never decoded. A directory is read as a cluster's: /etc/kubernetes, or what lies in one.
+/// A file is known by its content: PEM blocks of any kind, the DER of one certificate or request, or a kubeconfig with
+/// what is embedded in it. Private keys are named and never decoded. A directory is read as a cluster's: /etc/kubernetes, or what lies in one.
 #[derive(Debug, Parser)]
 #[command(
     name = "inspect",
@@ -28,6 +28,7 @@ const EXIT_UNUSABLE: u8 = 2;
   inspect                                          a cluster made up for demonstration
   inspect /etc/kubernetes/pki/apiserver.crt        one certificate
   inspect bundle.pem --format json | jq .files     for machines
+  inspect /etc/kubernetes/admin.conf               the certificates inside a kubeconfig
   inspect /etc/kubernetes                          when everything expires, and what is wrong
   inspect /etc/kubernetes --at 2030-01-01T00:00:00Z
 

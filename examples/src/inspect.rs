@@ -2,9 +2,11 @@
 
 mod demonstration;
 mod expiry;
+mod kubeconfig;
 mod walk;
 
 use core::fmt;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use pki_core::expiry::ExpiryTable;
@@ -15,6 +17,7 @@ use serde::Serialize;
 use time::UtcDateTime;
 
 pub use self::demonstration::demonstrate;
+pub use self::kubeconfig::{EntryKind, KubeconfigEntry, NamedFile};
 
 /// What was found, for people (`Display`) and for programs. Its shape changes only together with
 /// [`Inspection::VERSION`].
@@ -38,13 +41,16 @@ pub struct Inspection {
     pub findings: Vec<Finding>,
 }
 
-/// One file.
+/// One file, or one entry of a kubeconfig.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct InspectedFile {
     /// Where it lies, below the directory that was given.
     pub path: Printable,
+    /// Which entry of a kubeconfig this is; a kubeconfig is as many of these as it has clusters and users.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entry: Option<KubeconfigEntry>,
     /// What stands in it.
     #[serde(flatten)]
     pub content: BundleView,
@@ -57,6 +63,9 @@ pub struct InspectedFile {
 pub struct Finding {
     /// Where the file lies.
     pub path: Printable,
+    /// Which entry of a kubeconfig, if it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entry: Option<String>,
     /// Which block of it, counted from 1, if it is about one.
     pub block: Option<usize>,
     /// The line on which that block begins.
@@ -79,6 +88,9 @@ impl fmt::Display for Finding {
             _ => "notice",
         };
         write!(f, "{severity}: {}", self.path)?;
+        if let Some(entry) = &self.entry {
+            write!(f, ": {entry}")?;
+        }
         if let (Some(block), Some(line)) = (self.block, self.line) {
             write!(f, ": PEM block {block}, line {line}")?;
         }
@@ -92,7 +104,7 @@ impl fmt::Display for Finding {
 pub enum InspectInputError {
     /// The file or directory cannot be read.
     Unreadable(Printable, std::io::Error),
-    /// There is no certificate, request or key in it.
+    /// There is no certificate, request, key or kubeconfig in it.
     Nothing(Printable),
     /// The demonstration could not be made.
     Demonstration(crate::AuthorityError),
@@ -103,7 +115,10 @@ impl fmt::Display for InspectInputError {
         match self {
             Self::Unreadable(path, error) => write!(f, "`{path}`: {error}"),
             Self::Nothing(path) => {
-                write!(f, "`{path}`: nothing to inspect, expected certificates, requests or keys as PEM or DER")
+                write!(
+                    f,
+                    "`{path}`: nothing to inspect, expected certificates, requests or keys as PEM or DER, or a kubeconfig"
+                )
             }
             Self::Demonstration(error) => error.fmt(f),
         }
@@ -180,6 +195,7 @@ impl Inspection {
         };
         sources.iter().for_each(|source| inspection.read(source, at));
         expiry::compare_issuers(&mut inspection.files);
+        inspection.findings.extend(kubeconfig::strangers(&inspection.files));
         for file in &inspection.files {
             inspection.findings.extend(findings_of(file));
         }
@@ -207,24 +223,47 @@ impl Inspection {
                 Ok(view) => view,
                 Err(error) => return fault("pem", error_text(&error)),
             },
-            Kind::Kubeconfig => {
-                let text = "kubeconfig: not read, so the certificates inside are not judged".to_owned();
-                return fault("kubeconfig_not_read", text);
-            }
+            Kind::Kubeconfig => return self.read_kubeconfig(source, octets, at),
             Kind::Der => match BundleView::parse_der(octets, at, verifiers, &limits()) {
                 Ok(view) => view,
                 Err(_) => return self.ignored += 1,
             },
             Kind::Other => return self.ignored += 1,
         };
-        let holds_key = content.blocks.iter().any(|block| block.content == Content::PrivateKey);
+        self.files.push(InspectedFile { path: source.path.clone(), entry: None, content });
+        self.judge_mode(source);
+    }
+
+    fn read_kubeconfig(&mut self, source: &Source, octets: &[u8], at: UtcDateTime) {
+        let entries = match kubeconfig::read(octets) {
+            Ok(entries) if entries.is_empty() => return self.ignored += 1,
+            Ok(entries) => entries,
+            Err(error) => {
+                let text = format!("kubeconfig: not readable: {error}");
+                return self.findings.push(Finding::of_file(&source.path, Severity::Fault, "kubeconfig", text));
+            }
+        };
+        self.files.extend(entries.into_iter().filter_map(|held| held.view(&source.path, at, &mut self.findings)));
+        self.judge_mode(source);
+    }
+
+    /// Whether everybody gets at a key in the file that was read last.
+    fn judge_mode(&mut self, source: &Source) {
+        let mut parts = self.files.iter().rev().take_while(|file| file.path == source.path);
+        let holds_key = parts.any(InspectedFile::holds_key);
         // 0o006: everybody may read or write it.
         if let Some(mode) = source.mode.filter(|mode| holds_key && mode & 0o006 != 0) {
             let text =
                 format!("a private key that everybody may read or write: mode {:04o}, expected 0600", mode & 0o7777);
-            fault("key_mode", text);
+            self.findings.push(Finding::of_file(&source.path, Severity::Fault, "key_mode", text));
         }
-        self.files.push(InspectedFile { path: source.path.clone(), content });
+    }
+}
+
+impl InspectedFile {
+    fn holds_key(&self) -> bool {
+        self.entry.as_ref().is_some_and(|entry| entry.embeds_key)
+            || self.content.blocks.iter().any(|block| block.content == Content::PrivateKey)
     }
 }
 
@@ -242,12 +281,12 @@ enum Kind {
 
 /// What a file is by its content; its name says nothing.
 fn kind_of(octets: &[u8]) -> Kind {
-    let mut lines = octets.split(|octet| *octet == b'\n').map(<[u8]>::trim_ascii_end);
-    if lines.clone().any(|line| line.starts_with(b"-----BEGIN ")) {
+    let mut lines = octets.split(|octet| *octet == b'\n');
+    if lines.any(|line| line.starts_with(b"-----BEGIN ")) {
         Kind::Pem
     } else if octets.first() == Some(&0x30) {
         Kind::Der
-    } else if lines.any(|line| matches!(line, b"kind: Config" | b"kind: \"Config\"")) {
+    } else if kubeconfig::is_kubeconfig(octets) {
         Kind::Kubeconfig
     } else {
         Kind::Other
@@ -256,7 +295,17 @@ fn kind_of(octets: &[u8]) -> Kind {
 
 impl Finding {
     fn of_file(path: &Printable, severity: Severity, code: &'static str, text: String) -> Self {
-        Self { path: path.clone(), block: None, line: None, severity, code, text, is_of_block: false }
+        Self { path: path.clone(), entry: None, block: None, line: None, severity, code, text, is_of_block: false }
+    }
+
+    fn of_entry(
+        path: &Printable,
+        entry: &KubeconfigEntry,
+        severity: Severity,
+        code: &'static str,
+        text: String,
+    ) -> Self {
+        Self { entry: Some(entry.to_string()), ..Self::of_file(path, severity, code, text) }
     }
 }
 
@@ -267,7 +316,17 @@ fn findings_of(file: &InspectedFile) -> Vec<Finding> {
         let mut add = |severity, code, text| {
             let (block, line) =
                 (Some(block.block).filter(|block| *block > 0), Some(block.line).filter(|line| *line > 0));
-            findings.push(Finding { path: file.path.clone(), block, line, severity, code, text, is_of_block: true });
+            let entry = file.entry.as_ref().map(ToString::to_string);
+            findings.push(Finding {
+                path: file.path.clone(),
+                entry,
+                block,
+                line,
+                severity,
+                code,
+                text,
+                is_of_block: true,
+            });
         };
         let remarks: &[Remark] = match &block.content {
             Content::Certificate(view) => &view.remarks,
@@ -290,10 +349,27 @@ fn findings_of(file: &InspectedFile) -> Vec<Finding> {
     findings
 }
 
+impl fmt::Display for InspectedFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(entry) = &self.entry {
+            writeln!(f, "{entry}")?;
+            if entry.embeds_key {
+                writeln!(f, "client-key-data: a private key, not decoded")?;
+            }
+        }
+        self.content.fmt(f)
+    }
+}
+
 impl fmt::Display for Inspection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.single_file {
-            self.files.iter().try_for_each(|file| file.content.fmt(f))?;
+            for (index, file) in self.files.iter().enumerate() {
+                if index > 0 {
+                    writeln!(f)?;
+                }
+                file.fmt(f)?;
+            }
             // What is said of a block stands with it.
             let mut of_file = self.findings.iter().filter(|finding| !finding.is_of_block);
             return of_file.try_for_each(|finding| writeln!(f, "{finding}"));
@@ -301,7 +377,9 @@ impl fmt::Display for Inspection {
         if self.demonstration {
             writeln!(f, "{}\n", demonstration::HEADING)?;
         }
-        write!(f, "{}\nfiles: {}  ignored: {}\n", self.expiry, self.files.len(), self.ignored)?;
+        // A kubeconfig is several of the parts.
+        let files: BTreeSet<_> = self.files.iter().map(|file| &file.path).collect();
+        write!(f, "{}\nfiles: {}  ignored: {}\n", self.expiry, files.len(), self.ignored)?;
         self.findings.iter().try_for_each(|finding| writeln!(f, "{finding}"))
     }
 }

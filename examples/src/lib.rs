@@ -33,7 +33,9 @@ pub use crate::authorities::AuthorityError;
 pub use crate::clock::{Clock, Stopwatch};
 pub use crate::cluster::{ClusterError, ClusterExecutor, ClusterSpec, MiniCluster};
 pub use crate::fault::{Fault, UnknownFault};
-pub use crate::inspect::{Finding, InspectInputError, InspectedFile, Inspection, demonstrate, inspect};
+pub use crate::inspect::{
+    EntryKind, Finding, InspectInputError, InspectedFile, Inspection, KubeconfigEntry, NamedFile, demonstrate, inspect,
+};
 pub use crate::issue_cluster::{
     ClusterTree, Destination, FileReport, PublishError, PublishErrorKind, TreeError, TreeReport, TreeSpec, machine,
 };

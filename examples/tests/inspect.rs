@@ -147,7 +147,7 @@ mod inspect {
         std::fs::write(pki.join("bundle.crt"), format!("{good}{broken}")).unwrap();
         std::fs::write(pki.join("cut.crt"), good.split("-----END").next().unwrap()).unwrap();
         std::fs::write(pki.join("huge.crt"), vec![b'x'; (1 << 20) + 1]).unwrap();
-        std::fs::write(tree.path().join("admin.conf"), "apiVersion: v1\nkind: Config\n").unwrap();
+        std::fs::write(tree.path().join("admin.conf"), "apiVersion: v1\nkind: Config\nusers: 1\n").unwrap();
         std::fs::write(tree.path().join("README"), "words").unwrap();
         std::fs::write(tree.path().join("empty"), "").unwrap();
         std::fs::write(tree.path().join("\u{1b}[2J.crt"), broken).unwrap();
@@ -164,7 +164,7 @@ mod inspect {
             out.lines().filter(|line| line.starts_with("fault: ") || line.starts_with("notice: ")).collect();
         let line = good.lines().count() + 1;
         let expected = [
-            "fault: admin.conf: kubeconfig: not read, so the certificates inside are not judged".to_owned(),
+            "fault: admin.conf: kubeconfig: not readable: line 3: not the YAML of a kubeconfig".to_owned(),
             "fault: pki/apiserver.key: a private key that everybody may read or write: mode 0644, expected 0600"
                 .to_owned(),
             "fault: pki/cut.crt: not readable: PEM block 1, line 1: the block has no end line".to_owned(),

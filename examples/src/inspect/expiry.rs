@@ -1,12 +1,12 @@
 //! The expiry table of a tree: who is whose issuer, and who renews what.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pki_core::expiry::{AuthorityRow, CertificateRow, ExpiryTable, Renewal};
 use pki_core::inspect::{CertificateView, Content};
 use time::UtcDateTime;
 
-use super::InspectedFile;
+use super::{EntryKind, InspectedFile};
 
 /// A certificate, under the name that kubeadm would give it.
 struct Named<'a> {
@@ -14,6 +14,8 @@ struct Named<'a> {
     view: &'a CertificateView,
     /// Whether the private key lies beside it, or in the same file.
     has_key: bool,
+    /// Whether it stands in a kubeconfig.
+    is_embedded: bool,
 }
 
 /// `pki/etcd/server.crt` is `etcd-server`; of a file with several certificates the others are numbered.
@@ -32,17 +34,28 @@ fn stem(path: &str) -> &str {
 }
 
 fn named(files: &[InspectedFile]) -> Vec<Named<'_>> {
-    let is_key = |file: &InspectedFile| file.content.blocks.iter().any(|block| block.content == Content::PrivateKey);
-    let with_key: BTreeSet<_> = files.iter().filter(|file| is_key(file)).map(|file| stem(file.path.as_str())).collect();
+    let with_key: BTreeSet<_> =
+        files.iter().filter(|file| file.holds_key()).map(|file| stem(file.path.as_str())).collect();
+    // The users of a kubeconfig are numbered through.
+    let mut numbers = BTreeMap::new();
     let mut found = Vec::new();
     for file in files {
         let distinct = file.content.blocks.iter().filter(|block| block.duplicate_of.is_none());
         let certificates = distinct.filter_map(|block| block.certificate());
-        found.extend(certificates.enumerate().map(|(index, view)| Named {
-            name: name_of(file.path.as_str(), index + 1),
-            view,
-            has_key: with_key.contains(stem(file.path.as_str())),
-        }));
+        let cluster = file.entry.as_ref().filter(|entry| entry.kind == EntryKind::Cluster);
+        for view in certificates {
+            let name = match cluster {
+                Some(cluster) => format!("{} {cluster}", name_of(file.path.as_str(), 1)),
+                None => {
+                    let number = numbers.entry(&file.path).or_insert(0_usize);
+                    *number += 1;
+                    name_of(file.path.as_str(), *number)
+                }
+            };
+            let is_embedded = file.entry.is_some();
+            let has_key = !is_embedded && with_key.contains(stem(file.path.as_str()));
+            found.push(Named { name, view, has_key, is_embedded });
+        }
     }
     found
 }
@@ -51,7 +64,7 @@ pub(super) fn table(files: &[InspectedFile], at: UtcDateTime) -> ExpiryTable {
     let (mut copies, leaves): (Vec<_>, Vec<_>) =
         named(files).into_iter().partition(|certificate| certificate.view.is_ca());
     // A CA lies in many files, and counts once: where its key is, if it is here at all.
-    copies.sort_by_key(|authority| !authority.has_key);
+    copies.sort_by_key(|authority| (!authority.has_key, authority.is_embedded));
     let mut seen = BTreeSet::new();
     copies.retain(|authority| seen.insert(authority.view.fingerprint));
     let mut authorities = copies;
