@@ -7,7 +7,7 @@ pub use cross::{CrossCertificate, CrossSignError, cross_sign};
 use rustls_pki_types::CertificateDer;
 
 use crate::issuance::IssueError;
-use crate::lint::{Expected, Lint, lint};
+use crate::lint::{Decided, Expected, Lint, lint};
 use crate::name::Subject;
 use crate::separation::{AdmittedExternalKey, AdmittedKey};
 use crate::signer::{Signer, sign_to_vec};
@@ -96,7 +96,7 @@ fn mint_self_signed(
     verifiers: Verifiers<'_>,
 ) -> Result<CaCertificate, IssueError> {
     let signature_algorithm = key.algorithm().certificate_signature().identifier();
-    let subject = encode_subject(subject);
+    let (decided, subject) = (subject, encode_subject(subject));
     let id = AuthorityId::of(key);
     let tbs = Tbs {
         serial,
@@ -113,7 +113,9 @@ fn mint_self_signed(
         ],
     }
     .encode();
-    let expected = expected_ca(&subject, id.as_bytes(), &signature_algorithm, validity);
+    let mut expected = expected_ca(&subject, id.as_bytes(), &signature_algorithm, validity);
+    let serial = serial.as_bytes();
+    expected.decided = Some(Decided { serial, validity, subject: decided, public_key: key.as_der() });
     let der = finish(&tbs, lint(&tbs, &expected), key, signer, verifiers)?;
     CaCertificate::parse(der).map_err(IssueError::Issuer)
 }
@@ -133,6 +135,7 @@ const fn expected_ca<'a>(
         key_usage: CA_KEY_USAGE,
         extended_key_usage: &[],
         subject_alt_names: &[],
+        decided: None,
     }
 }
 

@@ -10,7 +10,7 @@ use der::asn1::ObjectIdentifier;
 use time::{Duration, UtcDateTime};
 
 use crate::kubernetes::SignerName;
-use crate::lint::{Expected, lint};
+use crate::lint::{self, Expected, lint};
 use crate::name::{Subject, SubjectAltName};
 use crate::request::VerifiedRequest;
 use crate::tbs::{
@@ -225,6 +225,12 @@ impl Issuer {
                 key_usage: *key_usage,
                 extended_key_usage: &usages.extended_key_usage,
                 subject_alt_names: &subject_alt_names,
+                decided: Some(lint::Decided {
+                    serial: serial.as_bytes(),
+                    validity,
+                    subject: &subject,
+                    public_key: key.as_der(),
+                }),
             },
         );
         if !faults.is_empty() {

@@ -8,11 +8,12 @@ use core::fmt;
 use der::asn1::ObjectIdentifier;
 
 use crate::certificate::{
-    TbsView, oids, parse_basic_constraints, parse_extended_key_usage, parse_key_usage, parse_subject_alt_names,
+    TbsView, oids, parse_basic_constraints, parse_extended_key_usage, parse_key_usage, parse_subject,
+    parse_subject_alt_names,
 };
 use crate::decode::Elements;
 use crate::encode::tag;
-use crate::{AuthorityId, CaCertificate, SubjectAltName, Validity};
+use crate::{AuthorityId, CaCertificate, Subject, SubjectAltName, Validity};
 
 /// One structural fault in a `TBSCertificate`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,13 +21,14 @@ use crate::{AuthorityId, CaCertificate, SubjectAltName, Validity};
 pub enum Lint {
     /// Not a DER v3 TBSCertificate.
     Malformed,
-    /// The serial is not positive, has a superfluous octet, or is longer than 20 octets (4.1.2.2).
+    /// The serial is not positive, has a superfluous octet, is longer than 20 octets (4.1.2.2), or is not the one that was
+    /// given.
     Serial,
     /// The signature algorithm is not the one with which the issuer signs (4.1.2.3).
     SignatureAlgorithm,
     /// The issuer name is not the issuer's subject (4.1.2.4).
     Issuer,
-    /// The validity reaches beyond the issuer's.
+    /// The validity reaches beyond the issuer's, or is not the one that was decided on.
     Validity,
     /// The subject is empty (4.1.2.6), or not that of the root whose key a cross-certificate certifies.
     Subject,
@@ -45,6 +47,8 @@ pub enum Lint {
     SubjectKeyIdentifier,
     /// The authority key identifier is missing or not the issuer's (4.2.1.1).
     AuthorityKeyIdentifier,
+    /// An extension that nobody decided on.
+    Extension,
 }
 
 impl Lint {
@@ -65,6 +69,7 @@ impl Lint {
             Self::SubjectAltName => "lint.subject_alt_name",
             Self::SubjectKeyIdentifier => "lint.subject_key_identifier",
             Self::AuthorityKeyIdentifier => "lint.authority_key_identifier",
+            Self::Extension => "lint.extension",
         }
     }
 }
@@ -88,7 +93,28 @@ pub(crate) struct Expected<'a> {
     pub(crate) extended_key_usage: &'a [ObjectIdentifier],
     /// The approved names, sorted; empty where there must be no extension.
     pub(crate) subject_alt_names: &'a [SubjectAltName],
+    /// What was decided on word for word; `None` for a certificate that repeats another.
+    pub(crate) decided: Option<Decided<'a>>,
 }
+
+/// What the octets have to say exactly.
+#[derive(Clone, Copy)]
+pub(crate) struct Decided<'a> {
+    pub(crate) serial: &'a [u8],
+    pub(crate) validity: Validity,
+    pub(crate) subject: &'a Subject,
+    pub(crate) public_key: &'a [u8],
+}
+
+/// The extensions that a certificate of this crate may have.
+const KNOWN: [ObjectIdentifier; 6] = [
+    oids::BASIC_CONSTRAINTS,
+    oids::KEY_USAGE,
+    oids::EXT_KEY_USAGE,
+    oids::SUBJECT_ALT_NAME,
+    oids::SUBJECT_KEY_IDENTIFIER,
+    oids::AUTHORITY_KEY_IDENTIFIER,
+];
 
 /// Every fault of `tbs_der`, in the order of its fields; empty when there is none.
 pub(crate) fn lint(tbs_der: &[u8], expected: &Expected<'_>) -> Vec<Lint> {
@@ -107,22 +133,33 @@ fn faults(tbs_der: &[u8], expected: &Expected<'_>, repeated: Option<&CaCertifica
     let within = |inner: Validity, outer: Validity| {
         inner.not_before() >= outer.not_before() && inner.not_after() <= outer.not_after()
     };
+    let decided = |check: &dyn Fn(&Decided<'_>) -> bool| expected.decided.as_ref().is_none_or(check);
     let checks = [
-        (serial_is_sound(tbs.serial), Lint::Serial),
+        (serial_is_sound(tbs.serial) && decided(&|decided| tbs.serial == decided.serial), Lint::Serial),
         (tbs.signature == expected.signature_algorithm, Lint::SignatureAlgorithm),
         (tbs.issuer == expected.issuer_name, Lint::Issuer),
-        (within(tbs.validity, expected.validity), Lint::Validity),
         (
-            tbs.subject != [tag::SEQUENCE, 0] && repeated.is_none_or(|root| tbs.subject == root.subject_der()),
+            within(tbs.validity, expected.validity) && decided(&|decided| tbs.validity == decided.validity),
+            Lint::Validity,
+        ),
+        (
+            tbs.subject != [tag::SEQUENCE, 0]
+                && repeated.is_none_or(|root| tbs.subject == root.subject_der())
+                && decided(&|decided| parse_subject(tbs.subject, tbs.subject.len()).as_ref() == Ok(decided.subject)),
             Lint::Subject,
         ),
-        (repeated.is_none_or(|root| tbs.public_key.as_der() == &**root.public_key()), Lint::PublicKey),
+        (
+            repeated.is_none_or(|root| tbs.public_key.as_der() == &**root.public_key())
+                && decided(&|decided| tbs.public_key.as_der() == decided.public_key),
+            Lint::PublicKey,
+        ),
         (basic_constraints_are_sound(&tbs, expected.ca), Lint::BasicConstraints),
         (key_usage_is_sound(&tbs, expected), Lint::KeyUsage),
         (extended_key_usage_is_sound(&tbs, expected), Lint::ExtendedKeyUsage),
         (subject_alt_names_are_sound(&tbs, expected.subject_alt_names), Lint::SubjectAltName),
         (subject_key_id_is_sound(&tbs, repeated), Lint::SubjectKeyIdentifier),
         (authority_key_id_is(&tbs, expected.issuer_key_id), Lint::AuthorityKeyIdentifier),
+        (tbs.extensions.iter().all(|extension| KNOWN.contains(&extension.oid)), Lint::Extension),
     ];
     checks.into_iter().filter(|(sound, _)| !sound).map(|(_, lint)| lint).collect()
 }
@@ -275,7 +312,9 @@ mod tests {
         subject_alt_name: Option<Vec<u8>>,
         subject_key_id: Option<Vec<u8>>,
         authority_key_id: Option<Vec<u8>>,
+        extra: Vec<u8>,
         ca: bool,
+        decided: Option<(Vec<u8>, Validity, Subject, Vec<u8>)>,
     }
 
     impl Draft {
@@ -296,7 +335,9 @@ mod tests {
                 subject_alt_name: Some(subject_alt_name(&[tag::DNS_NAME, 1, b'a'])),
                 subject_key_id: Some(subject_key_id(id.as_bytes())),
                 authority_key_id: Some(authority_key_id(&encode::element(tag::KEY_IDENTIFIER, ISSUER_KEY_ID))),
+                extra: Vec::new(),
                 ca: false,
+                decided: None,
             }
         }
 
@@ -324,7 +365,8 @@ mod tests {
                 &self.subject_key_id,
                 &self.authority_key_id,
             ];
-            let extensions: Vec<u8> = extensions.into_iter().flatten().flatten().copied().collect();
+            let mut extensions: Vec<u8> = extensions.into_iter().flatten().flatten().copied().collect();
+            extensions.extend(&self.extra);
             encode::wrap(
                 tag::SEQUENCE,
                 &[
@@ -355,6 +397,12 @@ mod tests {
                 key_usage: if self.ca { CA_KEY_USAGE } else { 1 },
                 extended_key_usage: if self.ca { &[] } else { &[oids::SERVER_AUTH] },
                 subject_alt_names: if self.ca { &[] } else { &approved },
+                decided: self.decided.as_ref().map(|(serial, validity, subject, key)| Decided {
+                    serial,
+                    validity: *validity,
+                    subject,
+                    public_key: key,
+                }),
             };
             faults(&self.encode(), &expected, repeated)
         }
@@ -410,6 +458,7 @@ mod tests {
             key_usage: 1,
             extended_key_usage: &[],
             subject_alt_names: &[],
+            decided: None,
         };
         assert_eq!(lint(&trailing, &expected), [Lint::Malformed]);
         assert_eq!(lint(&[], &expected), [Lint::Malformed]);
@@ -530,6 +579,7 @@ mod tests {
                 key_usage,
                 extended_key_usage: if draft.ca { &[] } else { &[oids::SERVER_AUTH] },
                 subject_alt_names: if draft.ca { &[] } else { &[SubjectAltName::dns("a").unwrap()] },
+                decided: None,
             };
             lint(&draft.encode(), &expected)
         };
@@ -598,6 +648,33 @@ mod tests {
                 },
             ],
         );
+    }
+
+    #[test]
+    fn what_differs_from_what_was_decided_on_is_found() {
+        let sound = || {
+            let subject = Subject::user("kube-apiserver", &[]).unwrap();
+            let decided = Some((vec![0x40; 17], validity(1_000, 2_000), subject, public_key()));
+            Draft { decided, ..Draft::leaf() }
+        };
+        assert_eq!(sound().faults(), []);
+        assert_fault(sound, Lint::Serial, &[&|draft| draft.serial = vec![0x41; 17]]);
+        assert_fault(sound, Lint::Validity, &[&|draft| draft.validity = validity(1_000, 1_999)]);
+        assert_fault(sound, Lint::Subject, &[&|draft| draft.subject = name(b"kube-apiserver2")]);
+        let other = |draft: &mut Draft| {
+            let mut key = public_key();
+            *key.last_mut().unwrap() ^= 1;
+            draft.decided.as_mut().unwrap().3 = key;
+        };
+        assert_fault(sound, Lint::PublicKey, &[&other]);
+    }
+
+    #[test]
+    fn an_extension_that_nobody_decided_on_is_found() {
+        let policies = extension(const_oid::db::rfc5280::ID_CE_CERTIFICATE_POLICIES, &[], &[tag::SEQUENCE, 0]);
+        let add = |draft: &mut Draft| draft.extra = policies.clone();
+        assert_fault(Draft::leaf, Lint::Extension, &[&add]);
+        assert_fault(Draft::root, Lint::Extension, &[&add]);
     }
 
     #[test]

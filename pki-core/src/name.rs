@@ -35,7 +35,8 @@ pub enum NameErrorKind {
     Character,
     /// A control character, where any other text is allowed.
     Control,
-    /// An IPv4 address, which clients would read as one (RFC 9525 6.4): it belongs into an iPAddress.
+    /// A name that resolvers read as an IPv4 address, since its last label is a number: `10.0.0.1`, but also `127.1`,
+    /// `2130706433` and `0x7f000001`. An address belongs into an iPAddress (RFC 9525 6.4).
     Address,
     /// An address that names no single host (unspecified, multicast), or an IPv4 address in the guise of IPv6,
     /// which verifiers compare differently.
@@ -148,10 +149,14 @@ impl SubjectAltName {
     /// An iPAddress. Loopback is accepted: etcd members serve on it.
     ///
     /// # Errors
-    /// When `address` is unspecified or multicast, or an IPv4-mapped IPv6 address (RFC 4291 2.5.5.2).
+    /// When `address` is of no single host: multicast, the broadcast address, or in 0.0.0.0/8 or `::` (RFC 1122
+    /// 3.2.1.3); or an IPv4-mapped IPv6 address (RFC 4291 2.5.5.2).
     pub fn ip(address: IpAddr) -> Result<Self, NameError> {
-        let is_mapped = matches!(address, IpAddr::V6(address) if address.to_ipv4_mapped().is_some());
-        if address.is_unspecified() || address.is_multicast() || is_mapped {
+        let is_of_no_host = match address {
+            IpAddr::V4(address) => address.octets().starts_with(&[0]) || address.is_broadcast(),
+            IpAddr::V6(address) => address.is_unspecified() || address.to_ipv4_mapped().is_some(),
+        };
+        if is_of_no_host || address.is_multicast() {
             return Err(NameError::new(&address.to_string(), NameErrorKind::NotAHost));
         }
         Ok(Self::Ip(address))
@@ -165,6 +170,13 @@ impl fmt::Display for SubjectAltName {
             Self::Ip(address) => write!(f, "IP:{address}"),
         }
     }
+}
+
+/// Decimal, or hexadecimal behind `0x`: what `inet_aton` takes as the last part of an address.
+fn is_number(label: &str) -> bool {
+    let hexadecimal =
+        label.strip_prefix("0x").is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    hexadecimal || label.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// A DNS-1123 subdomain: what a dNSName of a cluster component may be.
@@ -200,7 +212,7 @@ impl FromStr for DnsName {
 
     fn from_str(text: &str) -> Result<Self, NameError> {
         check_dns_subdomain(text)?;
-        if text.parse::<std::net::Ipv4Addr>().is_ok() {
+        if text.rsplit('.').next().is_some_and(is_number) {
             return Err(NameError::new(text, NameErrorKind::Address));
         }
         Ok(Self(text.to_owned()))
@@ -264,15 +276,35 @@ impl Subject {
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for organization in &self.organizations {
-            write!(f, "O={},", organization.escape_debug())?;
+            write!(f, "O={},", Escaped(organization))?;
         }
-        write!(f, "CN={}", self.common_name.escape_debug())
+        write!(f, "CN={}", Escaped(&self.common_name))
+    }
+}
+
+/// A value in which nothing ends the value, and no control character is left (RFC 4514 2.4).
+struct Escaped<'a>(&'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|character| match character {
+            ',' | '+' | '=' | '<' | '>' | ';' | '#' => write!(f, "\\{character}"),
+            character => write!(f, "{}", character.escape_debug()),
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_subject_reads_in_one_way_only() {
+        let subject = |name, groups: &[&str]| Subject::user(name, groups).unwrap().to_string();
+        assert_eq!(subject("ada", &["dev", "system:nodes"]), "O=dev,O=system:nodes,CN=ada");
+        assert_eq!(subject("ada", &["dev,O=system:nodes"]), r"O=dev\,O\=system:nodes,CN=ada");
+        assert_eq!(subject("a\"b\\c", &[]), r#"CN=a\"b\\c"#);
+    }
 
     #[test]
     fn node_names_are_dns_1123_subdomains() {
@@ -301,8 +333,14 @@ mod tests {
 
     #[test]
     fn an_address_is_no_dns_name() {
-        assert_eq!(SubjectAltName::dns("10.0.0.1").unwrap_err().kind(), NameErrorKind::Address);
-        assert!(SubjectAltName::dns("10.0.0").is_ok());
+        for address in
+            ["10.0.0.1", "10.0.0", "127.1", "2130706433", "0x7f000001", "127.0.0.01", "127.0x1", "a.0x", "a.1"]
+        {
+            assert_eq!(SubjectAltName::dns(address).unwrap_err().kind(), NameErrorKind::Address, "{address}");
+        }
+        for name in ["1.a", "1a", "0xg", "x0", "a.0x1g", "10-0-0-1"] {
+            assert!(SubjectAltName::dns(name).is_ok(), "{name}");
+        }
     }
 
     #[test]
@@ -322,7 +360,7 @@ mod tests {
 
     #[test]
     fn addresses_of_no_single_host_are_refused() {
-        for address in ["0.0.0.0", "::", "224.0.0.1", "ff02::1", "::ffff:10.0.0.1"] {
+        for address in ["0.0.0.0", "0.1.2.3", "255.255.255.255", "::", "224.0.0.1", "ff02::1", "::ffff:10.0.0.1"] {
             let error = SubjectAltName::ip(address.parse().unwrap()).unwrap_err();
             assert_eq!(error.kind(), NameErrorKind::NotAHost);
         }

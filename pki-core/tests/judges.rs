@@ -166,7 +166,7 @@ mod tests {
                 let request = CertificationRequest::parse(&der, &Limits::DEFAULT).unwrap().prove(VERIFIERS).unwrap();
                 let presented = request.presented_names().unwrap();
                 let asked = Usages::parse(usages.iter().copied()).unwrap();
-                let asked = SigningRequest::new(signer.clone(), asked, &presented);
+                let asked = SigningRequest::new(signer.clone(), asked, &presented).for_key(request.public_key());
                 let granted = SignerPolicy::new(signer.clone()).unwrap().evaluate(&asked).unwrap();
                 let request = request.read(UnusedExtensions::Refuse).unwrap();
                 let prepared = authority.issuer.prepare_for_signer(granted, &request, serial(), present()).unwrap();

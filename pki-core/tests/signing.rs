@@ -24,6 +24,7 @@ mod tests {
     use time::Duration;
     use x509_cert::Certificate;
     use x509_cert::der::Decode;
+    use x509_cert::ext::pkix::name::GeneralName;
     use x509_cert::ext::pkix::{
         AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, KeyUsages, SubjectAltName as Names,
         SubjectKeyIdentifier,
@@ -56,7 +57,8 @@ mod tests {
     fn granted(signer: &SignerName, usages: &[&str], seconds: Option<i32>, request: &ProvenRequest<'_>) -> Granted {
         let names = request.presented_names().unwrap();
         let usages = Usages::parse(usages.iter().copied()).unwrap();
-        let request = SigningRequest::new(signer.clone(), usages, &names).lasting(seconds);
+        let request =
+            SigningRequest::new(signer.clone(), usages, &names).lasting(seconds).for_key(request.public_key());
         SignerPolicy::new(signer.clone()).unwrap().evaluate(&request).unwrap()
     }
 
@@ -152,7 +154,8 @@ mod tests {
         let certificate = parsed(&issued);
         assert_eq!(certificate.tbs_certificate().subject().to_string(), "CN=jane,O=auditors,O=developers");
         let (_, found) = certificate.tbs_certificate().get_extension::<Names>().unwrap().unwrap();
-        assert_eq!(found.0.len(), 1);
+        let [GeneralName::DnsName(name)] = &found.0[..] else { panic!("{found:?}") };
+        assert_eq!(name.as_str(), "jane.example.com");
     }
 
     #[test]
@@ -193,6 +196,7 @@ mod tests {
         let known = known.map(|(address_type, address)| NodeAddress { address_type, address: address.to_owned() });
         let known = NodeAddresses::new("node-1".parse().unwrap(), &known);
         let asked = SigningRequest::new(SignerName::KubeletServing, usages, &names)
+            .for_key(request.public_key())
             .by(Requestor { username: "system:node:node-1", groups: &groups });
         let policy = SignerPolicy::new(SignerName::KubeletServing).unwrap();
         assert_eq!(policy.evaluate(&asked).unwrap().approved_by_address(), Some(ApprovedByAddress::No));
@@ -254,8 +258,9 @@ mod tests {
     #[test]
     fn a_grant_serves_the_request_that_it_was_given_for() {
         let authority = cluster();
-        let [jane, john] = ["jane", "john"]
-            .map(|user| create_request(&Subject::user(user, &[]).unwrap(), &[], &key(KeyAlgorithm::P256)).unwrap());
+        let key = key(KeyAlgorithm::P256);
+        let [jane, john] =
+            ["jane", "john"].map(|user| create_request(&Subject::user(user, &[]).unwrap(), &[], &key).unwrap());
         let granted = granted(&SignerName::KubeApiServerClient, CLIENT, None, &proven(&jane));
         let other = proven(&john).read(UnusedExtensions::Refuse).unwrap();
         let error = authority.issuer.prepare_for_signer(granted, &other, serial(), at(NOW)).unwrap_err();
@@ -278,6 +283,12 @@ mod tests {
         };
         assert!(prepare(&approved).is_ok());
         assert_eq!(prepare(&other).unwrap_err().code(), "issue.other_request");
+        // A grant that says no key serves none.
+        let usages = Usages::parse(CLIENT.iter().copied()).unwrap();
+        let unbound = policy.evaluate(&SigningRequest::new(SignerName::KubeApiServerClient, usages, &names)).unwrap();
+        let verified = proven(&approved).read(UnusedExtensions::Refuse).unwrap();
+        let error = authority.issuer.prepare_for_signer(unbound, &verified, serial(), at(NOW)).unwrap_err();
+        assert_eq!(error.code(), "issue.other_request");
     }
 
     #[test]
@@ -316,8 +327,12 @@ mod tests {
         for (signer, usages, names) in [
             (SignerName::KubeApiServerClientKubelet, CLIENT, &[][..]),
             (SignerName::KubeletServing, SERVER, &serving_names()),
+            (SignerName::KubeApiServerClient, CLIENT, &[]),
+            (SignerName::LegacyUnknown, CLIENT, &[]),
         ] {
-            let der = create_request(&node(), names, &key(KeyAlgorithm::P256)).unwrap();
+            let is_of_nodes = matches!(signer, SignerName::KubeApiServerClientKubelet | SignerName::KubeletServing);
+            let subject = if is_of_nodes { node() } else { Subject::user("jane", &[]).unwrap() };
+            let der = create_request(&subject, names, &key(KeyAlgorithm::P256)).unwrap();
             let granted = granted(&signer, usages, None, &proven(&der));
             let verified = proven(&der).read(UnusedExtensions::Refuse).unwrap();
             let error = etcd.prepare_for_signer(granted, &verified, serial(), at(NOW)).unwrap_err();

@@ -10,9 +10,10 @@ mod tests {
     use std::path::Path;
 
     use pki_core::{
-        CertificationRequest, Fingerprint, KeyAlgorithm, LeafKind, Limits, RequestError, Signer, WeakKey,
-        create_request,
+        CertificationRequest, Fingerprint, KeyAlgorithm, LeafKind, Limits, RequestError, SignError, SignatureAlgorithm,
+        Signer, Subject, WeakKey, create_request,
     };
+    use rustls_pki_types::SubjectPublicKeyInfoDer;
 
     use crate::keys::{VERIFIERS, key};
 
@@ -76,6 +77,81 @@ mod tests {
         assert_eq!(refused.code(), "request.possession");
     }
 
+    /// Nobody's key: it signs every message with R = B and S = 1, which verifies under A whenever h·A is the identity.
+    #[derive(Debug)]
+    struct Nobody(SubjectPublicKeyInfoDer<'static>);
+
+    impl Nobody {
+        fn new(point: [u8; 32]) -> Self {
+            let header = [0x30, 42, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 33, 0];
+            Self([header.as_slice(), &point].concat().into())
+        }
+    }
+
+    impl Signer for Nobody {
+        fn public_key(&self) -> &SubjectPublicKeyInfoDer<'static> {
+            &self.0
+        }
+
+        fn algorithm(&self) -> SignatureAlgorithm {
+            SignatureAlgorithm::Ed25519
+        }
+
+        fn sign(&self, _: &[u8], signature: &mut [u8]) -> Result<usize, SignError> {
+            signature.fill(0);
+            // The base point (RFC 8032 5.1), then 1.
+            signature[..32].fill(0x66);
+            (signature[0], signature[32]) = (0x58, 1);
+            Ok(64)
+        }
+    }
+
+    #[test]
+    fn an_ed25519_key_for_which_anybody_can_sign_is_refused() {
+        let filled = |first, middle, last| {
+            let mut point = [middle; 32];
+            (point[0], point[31]) = (first, last);
+            point
+        };
+        let order_8 = |text: &str| -> [u8; 32] {
+            let octet = |index| u8::from_str_radix(&text[2 * index..2 * index + 2], 16).unwrap();
+            std::array::from_fn(octet)
+        };
+        // By their order: 1, 2, 4, 8, 8, and two encodings that are not reduced, of orders 4 and 1.
+        let points = [
+            filled(1, 0, 0),
+            filled(0xec, 0xff, 0x7f),
+            filled(0, 0, 0),
+            order_8("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"),
+            order_8("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"),
+            filled(0xed, 0xff, 0x7f),
+            filled(0xee, 0xff, 0x7f),
+        ];
+        let mut forged = 0;
+        for (index, mut point) in points.into_iter().enumerate() {
+            for sign in [0, 0x80] {
+                point[31] = point[31] & 0x7f | sign;
+                let nobody = Nobody::new(point);
+                // With another subject comes another h: one of eight is a multiple of the order.
+                let refusals: BTreeSet<_> = (0..200)
+                    .map(|number| {
+                        let subject = Subject::user(&format!("user-{number}"), &[]).unwrap();
+                        let der = create_request(&subject, &[], &nobody).unwrap();
+                        let proven = CertificationRequest::parse(&der, &Limits::DEFAULT).unwrap().prove(VERIFIERS);
+                        let refusal = proven.err().unwrap_or_else(|| panic!("point {index}, sign {sign}"));
+                        assert!(
+                            matches!(refusal, RequestError::Possession(_) | RequestError::WeakKey(WeakKey::SmallOrder)),
+                            "{refusal}"
+                        );
+                        refusal.code()
+                    })
+                    .collect();
+                forged += usize::from(refusals.contains("request.weak_key"));
+            }
+        }
+        assert!(forged >= 5, "the verifier took a forged signature for {forged} encodings only");
+    }
+
     #[test]
     fn a_blocked_key_is_refused_and_no_other() {
         let subject = LeafKind::Scheduler.subject(None).unwrap();
@@ -101,6 +177,10 @@ mod tests {
             (
                 WeakKey::ClosePrimes,
                 "the key is weak: the factors of its modulus are too close (Baseline Requirements 6.1.1.3)",
+            ),
+            (
+                WeakKey::SmallOrder,
+                "the key is weak: its point has small order, so that anybody can sign for it (RFC 8032 5.1)",
             ),
             (WeakKey::Blocked, "the key is weak: it is on the list of blocked keys"),
         ] {

@@ -3,6 +3,8 @@
 use time::UtcDateTime;
 
 use super::{Decided, IssueError, Issuer, LeafUsages, NameDifference, PreparedIssuance, Purpose};
+#[cfg(doc)]
+use crate::kubernetes::SigningRequest;
 use crate::kubernetes::{Granted, SignerName, SigningTimes};
 use crate::request::VerifiedRequest;
 use crate::{AuthorityId, LeafKind, Serial};
@@ -11,7 +13,7 @@ impl Issuer {
     /// Writes and lints what a signer is to sign for a request that its policy has granted.
     ///
     /// The validity is upstream's: five minutes before `now`, as long as was granted, cut at both ends of the
-    /// issuer's own. Which bits of the key usage are written depends on what the key can do.
+    /// issuer's own. A grant serves the key that it was asked for ([`SigningRequest::for_key`]) and no other. Which bits of the key usage are written depends on what the key can do.
     ///
     /// # Errors
     /// [`IssueError`], with nothing signed: this authority does not issue what the signer signs, the request is not the
@@ -24,7 +26,7 @@ impl Issuer {
         now: UtcDateTime,
     ) -> Result<PreparedIssuance<'_>, IssueError> {
         self.profile(leaf_of(granted.signer()))?;
-        if granted.key().is_some_and(|key| key != AuthorityId::of(request.public_key())) {
+        if granted.key() != Some(AuthorityId::of(request.public_key())) {
             return Err(IssueError::OtherRequest);
         }
         if request.subject() != granted.subject() {

@@ -215,7 +215,7 @@ impl Granted {
         self.ttl
     }
 
-    /// Whether the names of a kubelet's serving certificate were proven; `None` for every other signer.
+    /// Whether the names of a server were proven, which only a kubelet's can be; `None` for what is no server.
     #[must_use]
     pub const fn approved_by_address(&self) -> Option<ApprovedByAddress> {
         self.approved_by_address

@@ -17,8 +17,8 @@ use crate::{NodeName, SubjectAltName};
 const FOUND_LEN_MAX: usize = 64;
 /// What Kubernetes keeps to itself among the names of users and groups (RBAC, "Referring to subjects").
 const RESERVED_PREFIX: &str = "system:";
-/// The names under which pods reach the API server (Kubernetes, kubeadm `pki_helpers.go`), and the host itself.
-const WELL_KNOWN_NAMES: [&str; 3] = ["kubernetes", "kubernetes.default", "localhost"];
+/// The names under which pods reach the API server (Kubernetes, kubeadm `pki_helpers.go`).
+const WELL_KNOWN_NAMES: [&str; 2] = ["kubernetes", "kubernetes.default"];
 
 macro_rules! rules {
     ($($variant:ident $code:literal $asks:literal $source:literal, $doc:literal;)*) => {
@@ -80,7 +80,7 @@ rules! {
     ServingRequestor "serving_requestor" "a serving certificate is asked for by its own node" "kubernetes/kubernetes#73356",
         "At `kubelet-serving` the requestor is the user of the common name and is in the group of nodes.";
     AuthorityUsage "authority_usage" "a leaf is not for `cert sign`, `crl sign` or `any`" "RFC 5280 4.2.1.3, 4.2.1.9, 4.2.1.12",
-        "A leaf signs neither certificates nor CRLs and is not for every purpose.";
+        "A leaf signs neither certificates nor CRLs and is not for every purpose, as it is without an extended key usage.";
     Email "email" "there is no e-mail name" "RFC 9525 6.3",
         "Nothing in a cluster is known by an e-mail address. Cannot be turned off.";
     Uri "uri" "there is no URI name" "RFC 9525 6.3",
@@ -90,7 +90,7 @@ rules! {
     IpAddress "ip_address" "an IP name is the address of one host" "RFC 5280 4.2.1.6, RFC 4291 2.5.5.2",
         "Unspecified, multicast and IPv4-mapped addresses. Cannot be turned off.";
     ServiceName "service_name" "nobody has a name of the API server, of a service or of every host" "GHSA-x7j5-fww5-mqmv",
-        "`kubernetes`, `kubernetes.default`, `*.svc`, `*.svc.*` and `localhost`, also when an address list holds them.";
+        "`kubernetes`, `kubernetes.default`, `*.svc`, `*.svc.*`, `localhost` and `*.localhost`, also when an address list holds them.";
     Loopback "loopback" "nobody has a loopback address" "RFC 1122 3.2.1.3",
         "Everyone's own host is at a loopback address.";
     OtherNodesAddresses "other_nodes_addresses" "the addresses are those of the node in the common name" "kubernetes/kubernetes#73356",
@@ -99,7 +99,8 @@ rules! {
         "Where addresses are given, each name is one of them. Cannot be turned off: give no addresses instead.";
 }
 
-/// Which of the rules hold that can be turned off. By default all do.
+/// Which of the rules hold that can be turned off. By default all do. Rules about the requestor are asked where the
+/// requestor is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StrictRules {
@@ -229,10 +230,15 @@ impl StrictRules {
         if let Some(usage) = request.usages.iter().find(of_authorities) {
             self.refuse(StrictRule::AuthorityUsage, usage.as_str())?;
         }
+        if request.usages.extended_key_usages().is_empty() {
+            self.refuse(StrictRule::AuthorityUsage, "no extended key usage")?;
+        }
         let subject_alt_names = self.alt_names(request)?;
         subject_alt_names.iter().try_for_each(|name| self.examine_name(name))?;
         if request.signer != SignerName::KubeletServing {
-            return Ok(Examined { subject_alt_names, approved_by_address: None });
+            // Nobody has proven the names of another signer's server.
+            let serves = request.usages.contains(Usage::ServerAuth) && !subject_alt_names.is_empty();
+            return Ok(Examined { subject_alt_names, approved_by_address: serves.then_some(ApprovedByAddress::No) });
         }
         let approved_by_address = Some(self.examine_addresses(request, &subject_alt_names)?);
         Ok(Examined { subject_alt_names, approved_by_address })
@@ -352,7 +358,8 @@ impl StrictRules {
     }
 }
 
-/// A name of the API server, of the host itself, or of any service: a label `svc` after a first one.
+/// A name of the API server, of the host itself (RFC 6761 6.3), or of any service: a label `svc` after a first one.
 fn is_service_name(name: &str) -> bool {
-    WELL_KNOWN_NAMES.contains(&name) || name.split('.').skip(1).any(|label| label == "svc")
+    let is_loopback = name.rsplit('.').next() == Some("localhost");
+    is_loopback || WELL_KNOWN_NAMES.contains(&name) || name.split('.').skip(1).any(|label| label == "svc")
 }

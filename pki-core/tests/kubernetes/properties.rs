@@ -57,6 +57,7 @@ fn names() -> impl Strategy<Value = PresentedNames> {
     let node = |names: PresentedNames| PresentedNames {
         common_name: "system:node:node-1".to_owned(),
         organizations: vec!["system:nodes".to_owned()],
+        dns_names: names.dns_names.into_iter().filter(|name| ["node-1", "a.b"].contains(&name.as_str())).collect(),
         email_addresses: Vec::new(),
         uris: Vec::new(),
         ..names
