@@ -9,7 +9,7 @@ use clap::{Parser, ValueEnum};
 use examples::Clock;
 use examples::sign_csr::{
     CaDirectory, Job, SignedRequest, SigningOrder, Unsigned, demonstration, jobs, node_address, publish, read_bounded,
-    sign_csr,
+    shown, sign_csr,
 };
 use pki_core::kubernetes::{ApprovedByAddress, SignerName, SignerPolicy, Usages};
 use pki_core::verify::aws_lc_rs;
@@ -185,7 +185,7 @@ impl Tally {
             Err(unsigned) => {
                 self.refused += 1;
                 let code = unsigned.code();
-                eprintln!("refused: {}: {code}: {unsigned}", job.input.display());
+                eprintln!("refused: {}: {code}: {unsigned}", shown(&job.input));
                 self.entries.push(serde_json::json!({
                     "in": job.input.to_string_lossy(), "signed": false, "code": code, "reason": unsigned.to_string(),
                 }));
@@ -196,7 +196,7 @@ impl Tally {
 }
 
 fn line(input: &Path, output: &Path, signed: &SignedRequest) -> String {
-    format!("signed: {} -> {}: {}{}", input.display(), output.display(), signed.record, remark(signed))
+    format!("signed: {} -> {}: {}{}", shown(input), shown(output), signed.record, remark(signed))
 }
 
 const fn remark(signed: &SignedRequest) -> &'static str {

@@ -21,7 +21,7 @@ mod files;
 
 pub use ca_directory::{CaDirectory, CaDirectoryError};
 pub use demonstration::demonstration;
-pub use files::{FileError, Job, jobs, publish, read_bounded};
+pub use files::{FileError, Job, jobs, publish, read_bounded, shown};
 
 /// What is asked for, the same for every request of a run.
 #[derive(Clone, Debug)]

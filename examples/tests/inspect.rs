@@ -1,12 +1,17 @@
 //! `inspect` as a person or a script meets it: exit codes, streams, and what it says of a tree as machines have one.
 
 #[cfg(test)]
+#[path = "support/openssl.rs"]
+mod openssl;
+
+#[cfg(test)]
 mod inspect {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
-    use std::path::Path;
     use std::process::{Command, Output};
 
     use tempfile::TempDir;
+
+    use crate::openssl::openssl;
 
     /// A moment at which everything that openssl makes here is valid, and by which the goldens of a day do not change.
     const IN_FIVE_YEARS: i64 = 5 * 365;
@@ -37,11 +42,6 @@ mod inspect {
         assert_eq!(stdout, "", "{arguments:?}");
         assert_eq!(stderr.lines().count(), 1, "{arguments:?}: {stderr}");
         assert!(stderr.starts_with("error: ") && stderr.contains(reason), "{arguments:?}: {stderr}");
-    }
-
-    fn openssl(directory: &Path, arguments: &str) {
-        let output = Command::new("openssl").current_dir(directory).args(arguments.split(' ')).output().unwrap();
-        assert!(output.status.success(), "{}", text(&output.stderr));
     }
 
     const KEY: &str = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";

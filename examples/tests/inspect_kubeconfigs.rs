@@ -3,11 +3,13 @@
 #[cfg(test)]
 #[path = "support/example.rs"]
 mod example;
+#[cfg(test)]
+#[path = "support/openssl.rs"]
+mod openssl;
 
 #[cfg(test)]
 mod tests {
     use std::path::Path;
-    use std::process::Command;
 
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
@@ -17,6 +19,7 @@ mod tests {
     use tempfile::TempDir;
 
     use crate::example::{assert_refused, example, text};
+    use crate::openssl::openssl;
 
     fn tree(arguments: &[&str]) -> TempDir {
         let room = tempfile::tempdir().unwrap();
@@ -49,11 +52,6 @@ mod tests {
         let mut config = config(path);
         config["users"][0]["user"][field] = value;
         std::fs::write(path, config.to_string()).unwrap();
-    }
-
-    fn openssl(directory: &Path, arguments: &[&str]) {
-        let output = Command::new("openssl").current_dir(directory).args(arguments).output().unwrap();
-        assert!(output.status.success(), "{}", text(&output.stderr));
     }
 
     #[test]
@@ -89,7 +87,7 @@ mod tests {
             "req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout own.key -out own.csr -subj /O=kubeadm:cluster-admins/CN=kubernetes-admin",
             "x509 -req -in own.csr -CA pki/ca.crt -CAkey pki/ca.key -days 1 -out own.crt",
         ] {
-            openssl(tree.path(), &arguments.split(' ').collect::<Vec<_>>());
+            openssl(tree.path(), arguments);
         }
         let certificate = std::fs::read(tree.path().join("own.crt")).unwrap();
         for file in ["own.key", "own.csr", "own.crt"] {

@@ -14,7 +14,7 @@ use signer_hsm::{KeyFileError, SoftwareKey};
 use time::UtcDateTime;
 use zeroize::Zeroizing;
 
-use super::files::{FileError, read_bounded};
+use super::files::{FileError, read_bounded, shown};
 
 /// The largest key file that is read: an RSA-4096 key in PEM has 3.3 KB.
 const KEY_FILE_LEN_MAX: usize = 64 << 10;
@@ -112,7 +112,7 @@ impl fmt::Display for CaDirectoryError {
         if let Cause::File(error) = &self.cause {
             return write!(f, "{error}");
         }
-        write!(f, "{}: ", self.path.display())?;
+        write!(f, "{}: ", shown(&self.path))?;
         match &self.cause {
             Cause::File(_) => Ok(()),
             Cause::Pem(error) => write!(f, "{error}"),

@@ -6,6 +6,8 @@ use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
+use pki_core::Printable;
+
 /// One request and the place of its certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Job {
@@ -104,6 +106,12 @@ fn readable() -> fs::Permissions {
     std::os::unix::fs::PermissionsExt::from_mode(0o644)
 }
 
+/// A path for a terminal or a log: files come from strangers, and so do their names.
+#[must_use]
+pub fn shown(path: &Path) -> Printable {
+    Printable::new(path.as_os_str().as_encoded_bytes())
+}
+
 /// A path that cannot be used, and why.
 #[derive(Debug)]
 pub struct FileError {
@@ -122,13 +130,13 @@ enum Cause {
 
 impl fmt::Display for FileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.path.display())?;
+        write!(f, "{}: ", shown(&self.path))?;
         match &self.cause {
             Cause::Io(error) => write!(f, "{error}"),
             Cause::IsDirectory => f.write_str("is a directory, and the request is a file"),
             Cause::IsRequest => f.write_str("is a request, and would be overwritten by a certificate"),
             Cause::NoFile => f.write_str("holds no file"),
-            Cause::SameStem(other) => write!(f, "would be signed into the same file as {}", other.display()),
+            Cause::SameStem(other) => write!(f, "would be signed into the same file as {}", shown(other)),
         }
     }
 }
