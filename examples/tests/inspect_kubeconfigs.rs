@@ -81,6 +81,18 @@ mod tests {
     }
 
     #[test]
+    fn an_authority_whose_key_is_elsewhere_keeps_the_name_of_its_own_file() {
+        let tree = tree(&[]);
+        std::fs::remove_file(tree.path().join("pki/ca.key")).unwrap();
+        let (code, out) = inspect(tree.path(), &[]);
+        assert_eq!(code, 0, "{out}");
+        let of_admin = out.lines().find(|line| line.starts_with("admin.conf ")).unwrap();
+        let cells: Vec<_> = of_admin.split("   ").map(str::trim).filter(|cell| !cell.is_empty()).collect();
+        assert_eq!(cells[3..], ["ca", "yes"]);
+        assert!(!out.contains("cluster kubernetes"), "{out}");
+    }
+
+    #[test]
     fn an_expired_certificate_in_a_kubeconfig_is_found_in_its_file_and_entry() {
         let tree = tree(&[]);
         for arguments in [
