@@ -8,10 +8,10 @@ use clap::error::ErrorKind as Misuse;
 use clap::{Parser, ValueEnum};
 use examples::Clock;
 use examples::sign_csr::{
-    CaDirectory, Job, SignedRequest, SigningOrder, Unsigned, demonstration, jobs, node_address, publish, read_bounded,
-    shown, sign_csr,
+    CaDirectory, Job, SignedRequest, SigningOrder, demonstration, jobs, node_address, publish, read_bounded, shown,
+    sign_csr,
 };
-use pki_core::kubernetes::{ApprovedByAddress, SignerName, SignerPolicy, Usages};
+use pki_core::kubernetes::{ApprovedByAddress, NodeAddress, SignerName, SignerPolicy, Usages};
 use pki_core::verify::aws_lc_rs;
 use pki_core::{Limits, UnusedExtensions};
 use time::{Duration, UtcDateTime};
@@ -26,7 +26,7 @@ const EXIT_UNUSABLE: u8 = 2;
 /// Sign certification requests as a Kubernetes signer does, and refuse what it should
 ///
 /// Upstream's rules for the signer come first, with kube-controller-manager's own texts; then stricter ones, each with
-/// a code. A refused request leaves no file.
+/// a code. A refused request leaves no file, and a file that was there as it was.
 #[derive(Debug, Parser)]
 #[command(
     name = "sign_csr",
@@ -70,9 +70,10 @@ struct Arguments {
     #[arg(long, value_name = "NAME")]
     requestor: Option<String>,
 
-    /// A name or address that the node is known to have; with any given, a serving certificate has no other
-    #[arg(long = "node-address", value_name = "A")]
-    node_addresses: Vec<String>,
+    /// A name or address that the node is known to have; with any given, a serving certificate has no other. The node is
+    /// the requestor, or else the one that the request names
+    #[arg(long = "node-address", value_name = "A", value_parser = node_address)]
+    node_addresses: Vec<NodeAddress>,
 
     /// Drop extensions that no certificate takes from a request, as kube-controller-manager does, instead of refusing
     #[arg(long)]
@@ -140,13 +141,17 @@ struct Tally {
 fn run(arguments: Arguments) -> Result<Tally, Box<dyn core::error::Error>> {
     let now = Clock::default().now();
     let ca = CaDirectory::open(&arguments.ca_dir, now)?;
+    if arguments.input.is_dir() && !arguments.node_addresses.is_empty() && arguments.requestor.is_none() {
+        return Err("--node-address with a directory needs --requestor: the addresses are those of one node".into());
+    }
     let jobs = jobs(&arguments.input, &arguments.output)?;
+    ca_files_are_no_outputs(&arguments.ca_dir, &jobs)?;
     let order = SigningOrder {
         policy: arguments.signer.with_signing_duration(Duration::seconds(arguments.signing_duration))?,
         usages: arguments.usages,
         expiration_seconds: arguments.expiration_seconds,
         requestor: arguments.requestor,
-        addresses: arguments.node_addresses.iter().map(|address| node_address(address)).collect(),
+        addresses: arguments.node_addresses,
         unused_extensions: if arguments.drop_unused_extensions {
             UnusedExtensions::Drop
         } else {
@@ -154,13 +159,23 @@ fn run(arguments: Arguments) -> Result<Tally, Box<dyn core::error::Error>> {
         },
     };
     let mut tally = Tally::default();
-    for job in &jobs {
-        tally.sign(&ca, &order, job, arguments.format, now)?;
-    }
+    let outcome = jobs.iter().try_for_each(|job| tally.sign(&ca, &order, job, arguments.format, now));
+    // Also of a run that could not go on: what was signed until then is told.
     if arguments.format == Format::Json {
         print(&(serde_json::to_string_pretty(&tally.entries)? + "\n"))?;
     }
-    Ok(tally)
+    outcome.map(|()| tally)
+}
+
+/// The CA's own files are not the place of a certificate.
+fn ca_files_are_no_outputs(ca_dir: &Path, jobs: &[Job]) -> Result<(), String> {
+    let own = ["ca.crt", "ca.key"].map(|name| ca_dir.join(name).canonicalize());
+    let is_own =
+        |output: &Path| output.canonicalize().is_ok_and(|output| own.iter().flatten().any(|own| *own == output));
+    match jobs.iter().find(|job| is_own(&job.output)) {
+        Some(job) => Err(format!("{}: is a file of the CA, and would be overwritten", shown(&job.output))),
+        None => Ok(()),
+    }
 }
 
 impl Tally {
@@ -175,13 +190,14 @@ impl Tally {
         let received = read_bounded(&job.input, Limits::DEFAULT.pem_len_max)?;
         match sign_csr(ca, order, &received, aws_lc_rs(), now) {
             Ok(signed) => {
-                publish(&job.output, &signed.pem)?;
+                // Told before it is there: no certificate exists of which nobody was told.
                 if format == Format::Text {
                     print(&format!("{}\n", line(&job.input, &job.output, &signed)))?;
                 }
                 self.entries.push(signed_entry(job, &signed));
+                publish(&job.output, &signed.pem)?;
             }
-            Err(Unsigned::Entropy(error)) => return Err(error.into()),
+            Err(unsigned) if !unsigned.is_the_requests() => return Err(unsigned.into()),
             Err(unsigned) => {
                 self.refused += 1;
                 let code = unsigned.code();

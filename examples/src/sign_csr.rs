@@ -10,8 +10,8 @@ use pki_core::kubernetes::{
 use pki_core::pem::{CERTIFICATE, encode_pem};
 use pki_core::verify::Verifiers;
 use pki_core::{
-    CertificationRequest, IssuanceRecord, IssueError, Limits, NodeName, RequestError, Serial, UnusedExtensions,
-    request_der,
+    CertificationRequest, IssuanceRecord, IssueError, Limits, NameError, NodeName, RequestError, Serial,
+    SubjectAltName, UnusedExtensions, request_der,
 };
 use time::UtcDateTime;
 
@@ -41,11 +41,15 @@ pub struct SigningOrder {
 }
 
 /// A name or address of a node, from a command line.
-#[must_use]
-pub fn node_address(text: &str) -> NodeAddress {
-    let is_ip = text.parse::<std::net::IpAddr>().is_ok();
-    let address_type = if is_ip { NodeAddressType::InternalIP } else { NodeAddressType::InternalDNS };
-    NodeAddress { address_type, address: text.to_owned() }
+///
+/// # Errors
+/// When it is neither a DNS name nor the address of one host: no certificate could have it.
+pub fn node_address(text: &str) -> Result<NodeAddress, NameError> {
+    let address_type = match text.parse() {
+        Ok(address) => SubjectAltName::ip(address).map(|_| NodeAddressType::InternalIP),
+        Err(_) => SubjectAltName::dns(text).map(|_| NodeAddressType::InternalDNS),
+    }?;
+    Ok(NodeAddress { address_type, address: text.to_owned() })
 }
 
 /// A certificate, and what there is to say about it.
@@ -82,6 +86,28 @@ impl Unsigned {
             Self::Refused(refused) => refused.code(),
             Self::Issue(error) => error.code(),
             Self::Entropy(_) => "entropy",
+        }
+    }
+}
+
+impl Unsigned {
+    /// Whether the request is at fault; else the CA, its key or this machine is.
+    #[must_use]
+    pub const fn is_the_requests(&self) -> bool {
+        match self {
+            Self::Request(_) | Self::Refused(_) => true,
+            Self::Issue(error) => !matches!(
+                error,
+                IssueError::IssuerNotValid { .. }
+                    | IssueError::SigningTimes(_)
+                    | IssueError::NotThisIssuer(_)
+                    | IssueError::Issuer(_)
+                    | IssueError::ForeignKey
+                    | IssueError::SignerAlgorithm { .. }
+                    | IssueError::Sign(_)
+                    | IssueError::BadSignature(_)
+            ),
+            Self::Entropy(_) => false,
         }
     }
 }

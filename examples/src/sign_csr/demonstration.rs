@@ -38,7 +38,7 @@ pub fn demonstration(now: UtcDateTime) -> Result<String, Box<dyn core::error::Er
             usages: Usages::parse(["digital signature", usage])?,
             expiration_seconds: None,
             requestor: Some(subject.common_name().to_owned()),
-            addresses: ["node-1.example.com", "10.0.0.11"].map(node_address).into(),
+            addresses: vec![node_address("node-1.example.com")?, node_address("10.0.0.11")?],
             unused_extensions: UnusedExtensions::Refuse,
         };
         match sign_csr(&ca, &order, &request, aws_lc_rs(), now) {

@@ -73,7 +73,8 @@ pub fn jobs(input: &Path, output: &Path) -> Result<Vec<Job>, FileError> {
 /// When it cannot be read.
 pub fn read_bounded(path: &Path, max: usize) -> Result<Vec<u8>, FileError> {
     let read = || {
-        let mut content = Vec::new();
+        // As large as it gets at once: a buffer that grows would leave copies of a key behind.
+        let mut content = Vec::with_capacity(max.saturating_add(1));
         let bound = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
         fs::File::open(path)?.take(bound).read_to_end(&mut content)?;
         Ok(content)

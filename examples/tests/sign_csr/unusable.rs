@@ -5,7 +5,7 @@ use pki_core::{AuthorityRole, CaVersion, KeyAlgorithm, KeyLedger, Serial, Validi
 use signer_hsm::ExportableKey;
 use time::{Date, Duration, Month};
 
-use crate::workbench::{CLIENT, Workbench};
+use crate::workbench::{CLIENT, SERVING, Workbench};
 
 #[test]
 fn a_directory_that_is_no_ca_is_refused_with_the_file_at_fault() {
@@ -100,4 +100,33 @@ fn files_that_are_missing_or_would_be_lost_are_refused_before_anything_is_signed
         bench.unusable(|bench| bench.run("pki", CLIENT, &["--in", input, "--out", output]), reason);
     }
     assert!(!bench.path("new").exists());
+}
+
+#[test]
+fn the_files_of_the_ca_are_no_place_for_a_certificate() {
+    let bench = Workbench::new();
+    bench.request("jane", "/CN=jane", "");
+    for file in ["pki/ca.key", "pki/ca.crt", "pki/../pki/ca.key"] {
+        let run = |bench: &Workbench| bench.run("pki", CLIENT, &["--in", "jane", "--out", file]);
+        bench.unusable(run, "is a file of the CA, and would be overwritten");
+    }
+}
+
+#[test]
+fn addresses_of_one_node_are_no_evidence_for_a_directory_of_requests() {
+    let bench = Workbench::new();
+    std::fs::create_dir(bench.path("requests")).unwrap();
+    bench.request("requests/a", "/O=system:nodes/CN=system:node:node-1", "IP:10.0.0.11");
+    let arguments = ["--in", "requests", "--out", "signed", "--node-address", "10.0.0.11"];
+    bench.unusable(|bench| bench.run("pki", SERVING, &arguments), "needs --requestor");
+}
+
+#[test]
+fn an_address_that_no_node_has_is_no_argument() {
+    let bench = Workbench::new();
+    bench.request("jane", "/CN=jane", "");
+    for address in ["10.0.0.256", "*.example.com", "0.0.0.0", ""] {
+        let arguments = ["--in", "jane", "--out", "out.pem", "--node-address", address];
+        bench.unusable(|bench| bench.run("pki", SERVING, &arguments), "--node-address <A>");
+    }
 }

@@ -57,7 +57,7 @@ impl SigningTimes {
         let not_before = now.checked_sub(self.backdate).ok_or(out_of_range)?;
         let life = if ttl < self.short { ttl } else { ttl.saturating_sub(self.backdate) };
         // Beyond the calendar is beyond the issuer.
-        let not_after = now.checked_add(life).map_or(issuer.not_after(), |time| time.min(issuer.not_after()));
+        let not_after = now.checked_add(life).map_or_else(|| issuer.not_after(), |time| time.min(issuer.not_after()));
         if not_before >= issuer.not_after() {
             return Err(DurationError::SignerExpired(issuer.not_after()));
         }
