@@ -143,13 +143,19 @@ impl TrustBundle {
         pairs.filter(|(certificate, _)| valid(certificate)).map(|(_, anchor)| anchor.clone()).collect()
     }
 
-    /// The certificate of an anchor that webpki chose.
-    pub(crate) fn certificate_of(&self, chosen: &TrustAnchor<'_>) -> Option<&CaCertificate> {
+    /// The certificates, valid at `now`, that are the anchor which webpki chose: more than one where an authority was
+    /// renewed. What they differ in, webpki forgets; a path needs one of them to allow all of it.
+    pub(crate) fn certificates_of<'a>(
+        &'a self,
+        chosen: &'a TrustAnchor<'_>,
+        now: UtcDateTime,
+    ) -> impl Iterator<Item = &'a CaCertificate> {
         let pairs = self.certificates.iter().zip(&self.anchors);
-        let same = |anchor: &TrustAnchor<'_>| {
-            anchor.subject == chosen.subject && anchor.subject_public_key_info == chosen.subject_public_key_info
+        // Name constraints too: webpki has judged by those of the anchor that it chose, and by no other's.
+        let is_chosen = move |(certificate, anchor): &(&CaCertificate, &TrustAnchor<'_>)| {
+            certificate.validity().contains(now) && *anchor == chosen
         };
-        pairs.into_iter().find(|(_, anchor)| same(anchor)).map(|(certificate, _)| certificate)
+        pairs.filter(is_chosen).map(|(certificate, _)| certificate)
     }
 }
 

@@ -84,7 +84,7 @@ pub fn verify_chain(
     });
     let refused = RefCell::new(None);
     let judge = |path: &VerifiedPath<'_>| {
-        judge_path(path, bundle, usage, limits).map_err(|error| {
+        judge_path(path, bundle, usage, limits, now).map_err(|error| {
             refused.replace(Some(error));
             webpki::Error::UnknownIssuer
         })
@@ -96,7 +96,8 @@ pub fn verify_chain(
     if leaf.extension(oids::EXT_KEY_USAGE).is_none() {
         return Err(ChainError::ExtendedKeyUsage);
     }
-    let anchor = bundle.certificate_of(path.anchor()).ok_or(ChainError::UnknownIssuer)?.id();
+    // Which of several does not matter: they have one key.
+    let anchor = bundle.certificates_of(path.anchor(), now).next().ok_or(ChainError::UnknownIssuer)?.id();
     let issuer = match path.intermediate_certificates().next() {
         Some(issuer) => SubjectPublicKey::parse(&issuer.subject_public_key_info())
             .map(|key| AuthorityId::of(&key))
@@ -132,6 +133,7 @@ fn judge_path(
     bundle: &TrustBundle,
     usage: ExtendedKeyUsage,
     limits: &Limits,
+    now: UtcDateTime,
 ) -> Result<(), ChainError> {
     let mut counted = 0;
     for intermediate in path.intermediate_certificates() {
@@ -141,10 +143,10 @@ fn judge_path(
     if counted > limits.path_len_max {
         return Err(ChainError::PathTooLong { found: counted, max: limits.path_len_max });
     }
-    match bundle.certificate_of(path.anchor()) {
-        Some(anchor) if anchor.vouches_for(usage) => Ok(()),
-        Some(_) => Err(ChainError::ExtendedKeyUsage),
-        None => Err(ChainError::UnknownIssuer),
+    if bundle.certificates_of(path.anchor(), now).any(|anchor| anchor.vouches_for(usage)) {
+        Ok(())
+    } else {
+        Err(ChainError::ExtendedKeyUsage)
     }
 }
 

@@ -24,12 +24,14 @@ mod tests {
     use signer_hsm::SoftwareKey;
     use time::UtcDateTime;
 
+    use crate::der::{seq, tlv};
     use crate::drafts::{CLIENT_AUTH, Draft, SERVER_AUTH, ca, ext_key_usage, extension, key_usage};
     use crate::keys::{VERIFIERS, key};
 
     /// 2024-01-01T00:00:00Z
     const NOW: i64 = 1_704_067_200;
     const EMPTY_NAME: [u8; 2] = [0x30, 0];
+    const NAME_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 30];
     const POLICY_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 36];
 
     /// The root `root`, the authority `sub` below it, and a client below that.
@@ -229,6 +231,52 @@ mod tests {
             let sub = hierarchy.sub(&sub());
             assert_eq!(verify(&leaf, &[sub], &bundle([root]), &Limits::DEFAULT, NOW).map(drop), expected);
         }
+    }
+
+    /// webpki sees one anchor where a bundle has several certificates of one name and key.
+    #[test]
+    fn of_the_certificates_of_one_anchor_those_count_that_are_valid_and_one_of_them_is_enough() {
+        let hierarchy = Hierarchy::new();
+        let (leaf, sub) = (hierarchy.client(&client()), hierarchy.sub(&sub()));
+        let for_purposes = |purposes| root().with(&[ca(), key_usage(1, 0x06), ext_key_usage(purposes)]);
+        let verdict = |drafts: [&Draft; 2]| {
+            let anchors = drafts.map(|draft| hierarchy.root(draft));
+            let anchor = CaCertificate::parse(anchors[0].clone()).unwrap().id();
+            let [forth, back] = [anchors.clone(), [anchors[1].clone(), anchors[0].clone()]].map(|anchors| {
+                let bundle = bundle(anchors);
+                let verified = verify(&leaf, std::slice::from_ref(&sub), &bundle, &Limits::DEFAULT, NOW);
+                verified.map(|chain| assert_eq!(chain.anchor(), anchor))
+            });
+            assert_eq!(forth, back);
+            forth
+        };
+        let (servers, clients) = (for_purposes(&[SERVER_AUTH]), for_purposes(&[CLIENT_AUTH]));
+        let expired = |draft: &Draft| Draft { validity: ["200101000000Z", "231231235959Z"], ..draft.clone() };
+        assert_eq!(verdict([&servers, &root()]), Ok(()));
+        assert_eq!(verdict([&servers, &clients]), Ok(()));
+        assert_eq!(verdict([&servers, &expired(&root())]), Err(ChainError::ExtendedKeyUsage));
+        assert_eq!(verdict([&servers, &expired(&clients)]), Err(ChainError::ExtendedKeyUsage));
+        assert_eq!(verdict([&expired(&servers), &clients]), Ok(()));
+    }
+
+    /// One certificate lets the name pass and the other the usage: no certificate lets both.
+    #[test]
+    fn the_rights_of_two_certificates_of_one_anchor_do_not_add_up() {
+        let hierarchy = Hierarchy::new();
+        let leaf = hierarchy.client(&client());
+        // excludedSubtrees of every directoryName, and so of every subject (RFC 5280 4.2.1.10).
+        let nowhere = extension(NAME_CONSTRAINTS, true, &seq(&[&tlv(0xa1, &seq(&[&tlv(0xa4, &EMPTY_NAME)]))]));
+        let elsewhere = root().with(&[ca(), key_usage(1, 0x06), nowhere]);
+        let servers = root().with(&[ca(), key_usage(1, 0x06), ext_key_usage(&[SERVER_AUTH])]);
+        let verdict = |drafts: &[&Draft]| {
+            let bundle = bundle(drafts.iter().map(|draft| hierarchy.root(draft)));
+            verify(&leaf, &[hierarchy.sub(&sub())], &bundle, &Limits::DEFAULT, NOW).map(drop)
+        };
+        assert!(matches!(verdict(&[&elsewhere]), Err(ChainError::Other(_))));
+        for both in [[&elsewhere, &servers], [&servers, &elsewhere]] {
+            assert!(verdict(&both).is_err());
+        }
+        assert_eq!(verdict(&[&elsewhere, &root()]), Ok(()));
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub(crate) struct Draft {
     pub(crate) serial: Vec<u8>,
     pub(crate) issuer: Vec<u8>,
     pub(crate) subject: Vec<u8>,
+    /// First and last second, as UTCTime.
+    pub(crate) validity: [&'static str; 2],
     pub(crate) extensions: Vec<Vec<u8>>,
 }
 
@@ -30,13 +32,14 @@ impl Draft {
         Self::new(issuer, subject, vec![ca(), key_usage(1, 0x06)])
     }
 
-    /// A leaf for clients.
+    /// A leaf for clients, valid from 2020 to 2049 as everything here, unless a test says otherwise.
     pub(crate) fn client(issuer: &str, subject: &str) -> Self {
         Self::new(issuer, subject, vec![key_usage(7, 0x80), ext_key_usage(&[CLIENT_AUTH])])
     }
 
     fn new(issuer: &str, subject: &str, extensions: Vec<Vec<u8>>) -> Self {
-        Self { serial: vec![1], issuer: name(issuer), subject: name(subject), extensions }
+        let validity = ["200101000000Z", "491231235959Z"];
+        Self { serial: vec![1], issuer: name(issuer), subject: name(subject), validity, extensions }
     }
 
     pub(crate) fn with(mut self, extensions: &[Vec<u8>]) -> Self {
@@ -44,10 +47,11 @@ impl Draft {
         self
     }
 
-    /// The certificate of `key`, signed by `issuer`, valid from 2020 to 2049.
+    /// The certificate of `key`, signed by `issuer`.
     pub(crate) fn sign(&self, key: &SoftwareKey, issuer: &SoftwareKey) -> CertificateDer<'static> {
         let algorithm = seq(&[&issuer.algorithm().identifier()]);
-        let validity = seq(&[&tlv(UTC_TIME, b"200101000000Z"), &tlv(UTC_TIME, b"491231235959Z")]);
+        let [not_before, not_after] = self.validity.map(|time| tlv(UTC_TIME, time.as_bytes()));
+        let validity = seq(&[&not_before, &not_after]);
         let tbs = seq(&[
             &tlv(CONTEXT_0, &[INTEGER, 1, 2]),
             &tlv(INTEGER, &self.serial),
