@@ -353,6 +353,7 @@ pub(crate) fn parse_certificate(der: &[u8]) -> Result<TbsView<'_>, DecodeError> 
 
 /// What the certificate of an authority says beside its names and key.
 pub(crate) struct AuthorityRights {
+    path_len: Option<u8>,
     signs_crls: bool,
     usages: Option<Vec<ObjectIdentifier>>,
 }
@@ -389,9 +390,9 @@ pub(crate) fn parse_ca_certificate<'a>(
         return Err(DecodeError::value(WHAT, "a critical extension that nobody here understands (RFC 5280 4.2)"));
     }
     let constraints = tbs.extension(oid::BASIC_CONSTRAINTS);
-    if !constraints.is_some_and(|ext| matches!(parse_basic_constraints(ext.value), Ok((true, _)))) {
+    let Some(Ok((true, path_len))) = constraints.map(|ext| parse_basic_constraints(ext.value)) else {
         return Err(DecodeError::value(WHAT, "the CA bit is not set (RFC 5280 4.2.1.9)"));
-    }
+    };
     // Bits 5 and 6 (RFC 5280 4.2.1.3).
     let (signs_certificates, signs_crls) = match tbs.extension(oid::KEY_USAGE) {
         Some(ext) => parse_key_usage(ext.value).map(|bits| (bits & (1 << 5) != 0, bits & (1 << 6) != 0))?,
@@ -401,7 +402,7 @@ pub(crate) fn parse_ca_certificate<'a>(
         return Err(DecodeError::value(WHAT, "keyCertSign is not set (RFC 5280 4.2.1.3)"));
     }
     let usages = tbs.extension(oid::EXT_KEY_USAGE).map(|ext| parse_extended_key_usage(ext.value)).transpose()?;
-    Ok((tbs, AuthorityRights { signs_crls, usages }))
+    Ok((tbs, AuthorityRights { path_len, signs_crls, usages }))
 }
 
 /// The certificate of an authority: self-signed or not, CA bit set, keyCertSign allowed.
@@ -414,6 +415,7 @@ pub struct CaCertificate {
     id: AuthorityId,
     fingerprint: Fingerprint,
     validity: Validity,
+    path_len: Option<u8>,
     signs_crls: bool,
     usages: Option<Vec<ObjectIdentifier>>,
 }
@@ -442,8 +444,8 @@ impl CaCertificate {
         };
         let (subject, public_key) = (tbs.subject.to_vec(), tbs.public_key.to_owned_der());
         let (validity, fingerprint) = (tbs.validity, Fingerprint::of(&der));
-        let AuthorityRights { signs_crls, usages } = rights;
-        Ok(Self { subject, public_key, subject_key_id, id, fingerprint, validity, signs_crls, usages, der })
+        let AuthorityRights { path_len, signs_crls, usages } = rights;
+        Ok(Self { subject, public_key, subject_key_id, id, fingerprint, validity, path_len, signs_crls, usages, der })
     }
 
     /// The certificate.
@@ -487,6 +489,14 @@ impl CaCertificate {
     #[must_use]
     pub const fn validity(&self) -> Validity {
         self.validity
+    }
+
+    /// How many authorities may stand between this one and a leaf, self-issued certificates not counted; any number
+    /// without a path length (RFC 5280 4.2.1.9). webpki forgets this of an anchor; [`verify_chain`](crate::verify_chain)
+    /// does not, nor do OpenSSL and Go's crypto/x509.
+    #[must_use]
+    pub const fn path_len(&self) -> Option<u8> {
+        self.path_len
     }
 
     /// Whether a revocation list of this authority counts: its key usage has cRLSign, or it has no key usage

@@ -1,5 +1,5 @@
-//! Path validation on rustls-webpki, and what it leaves out: the anchor's own expiry, key usages, sizes, and which
-//! authority it was.
+//! Path validation on rustls-webpki, and what it leaves out: the anchor's own expiry and path length, key usages,
+//! sizes, and which authority it was.
 
 use core::cell::RefCell;
 use core::fmt;
@@ -127,7 +127,8 @@ fn check_sizes(
 }
 
 /// What webpki does not ask: of an intermediate, a key usage that allows it (RFC 5280 6.1.4 (n)) and an accepted key;
-/// of the path, that it is not too long; of the anchor, its extended key usage, which Go counts as well.
+/// of the path, that it is not too long; of the anchor, its path length and its extended key usage. RFC 5280 6.1 takes
+/// nothing but name and key of an anchor; that these limits of its certificate count too is how OpenSSL and Go judge.
 fn judge_path(
     path: &VerifiedPath<'_>,
     bundle: &TrustBundle,
@@ -140,14 +141,13 @@ fn judge_path(
         parse_ca_certificate(&intermediate.der(), limits).map_err(ChainError::Intermediate)?;
         counted += usize::from(intermediate.subject() != intermediate.issuer());
     }
-    if counted > limits.path_len_max {
-        return Err(ChainError::PathTooLong { found: counted, max: limits.path_len_max });
+    let anchors = bundle.certificates_of(path.anchor(), now).filter(|anchor| anchor.vouches_for(usage));
+    let path_lens = anchors.map(|anchor| anchor.path_len().map_or(usize::MAX, usize::from));
+    let max = path_lens.max().ok_or(ChainError::ExtendedKeyUsage)?.min(limits.path_len_max);
+    if counted > max {
+        return Err(ChainError::PathTooLong { found: counted, max });
     }
-    if bundle.certificates_of(path.anchor(), now).any(|anchor| anchor.vouches_for(usage)) {
-        Ok(())
-    } else {
-        Err(ChainError::ExtendedKeyUsage)
-    }
+    Ok(())
 }
 
 /// The value octets of id-kp-serverAuth and id-kp-clientAuth (RFC 5280 4.2.1.12), as webpki takes them.
@@ -181,7 +181,8 @@ pub enum ChainError {
         /// Certificates allowed.
         max: usize,
     },
-    /// More authorities between the leaf and the anchor than [`Limits::path_len_max`].
+    /// More authorities between the leaf and the anchor than [`Limits::path_len_max`], or than the path length of the
+    /// anchor.
     PathTooLong {
         /// Authorities found, without the self-issued.
         found: usize,

@@ -24,14 +24,12 @@ mod tests {
     use signer_hsm::SoftwareKey;
     use time::UtcDateTime;
 
-    use crate::der::{seq, tlv};
-    use crate::drafts::{CLIENT_AUTH, Draft, SERVER_AUTH, ca, ext_key_usage, extension, key_usage};
+    use crate::drafts::{CLIENT_AUTH, Draft, SERVER_AUTH, ca, ca_above, ext_key_usage, extension, key_usage, no_name};
     use crate::keys::{VERIFIERS, key};
 
     /// 2024-01-01T00:00:00Z
     const NOW: i64 = 1_704_067_200;
     const EMPTY_NAME: [u8; 2] = [0x30, 0];
-    const NAME_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 30];
     const POLICY_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 36];
 
     /// The root `root`, the authority `sub` below it, and a client below that.
@@ -233,6 +231,41 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_path_length_of_an_anchor_counts_as_that_of_an_intermediate_does() {
+        let hierarchy = Hierarchy::new();
+        let [root_key, sub_key, client_key] = &hierarchy.keys;
+        let above = |path_len| hierarchy.root(&root().with(&[ca_above(path_len), key_usage(1, 0x06)]));
+        let leaf = client().sign(client_key, sub_key);
+        let verdict = |intermediates: &[CertificateDer<'_>], anchors: &[u8]| {
+            let bundle = bundle(anchors.iter().map(|path_len| above(*path_len)));
+            verify(&leaf, intermediates, &bundle, &Limits::DEFAULT, NOW).map(drop)
+        };
+        let too_long = |found, max| Err(ChainError::PathTooLong { found, max });
+        assert_eq!(CaCertificate::parse(above(3)).unwrap().path_len(), Some(3));
+        assert_eq!(CaCertificate::parse(hierarchy.root(&root())).unwrap().path_len(), None);
+
+        let middle_key = key(KeyAlgorithm::Ed25519);
+        let middle = Draft::authority("root", "middle").sign(&middle_key, root_key);
+        let through_middle = [Draft::authority("middle", "sub").sign(sub_key, &middle_key), middle];
+        let through_sub = [sub().sign(sub_key, root_key)];
+        assert_eq!(verdict(&through_sub, &[0]), too_long(1, 0));
+        assert_eq!(verdict(&through_sub, &[1]), Ok(()));
+        assert_eq!(verdict(&through_middle, &[1]), too_long(2, 1));
+        assert_eq!(verdict(&through_middle, &[2]), Ok(()));
+        // As with usages, one certificate of the anchor is enough.
+        assert_eq!(verdict(&through_middle, &[0, 1]), too_long(2, 1));
+        assert_eq!(verdict(&through_middle, &[0, 2]), Ok(()));
+
+        let self_issued = Draft::authority("sub", "sub").sign(sub_key, &middle_key);
+        let renewed = [self_issued, sub().sign(&middle_key, root_key)];
+        assert_eq!(verdict(&renewed, &[1]), Ok(()));
+
+        // No authority between: a leaf of the anchor itself.
+        let own = Draft::client("root", "client").sign(client_key, root_key);
+        assert!(verify(&own, &[], &bundle([above(0)]), &Limits::DEFAULT, NOW).is_ok());
+    }
+
     /// webpki sees one anchor where a bundle has several certificates of one name and key.
     #[test]
     fn of_the_certificates_of_one_anchor_those_count_that_are_valid_and_one_of_them_is_enough() {
@@ -264,9 +297,7 @@ mod tests {
     fn the_rights_of_two_certificates_of_one_anchor_do_not_add_up() {
         let hierarchy = Hierarchy::new();
         let leaf = hierarchy.client(&client());
-        // excludedSubtrees of every directoryName, and so of every subject (RFC 5280 4.2.1.10).
-        let nowhere = extension(NAME_CONSTRAINTS, true, &seq(&[&tlv(0xa1, &seq(&[&tlv(0xa4, &EMPTY_NAME)]))]));
-        let elsewhere = root().with(&[ca(), key_usage(1, 0x06), nowhere]);
+        let elsewhere = root().with(&[ca(), key_usage(1, 0x06), no_name()]);
         let servers = root().with(&[ca(), key_usage(1, 0x06), ext_key_usage(&[SERVER_AUTH])]);
         let verdict = |drafts: &[&Draft]| {
             let bundle = bundle(drafts.iter().map(|draft| hierarchy.root(draft)));

@@ -8,6 +8,7 @@ use crate::der::{BIT_STRING, CONTEXT_0, CRITICAL, INTEGER, OCTET_STRING, SET, UT
 
 pub(crate) const KEY_USAGE: &[u8] = &[0x55, 0x1d, 15];
 pub(crate) const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 19];
+const NAME_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 30];
 pub(crate) const EXT_KEY_USAGE: &[u8] = &[0x55, 0x1d, 37];
 pub(crate) const SERVER_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 1];
 pub(crate) const CLIENT_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 2];
@@ -81,9 +82,22 @@ pub(crate) fn ca() -> Vec<u8> {
     extension(BASIC_CONSTRAINTS, true, &seq(&[&CRITICAL]))
 }
 
+/// With a path length of less than 128.
+pub(crate) fn ca_above(path_len: u8) -> Vec<u8> {
+    extension(BASIC_CONSTRAINTS, true, &seq(&[&CRITICAL, &tlv(INTEGER, &[path_len])]))
+}
+
 /// Named bits in one octet, of which the last ones are unused.
 pub(crate) fn key_usage(unused: u8, bits: u8) -> Vec<u8> {
     extension(KEY_USAGE, true, &tlv(BIT_STRING, &[unused, bits]))
+}
+
+/// Name constraints with excludedSubtrees of every directoryName, and so of every subject (RFC 5280 4.2.1.10).
+pub(crate) fn no_name() -> Vec<u8> {
+    const EXCLUDED_SUBTREES: u8 = 0xa1;
+    const DIRECTORY_NAME: u8 = 0xa4;
+    let subtree = seq(&[&tlv(DIRECTORY_NAME, &seq(&[]))]);
+    extension(NAME_CONSTRAINTS, true, &seq(&[&tlv(EXCLUDED_SUBTREES, &subtree)]))
 }
 
 pub(crate) fn ext_key_usage(purposes: &[&[u8]]) -> Vec<u8> {
