@@ -2,7 +2,7 @@
 
 mod cross;
 
-pub use cross::{CrossCertificate, CrossSignError, cross_sign};
+pub use cross::{CrossCertificate, CrossSignError, RootLimit, cross_sign};
 
 use rustls_pki_types::CertificateDer;
 

@@ -39,7 +39,9 @@ mod weak_key;
 
 // The public interface is:
 pub use crate::algorithm::{KeyAlgorithm, SignatureAlgorithm, UnknownAlgorithm};
-pub use crate::authority::{CrossCertificate, CrossSignError, ca_subject, cross_sign, mint_external_root, mint_root};
+pub use crate::authority::{
+    CrossCertificate, CrossSignError, RootLimit, ca_subject, cross_sign, mint_external_root, mint_root,
+};
 pub use crate::bundle::{BundleError, BundleHash, TrustBundle};
 pub use crate::certificate::{AuthorityId, CaCertificate, ExtendedKeyUsage, Fingerprint, LeafIdentity};
 pub use crate::chain::{ChainError, PathError, VerifiedChain, verify_chain, verify_server_name};

@@ -4,6 +4,14 @@
 #[path = "support/authority.rs"]
 mod authority;
 #[cfg(test)]
+#[path = "support/der.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
+mod der;
+#[cfg(test)]
+#[path = "support/drafts.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
+mod drafts;
+#[cfg(test)]
 #[path = "support/keys.rs"]
 mod keys;
 #[cfg(test)]
@@ -18,15 +26,17 @@ mod tests {
     use pki_core::verify::Verifiers;
     use pki_core::{
         AuthorityRole, CaCertificate, CaVersion, ChainError, CrossCertificate, CrossSignError, ExtendedKeyUsage,
-        IssueError, KeyAlgorithm, LeafKind, Limits, TrustBundle, Validity, cross_sign, verify_chain,
+        IssueError, KeyAlgorithm, LeafKind, Limits, RootLimit, TrustBundle, Validity, cross_sign, verify_chain,
     };
     use rustls_pki_types::CertificateDer;
+    use signer_hsm::SoftwareKey;
     use time::Duration;
     use x509_cert::Certificate;
     use x509_cert::der::Decode;
     use x509_cert::ext::pkix::{AuthorityKeyIdentifier, BasicConstraints, KeyUsage, SubjectKeyIdentifier};
 
     use crate::authority::{Authority, CA_VALIDITY, DNS_NAME, NOW, at, serial};
+    use crate::drafts::{Draft, SERVER_AUTH, ca, ca_above, ext_key_usage, key_usage, no_name};
     use crate::keys::{VERIFIERS, key};
     use crate::tools::{room, run};
 
@@ -287,6 +297,46 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// A root as its owner's own tools made it.
+    fn adopted(key: &SoftwareKey, name: &str, extensions: &[Vec<u8>]) -> CaCertificate {
+        CaCertificate::parse(Draft::authority(name, name).with(extensions).sign(key, key)).unwrap()
+    }
+
+    #[test]
+    fn an_old_root_that_vouches_for_leaves_alone_crosses_none() {
+        let [old_key, new_key] = [(); 2].map(|()| key(KeyAlgorithm::Ed25519));
+        for new_name in ["old", "new"] {
+            let new = adopted(&new_key, new_name, &[ca(), key_usage(1, 0x06)]);
+            let crossed = |path_len| {
+                let old = adopted(&old_key, "old", &[ca_above(path_len), key_usage(1, 0x06)]);
+                cross_sign(&new, &old, serial(), at(NOW), &old_key, VERIFIERS)
+            };
+            let error = crossed(0).unwrap_err();
+            assert!(matches!(error, CrossSignError::OldRootPathLength), "{error}");
+            assert!(crossed(1).is_ok());
+        }
+    }
+
+    /// Its cross-certificate would be good for what the root is not.
+    #[test]
+    fn a_new_root_with_limits_is_not_crossed() {
+        let [old_key, new_key] = [(); 2].map(|()| key(KeyAlgorithm::Ed25519));
+        let old = adopted(&old_key, "old", &[ca(), key_usage(1, 0x06)]);
+        let crossed = |extensions: &[Vec<u8>]| {
+            cross_sign(&adopted(&new_key, "new", extensions), &old, serial(), at(NOW), &old_key, VERIFIERS)
+        };
+        for (limit, extensions) in [
+            (RootLimit::PathLength, [ca_above(3), key_usage(1, 0x06)].to_vec()),
+            (RootLimit::ExtendedKeyUsage, [ca(), ext_key_usage(&[SERVER_AUTH])].to_vec()),
+            (RootLimit::NameConstraints, [ca(), no_name()].to_vec()),
+        ] {
+            let error = crossed(&extensions).unwrap_err();
+            assert!(matches!(error, CrossSignError::NewRootLimited(found) if found == limit), "{error}");
+            assert!(error.to_string().contains(&limit.to_string()), "{error}");
+        }
+        assert!(crossed(&[ca(), key_usage(1, 0x06)]).is_ok());
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Cross-certificates: the new root's subject and key, signed by the old root, for verifiers that trust only the old one.
+//! Cross-certificates: the new root's subject and key, signed by the old root, for verifiers that trust only the old
+//! one.
 
 use core::fmt;
 
@@ -6,7 +7,7 @@ use rustls_pki_types::CertificateDer;
 use time::UtcDateTime;
 
 use super::{base_name, expected_ca, finish};
-use crate::certificate::parse_subject;
+use crate::certificate::{oids, parse_certificate, parse_subject};
 use crate::decode::{DecodeError, Elements};
 use crate::encode::tag;
 use crate::issuance::IssueError;
@@ -75,11 +76,15 @@ impl CrossCertificate {
 /// Signs the subject and key of a new root with the old root's key.
 ///
 /// The certificate is valid while both roots are. So it ends no later than the old one; and as no leaf of the new root
-/// begins before that root, it begins no later than any of them, if the old root is the older one. It names its issuer by key identifier only, and has no path
-/// length, as the root that it stands for has none. `serial` must be fresh.
+/// begins before that root, it begins no later than any of them, if the old root is the older one. It names its issuer
+/// by key identifier only, and has no limits, as the root that it stands for must have none. `serial` must be fresh.
 ///
-/// The keys may be of different algorithms. The roots may have the same subject: a verifier then tells them by their key
-/// identifiers.
+/// An old root with a path length of 0 signs none. Where the subjects differ, the cross-certificate is an authority too
+/// many below it (RFC 5280 4.2.1.9); where they are the same it is self-issued and does not count, but webpki and Go's
+/// crypto/x509 count it.
+///
+/// The keys may be of different algorithms. The roots may have the same subject: a verifier then tells them by their
+/// key identifiers.
 ///
 /// # Errors
 /// [`CrossSignError`], with nothing signed unless the fresh signature is what is wrong.
@@ -105,6 +110,10 @@ pub fn cross_sign(
     if new.validity().not_after() < now {
         return Err(CrossSignError::NewRootExpired { validity: new.validity() });
     }
+    if old.path_len() == Some(0) {
+        return Err(CrossSignError::OldRootPathLength);
+    }
+    check_unlimited(new)?;
     check_possession(new, verifiers)?;
     let validity = new.validity().within(old.validity()).map_err(IssueError::Validity)?;
     let key = SubjectPublicKey::parse(old.public_key()).map_err(IssueError::Issuer)?;
@@ -129,8 +138,24 @@ pub fn cross_sign(
     Ok(CrossCertificate { der, subject: new.id(), issuer: old.id(), serial, validity })
 }
 
-/// Whether whoever made the new root held its key: a root for somebody else's key would have the old authority vouch for
-/// a stranger.
+/// Whether leaves of the new root are as good for those who trust it as for those who see the cross-certificate, which
+/// repeats no limit.
+fn check_unlimited(root: &CaCertificate) -> Result<(), CrossSignError> {
+    let tbs = parse_certificate(root.der()).map_err(CrossSignError::NewRoot)?;
+    let limit = if root.path_len().is_some() {
+        RootLimit::PathLength
+    } else if tbs.extension(oids::EXT_KEY_USAGE).is_some() {
+        RootLimit::ExtendedKeyUsage
+    } else if tbs.extension(oids::NAME_CONSTRAINTS).is_some() {
+        RootLimit::NameConstraints
+    } else {
+        return Ok(());
+    };
+    Err(CrossSignError::NewRootLimited(limit))
+}
+
+/// Whether whoever made the new root held its key: a root for somebody else's key would have the old authority vouch
+/// for a stranger.
 fn check_possession(root: &CaCertificate, verifiers: Verifiers<'_>) -> Result<(), CrossSignError> {
     let parts = |der| {
         let mut certificate = Elements::of("Certificate", tag::SEQUENCE, der)?;
@@ -155,6 +180,28 @@ fn role_of(certificate: &CaCertificate) -> Option<AuthorityRole> {
     AuthorityRole::ALL.into_iter().find(is_named).filter(|_| subject.organizations().is_empty())
 }
 
+/// What narrows the word of a root, and would not narrow that of its cross-certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum RootLimit {
+    /// pathLenConstraint (RFC 5280 4.2.1.9).
+    PathLength,
+    /// extKeyUsage (RFC 5280 4.2.1.12).
+    ExtendedKeyUsage,
+    /// nameConstraints (RFC 5280 4.2.1.10).
+    NameConstraints,
+}
+
+impl fmt::Display for RootLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PathLength => "a path length (RFC 5280 4.2.1.9)",
+            Self::ExtendedKeyUsage => "an extended key usage (RFC 5280 4.2.1.12)",
+            Self::NameConstraints => "name constraints (RFC 5280 4.2.1.10)",
+        })
+    }
+}
+
 /// Why there is no cross-certificate.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -173,6 +220,10 @@ pub enum CrossSignError {
         /// When it was valid.
         validity: Validity,
     },
+    /// The new root has a limit that its cross-certificate would not have.
+    NewRootLimited(RootLimit),
+    /// The path length of the old root is 0: it vouches for leaves alone.
+    OldRootPathLength,
     /// The new root is not of an accepted form.
     NewRoot(DecodeError),
     /// The new root does not prove that its maker holds its key.
@@ -195,6 +246,12 @@ impl fmt::Display for CrossSignError {
                 write!(f, "the roots are of two authorities: the new one of `{new}`, the old one of `{old}`")
             }
             Self::NewRootExpired { validity } => write!(f, "the new root expired at {}", validity.not_after()),
+            Self::NewRootLimited(limit) => {
+                write!(f, "the new root has {limit}, expected none: a cross-certificate would not have it")
+            }
+            Self::OldRootPathLength => f.write_str(
+                "the path length of the old root is 0, so no authority may stand below it (RFC 5280 4.2.1.9)",
+            ),
             Self::NewRoot(error) => write!(f, "the new root is not usable: {error}"),
             Self::NotSelfSigned(error) => write!(f, "the new root is not signed with its own key: {error}"),
             Self::Issue(error) => write!(f, "{error}"),
