@@ -36,7 +36,8 @@ pub enum LeafKind {
     /// The administrator's kubeconfig: a group that a binding makes an administrator, so it can be taken away again.
     Admin,
     /// The break-glass kubeconfig: `system:masters`, which no authorizer asks about and nothing but a rotation of the
-    /// cluster root takes away.
+    /// cluster root takes away. It is on no [`Path`](crate::Path), so that a rotation does not wait for it: whoever keeps
+    /// it has it issued anew together with the administrator's.
     SuperAdmin,
     /// A kubelet as a client of the API server.
     KubeletClient,

@@ -105,7 +105,7 @@ const fn leaf_reload(leaf: LeafKind) -> Reload {
         | LeafKind::Webhook
         // The kubelet replaces a projected token before it expires.
         | LeafKind::ServiceAccountToken => Reload::Live,
-        LeafKind::Admin | LeafKind::SuperAdmin => Reload::Unobservable,
+        LeafKind::Admin => Reload::Unobservable,
         // A kubelet cannot be told to renew: its process must come up without the old certificate.
         _ => Reload::Restart,
     }

@@ -248,7 +248,14 @@ fn check_slots(hierarchy: &Hierarchy) -> Result<(), HierarchyError> {
             }
         }
     }
-    Ok(())
+    // The break-glass kubeconfig is on no path, and is verified from the administrator's slot all the same.
+    let slot = TrustSlot::ApiServerClientCa;
+    match (owners.get(&slot), hierarchy.issuer_of(LeafKind::SuperAdmin)) {
+        (Some(&owner), Some(role)) if owner != role => {
+            Err(HierarchyError::TwoInOneSlot { path: Path::AdminApi, slot, roles: [owner, role] })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The least that a cluster needs: an API server and those who must reach it.
@@ -395,6 +402,22 @@ mod tests {
         };
         let message = "a trust slot on the path `admin-api` would have to hold two authorities: `cluster`, `client`";
         refused(smallest().authority(Client, [LeafKind::Admin]), expected, message);
+    }
+
+    #[test]
+    fn the_break_glass_leaf_is_of_the_authority_that_the_api_server_verifies_clients_with() {
+        let leaf = LeafKind::SuperAdmin;
+        let expected = HierarchyError::TwoInOneSlot {
+            path: Path::AdminApi,
+            slot: TrustSlot::ApiServerClientCa,
+            roles: [Cluster, Konnectivity],
+        };
+        let message =
+            "a trust slot on the path `admin-api` would have to hold two authorities: `cluster`, `konnectivity`";
+        refused(smallest().authority(Konnectivity, [leaf]), expected, message);
+        // With the administrator or without.
+        assert!(smallest().authority(Cluster, [leaf]).build().is_ok());
+        assert!(smallest().authority(Cluster, [leaf, LeafKind::Admin]).build().is_ok());
     }
 
     #[test]
