@@ -287,13 +287,13 @@ impl Authorities {
         let (mut certificates, mut keys) = (Vec::new(), Vec::new());
         for ((_, version), generation) in generations.range((role, versions.first())..=(role, versions.last())) {
             match generation {
-                Generation::Certificate(issuer) => certificates.push(issuer.certificate().clone()),
+                Generation::Certificate(issuer) => certificates.push((*version, issuer.certificate().clone())),
                 Generation::Key(key) => keys.push(key.clone()),
             }
             debug_assert!((versions.first()..=versions.last()).contains(version), "the range is one role's");
         }
         Ok(if role.is_certificate_authority() {
-            Anchors::Certificates(Arc::new(TrustBundle::new(certificates)?))
+            Anchors::Certificates(Arc::new(TrustBundle::of_generations(certificates)?))
         } else {
             Anchors::Keys(Arc::new(TokenKeys::new(keys)?))
         })

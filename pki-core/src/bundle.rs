@@ -1,7 +1,7 @@
 //! What a relying party trusts, as a value with a content hash.
 
 use core::fmt;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rustls_pki_types::{CertificateDer, TrustAnchor};
 use sha2::{Digest, Sha256};
@@ -10,7 +10,7 @@ use time::UtcDateTime;
 use crate::certificate::hexadecimal;
 use crate::decode::DecodeError;
 use crate::pem::{self, PemError};
-use crate::{CaCertificate, Fingerprint, Limits};
+use crate::{CaCertificate, CaVersion, Fingerprint, Limits};
 
 /// Which anchors a bundle holds: SHA-256 over their fingerprints, sorted. Order and
 /// repetition do not change what is trusted, so they do not change the hash.
@@ -33,10 +33,14 @@ impl BundleHash {
 }
 
 /// Trust anchors, in order, each once.
+///
+/// A bundle of generations ([`of_generations`](Self::of_generations)) also says which ones it holds; that is what
+/// people and status lines speak of, and no part of the hash.
 #[derive(Clone, Debug)]
 pub struct TrustBundle {
     certificates: Vec<CaCertificate>,
     anchors: Vec<TrustAnchor<'static>>,
+    versions: Vec<CaVersion>,
     hash: BundleHash,
 }
 
@@ -61,7 +65,33 @@ impl TrustBundle {
             unique.push(certificate);
         }
         let hash = BundleHash::of(seen);
-        Ok(Self { certificates: unique, anchors, hash })
+        Ok(Self { certificates: unique, anchors, versions: Vec::new(), hash })
+    }
+
+    /// A bundle of these generations of one authority, the oldest first; the same generation again is dropped.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new); [`BundleError::Generation`] when two certificates claim one generation, or one
+    /// certificate two.
+    pub fn of_generations(
+        generations: impl IntoIterator<Item = (CaVersion, CaCertificate)>,
+    ) -> Result<Self, BundleError> {
+        let mut by_version: BTreeMap<CaVersion, CaCertificate> = BTreeMap::new();
+        for (version, certificate) in generations {
+            let is_clear = by_version.iter().all(|(other, known)| (*other == version) == (*known == certificate));
+            if !is_clear {
+                return Err(BundleError::Generation(version));
+            }
+            by_version.insert(version, certificate);
+        }
+        let versions = by_version.keys().copied().collect();
+        Ok(Self { versions, ..Self::new(by_version.into_values())? })
+    }
+
+    /// The generations in it, ascending; empty for a bundle that was not made of generations.
+    #[must_use]
+    pub fn versions(&self) -> &[CaVersion] {
+        &self.versions
     }
 
     /// A bundle of certificates as they were sent or stored.
@@ -170,6 +200,8 @@ pub enum BundleError {
         /// Certificates allowed.
         max: usize,
     },
+    /// Two certificates of one generation, or one of two.
+    Generation(CaVersion),
     /// Not a file of certificates.
     Pem(PemError),
     /// One of the certificates is no anchor.
@@ -188,6 +220,9 @@ impl fmt::Display for BundleError {
         match self {
             Self::Empty => f.write_str("no certificate, expected at least one"),
             Self::TooMany { max } => write!(f, "more than {max} certificates"),
+            Self::Generation(version) => {
+                write!(f, "CAVersion {version}: one generation has one certificate, and no other has the same")
+            }
             Self::Pem(error) => error.fmt(f),
             Self::Certificate { position, line: None, cause } => write!(f, "certificate {position}: {cause}"),
             Self::Certificate { position, line: Some(line), cause } => {
@@ -200,15 +235,23 @@ impl fmt::Display for BundleError {
 impl core::error::Error for BundleError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
-            Self::Empty | Self::TooMany { .. } => None,
+            Self::Empty | Self::TooMany { .. } | Self::Generation(_) => None,
             Self::Pem(error) => Some(error),
             Self::Certificate { cause, .. } => Some(cause),
         }
     }
 }
 
+/// As GDC's status lines write it, `CA bundle [1 2]`, and the hash.
 impl fmt::Display for TrustBundle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} anchors, {}", self.certificates.len(), self.hash)
+        if self.versions.is_empty() {
+            return write!(f, "{} anchors, {}", self.certificates.len(), self.hash);
+        }
+        f.write_str("CA bundle [")?;
+        for (index, version) in self.versions.iter().enumerate() {
+            write!(f, "{}{version}", if index > 0 { " " } else { "" })?;
+        }
+        write!(f, "], {}", self.hash)
     }
 }

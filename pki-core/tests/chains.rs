@@ -13,9 +13,9 @@ mod tests {
     use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
     use pki_core::verify::Verifiers;
     use pki_core::{
-        AuthorityRole, BundleHash, CaVersion, ChainError, ExtendedKeyUsage, KeyAlgorithm, KeyLedger, LeafKind, Limits,
-        SignError, SignErrorKind, SignatureAlgorithm, Signer, TokenError, TokenKeys, TrustBundle, Validity,
-        VerifiedChain, VerifiedToken, issue_token, mint_root, sign_to_vec, verify_chain, verify_server_name,
+        AuthorityRole, BundleError, BundleHash, CaVersion, ChainError, ExtendedKeyUsage, KeyAlgorithm, KeyLedger,
+        LeafKind, Limits, SignError, SignErrorKind, SignatureAlgorithm, Signer, TokenError, TokenKeys, TrustBundle,
+        Validity, VerifiedChain, VerifiedToken, issue_token, mint_root, sign_to_vec, verify_chain, verify_server_name,
     };
     use rustls_pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer};
     use serde_json::{Value, json};
@@ -603,5 +603,23 @@ mod tests {
     #[test]
     fn a_key_of_no_accepted_kind_is_not_taken_into_the_set() {
         assert!(TokenKeys::new([SubjectPublicKeyInfoDer::from(vec![0x30, 0])]).is_err());
+    }
+
+    #[test]
+    fn a_bundle_of_generations_says_which_and_none_is_two() {
+        let [first, second] = [CaVersion::FIRST, CaVersion::FIRST.next()].map(|version| {
+            let authority = Authority::mint(AuthorityRole::Cluster, version, KeyAlgorithm::P256);
+            (version, authority.issuer.certificate().clone())
+        });
+        let both = TrustBundle::of_generations([second.clone(), first.clone(), second.clone()]).unwrap();
+        assert_eq!(both.versions(), [first.0, second.0]);
+        assert_eq!(both.certificates(), [first.1.clone(), second.1.clone()]);
+        assert_eq!(both.hash(), TrustBundle::new([second.1.clone(), first.1.clone()]).unwrap().hash());
+        assert_eq!(both.to_string(), format!("CA bundle [1 2], {}", both.hash()));
+        for generations in [[first.clone(), (first.0, second.1.clone())], [first.clone(), (second.0, first.1.clone())]]
+        {
+            let error = TrustBundle::of_generations(generations).unwrap_err();
+            assert!(matches!(error, BundleError::Generation(_)), "{error}");
+        }
     }
 }
