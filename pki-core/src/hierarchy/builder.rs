@@ -147,6 +147,7 @@ impl HierarchyBuilder {
 pub(super) fn check(hierarchy: &Hierarchy) -> Result<(), HierarchyError> {
     check_lifetimes(hierarchy)?;
     check_kinds(hierarchy)?;
+    check_etcd(hierarchy)?;
     check_separation(hierarchy)?;
     check_paths(hierarchy)?;
     check_slots(hierarchy)
@@ -175,6 +176,16 @@ fn check_kinds(hierarchy: &Hierarchy) -> Result<(), HierarchyError> {
     match hierarchy.issuers.iter().find(|(leaf, role)| !fits(**leaf, **role)) {
         Some((&leaf, &role)) => Err(HierarchyError::WrongKind { role, leaf }),
         None => Ok(()),
+    }
+}
+
+/// etcd has one authority for all of it, or one for its API and one for its peers.
+fn check_etcd(hierarchy: &Hierarchy) -> Result<(), HierarchyError> {
+    let roles = &hierarchy.roles;
+    let is_part = |role: &&AuthorityRole| matches!(role, AuthorityRole::EtcdApi | AuthorityRole::EtcdPeer);
+    match roles.iter().find(is_part) {
+        Some(part) if roles.contains(&AuthorityRole::Etcd) => Err(HierarchyError::PartOfEtcd(*part)),
+        _ => Ok(()),
     }
 }
 
@@ -428,6 +439,19 @@ mod tests {
         refused(smallest().authority(Cluster, [LeafKind::EtcdPeer]), expected, message);
         let both = smallest().authority(Etcd, ETCD_API).authority(Etcd, [LeafKind::EtcdPeer]);
         assert!(both.build().is_ok());
+    }
+
+    #[test]
+    fn etcd_has_one_authority_or_one_for_each_of_its_ports() {
+        use AuthorityRole::EtcdApi;
+        let peers = [LeafKind::EtcdPeer];
+        let message =
+            |part: AuthorityRole| format!("`{part}` stands beside `etcd`, which is the authority of all of etcd");
+        let beside = smallest().authority(Etcd, ETCD_API).authority(EtcdPeer, peers);
+        refused(beside, HierarchyError::PartOfEtcd(EtcdPeer), &message(EtcdPeer));
+        let beside = smallest().authority(EtcdApi, ETCD_API).authority(Etcd, peers);
+        refused(beside, HierarchyError::PartOfEtcd(EtcdApi), &message(EtcdApi));
+        assert!(smallest().authority(EtcdApi, ETCD_API).authority(EtcdPeer, peers).build().is_ok());
     }
 
     #[test]

@@ -44,6 +44,8 @@ pub enum HierarchyError {
         /// The authorities.
         roles: [AuthorityRole; 2],
     },
+    /// An authority of a part of etcd stands beside [`AuthorityRole::Etcd`], which is the authority of all of it.
+    PartOfEtcd(AuthorityRole),
     /// An authority that etcd trusts would issue a certificate of something else, whose owner could then read and write
     /// the whole state of the cluster.
     SharedWithEtcd {
@@ -91,6 +93,9 @@ impl fmt::Display for HierarchyError {
             Self::Hole { path, leaf } => write!(f, "the path `{path}` needs a `{leaf}`, and nobody issues it"),
             Self::TwoInOneSlot { path, roles: [a, b], .. } => {
                 write!(f, "a trust slot on the path `{path}` would have to hold two authorities: `{a}`, `{b}`")
+            }
+            Self::PartOfEtcd(role) => {
+                write!(f, "`{role}` stands beside `etcd`, which is the authority of all of etcd")
             }
             Self::SharedWithEtcd { role, leaf } => {
                 write!(f, "`{role}` vouches for etcd's clients and cannot issue `{leaf}` as well")
