@@ -65,9 +65,17 @@ impl fmt::Display for KeyOwner {
 /// assert!(ledger.admit(&green, AuthorityRole::Cluster, CaVersion::FIRST, &key).is_err());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(try_from = "Vec<LedgerEntry>", into = "Vec<LedgerEntry>"))]
+///
+/// A ledger is no `Clone`: two copies would admit one key for two owners, and neither would know. For the same reason
+/// whoever stores it reads it back in one place, and has the next one wait until it is stored again.
+///
+/// ```compile_fail,E0599
+/// let ledger = pki_core::KeyLedger::new();
+/// let copy = ledger.clone();
+/// ```
+#[derive(Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "Vec<LedgerEntry>"))]
 pub struct KeyLedger {
     owners: BTreeMap<Fingerprint, KeyOwner>,
     /// Of authorities: each has one key.
@@ -150,9 +158,9 @@ struct LedgerEntry {
 }
 
 #[cfg(feature = "serde")]
-impl From<KeyLedger> for Vec<LedgerEntry> {
-    fn from(ledger: KeyLedger) -> Self {
-        ledger.owners.into_iter().map(|(key, owner)| LedgerEntry { key, owner }).collect()
+impl serde::Serialize for KeyLedger {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.owners.iter().map(|(key, owner)| LedgerEntry { key: *key, owner: owner.clone() }))
     }
 }
 
