@@ -11,6 +11,7 @@ mod pki;
 use pki::{Authority, Leaf, NODE, SERVER, bundle, day};
 use pki_core::verify::aws_lc_rs;
 use pki_core::{ClientCredential, ExtendedKeyUsage, LeafKind, Limits, Path, TrustBundle};
+use rcgen::KeyUsagePurpose;
 use rustls_pki_types::{CertificateDer, ServerName};
 use trust_model::{Decision, Denial, PathRule, Reason, ServerRule, decide_client, decide_server};
 
@@ -133,6 +134,25 @@ fn each_side_needs_the_usage_of_its_side() {
     assert_eq!(client_codes(Path::KcmApi, |leaf| leaf.usages.clear()), ["chain.extended_key_usage"]);
     assert_eq!(server_codes(|leaf| leaf.usages = vec![ExtendedKeyUsage::ClientAuth]), ["chain.extended_key_usage"]);
     assert_eq!(server_codes(|leaf| leaf.usages.clear()), ["chain.extended_key_usage"]);
+}
+
+#[test]
+fn what_stands_between_leaf_and_anchor_has_reasons_of_its_own() {
+    let root = Authority::new("root");
+    let leaf = Leaf::of(LeafKind::KubeletClient);
+    let verdict = |below: &Authority, limits: &Limits| {
+        let chain = [below.issue(&leaf).0, below.certificate().clone()];
+        codes(&decide_client(Path::NodeApi, &chain, &root.bundle(), limits, aws_lc_rs(), day(0)))
+    };
+    let sub = root.authority("sub", &[KeyUsagePurpose::KeyCertSign]);
+    let mut limits = Limits::DEFAULT;
+    assert_eq!(verdict(&sub, &limits), [""; 0]);
+    let unfit = root.authority("unfit", &[KeyUsagePurpose::CrlSign]);
+    assert_eq!(verdict(&unfit, &limits), ["chain.intermediate"]);
+    limits.path_len_max = 0;
+    assert_eq!(verdict(&sub, &limits), ["chain.path_too_long"]);
+    limits.intermediates_max = 0;
+    assert_eq!(verdict(&sub, &limits), ["chain.too_many_intermediates"]);
 }
 
 #[test]

@@ -56,6 +56,20 @@ impl Authority {
         Self { certificate, issuer: Issuer::new(params, key) }
     }
 
+    pub(crate) fn certificate(&self) -> &CertificateDer<'static> {
+        &self.certificate
+    }
+
+    /// An authority that this one vouches for.
+    pub(crate) fn authority(&self, name: &str, key_usages: &[KeyUsagePurpose]) -> Self {
+        let mut params = params(name, &[], &(-100..100));
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = key_usages.to_vec();
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap().der().clone();
+        Self { certificate, issuer: Issuer::new(params, key) }
+    }
+
     pub(crate) fn bundle(&self) -> Arc<TrustBundle> {
         bundle(&[self])
     }
