@@ -24,7 +24,7 @@ mod tests {
     use pki_core::{
         Approval, AuthorityRole, CaCertificate, CaVersion, CertificationRequest, Hierarchy, Issuer, KeyAlgorithm,
         KeyLedger, LeafKind, Limits, Preset, Subject, SubjectAltName, UnusedExtensions, Validity, create_request,
-        mint_external_root,
+        cross_sign, mint_external_root,
     };
     use rustls_pki_types::{CertificateDer, ServerName};
     use signer_hsm::SoftwareKey;
@@ -254,12 +254,14 @@ mod tests {
         cases
     }
 
-    /// The second generation has another kind of key than the first.
+    /// The second generation has another kind of key than the first, which has signed a cross-certificate for it.
     fn two_generations() -> Vec<Case> {
         let mut cases = vec![];
         for (old, new) in ROOT_KEYS.values().zip(ROOT_KEYS.values().cycle().skip(1)) {
             let (first, validity) = (cluster(old), (*NOW - DAY, *NOW + YEAR));
             let second = Authority::mint_with(new, AuthorityRole::Cluster, CaVersion::FIRST.next(), validity);
+            let [first_root, second_root] = [&first, &second].map(|authority| authority.issuer.certificate());
+            let cross = cross_sign(second_root, first_root, serial(), present(), old, VERIFIERS).unwrap();
             for (leaf, party) in both_sides() {
                 for (issuer, other) in [(&first, &second), (&second, &first)] {
                     let issued = issue(issuer, leaf, present());
@@ -268,6 +270,9 @@ mod tests {
                     cases.push(case(&name, &[issuer], &issued, party.clone(), None));
                     cases.push(case(&name, &[other], &issued, party.clone(), Some(Fault::Issuer)));
                 }
+                let name = format!("{leaf}, {} crossed by {}", new.key_algorithm(), old.key_algorithm());
+                let across = case(name, &[&first], &issue(&second, leaf, present()), party, None);
+                cases.push(Case { intermediates: vec![cross.der().clone()], ..across });
             }
         }
         cases
@@ -451,8 +456,8 @@ mod tests {
     }
 
     fn is_signed_by_ed25519(case: &Case) -> bool {
-        let certificate = Certificate::from_der(&case.leaf).unwrap();
-        certificate.signature_algorithm().oid == ID_ED_25519
+        let signed = |der| Certificate::from_der(der).unwrap().signature_algorithm().oid == ID_ED_25519;
+        case.intermediates.iter().chain([&case.leaf]).any(|der| signed(der))
     }
 
     /// What pkilint finds and Carousel does on purpose, and why.
@@ -466,7 +471,10 @@ mod tests {
     fn pkilint_finds_nothing_that_is_not_known() {
         let certificates: BTreeMap<&[u8], _> = CASES
             .iter()
-            .flat_map(|case| case.anchors.iter().chain([&case.leaf]).map(move |der| (der.as_ref(), (der, case))))
+            .flat_map(|case| {
+                let chain = case.anchors.iter().chain(&case.intermediates).chain([&case.leaf]);
+                chain.map(move |der| (der.as_ref(), (der, case)))
+            })
             .collect();
         let findings = pkilint(certificates.values().map(|(der, _)| *der));
         assert_eq!(findings.len(), certificates.len());
@@ -496,6 +504,8 @@ mod tests {
             }
         }
         for algorithm in KeyAlgorithm::ALL {
+            let crossed = format!("{algorithm} crossed by ");
+            assert!(CASES.iter().any(|case| case.name.contains(&crossed) && case.fault.is_none()), "{crossed}");
             for leaf_key in KeyAlgorithm::ALL {
                 let roles = AuthorityRole::ALL.map(|role| format!(" with {leaf_key} from {role} with {algorithm}"));
                 assert!(roles.iter().any(|pair| CASES.iter().any(|case| case.name.ends_with(pair))), "{roles:?}");
