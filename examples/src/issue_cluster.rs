@@ -294,12 +294,13 @@ impl<'a> Press<'a> {
         Ok(Leaf { subject, certificate, key })
     }
 
-    /// Administrators and kubelets go to the control plane's endpoint, its own components to the API server of their
-    /// node (`cmd/kubeadm/app/phases/kubeconfig/kubeconfig.go`).
+    /// Administrators go to the control plane's endpoint, the components of its node to the API server of that node
+    /// (`cmd/kubeadm/app/phases/kubeconfig/kubeconfig.go`): its kubelet too, since kubeadm 1.33 turned on
+    /// `ControlPlaneKubeletLocalMode`, so that no kubelet is newer than the API server it talks to during an upgrade.
     fn kubeconfig(&mut self, kind: LeafKind) -> Result<Zeroizing<String>, TreeError> {
         let names = &self.spec.names;
         let server = match kind {
-            LeafKind::ControllerManager | LeafKind::Scheduler => names.local_endpoint(),
+            LeafKind::ControllerManager | LeafKind::Scheduler | LeafKind::KubeletClient => names.local_endpoint(),
             _ => names.endpoint(),
         };
         let role = self.hierarchy.issuer_of(LeafKind::ApiServer);

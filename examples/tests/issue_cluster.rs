@@ -115,7 +115,7 @@ mod tests {
         for (leaf, user, server) in [
             (LeafKind::Admin, "kubernetes-admin", shared),
             (LeafKind::SuperAdmin, "kubernetes-super-admin", shared),
-            (LeafKind::KubeletClient, "system:node:cp-1.example.com", shared),
+            (LeafKind::KubeletClient, "system:node:cp-1.example.com", local),
             (LeafKind::ControllerManager, "system:kube-controller-manager", local),
             (LeafKind::Scheduler, "system:kube-scheduler", local),
         ] {

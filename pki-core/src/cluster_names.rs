@@ -149,13 +149,13 @@ impl ClusterNames {
         &self.dns_domain
     }
 
-    /// Where administrators and kubelets find the API servers: the control plane's endpoint, or this node.
+    /// Where administrators and the kubelets of workers find the API servers: the control plane's endpoint, or this node.
     #[must_use]
     pub const fn endpoint(&self) -> &ApiServerEndpoint {
         &self.endpoint
     }
 
-    /// Where kube-controller-manager and kube-scheduler find the API server of their own node.
+    /// Where kube-controller-manager, kube-scheduler and the kubelet of this node find the node's own API server.
     #[must_use]
     pub const fn local_endpoint(&self) -> &ApiServerEndpoint {
         &self.local_endpoint
