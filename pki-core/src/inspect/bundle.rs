@@ -1,12 +1,14 @@
 //! A file of PEM blocks, or one DER certificate or request.
 
 use core::fmt;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use serde::Serialize;
 use time::UtcDateTime;
 
 use super::certificate::as_text;
-use super::{CertificateView, InspectError, RequestView};
+use super::{CertificateView, InspectError, IssuerIndex, RequestView};
 use crate::pem::{self, PemError, pem_blocks};
 use crate::verify::Verifiers;
 use crate::{BundleHash, Limits, Printable};
@@ -141,15 +143,17 @@ impl BundleView {
     }
 
     fn of(mut blocks: Vec<BlockView>) -> Self {
-        let certificates: Vec<_> =
-            blocks.iter().filter_map(|block| Some((block.block, block.certificate()?.clone()))).collect();
+        let authorities: Vec<_> =
+            blocks.iter().filter_map(BlockView::certificate).filter(|view| view.is_ca()).cloned().collect();
+        let authorities = IssuerIndex::of(&authorities);
+        let mut first_of = BTreeMap::new();
         for block in &mut blocks {
-            let number = block.block;
             let Content::Certificate(certificate) = &mut block.content else { continue };
-            let before = certificates.iter().take_while(|(other, _)| *other < number);
-            let mut same = before.filter(|(_, other)| other.fingerprint == certificate.fingerprint);
-            block.duplicate_of = same.next().map(|(number, _)| *number);
-            if let Some((_, issuer)) = certificates.iter().find(|(_, other)| certificate.names_as_issuer(other)) {
+            match first_of.entry(certificate.fingerprint) {
+                Entry::Occupied(first) => block.duplicate_of = Some(*first.get()),
+                Entry::Vacant(vacant) => _ = vacant.insert(block.block),
+            }
+            if let Some(issuer) = authorities.issuer_of(certificate) {
                 certificate.compare_with_issuer(issuer);
             }
         }

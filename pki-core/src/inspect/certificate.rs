@@ -1,5 +1,6 @@
 //! One certificate.
 
+use der::Encode as _;
 use serde::{Serialize, Serializer};
 use time::UtcDateTime;
 use x509_cert::certificate::{CertificateInner, Raw};
@@ -11,7 +12,7 @@ use super::{ExtensionsView, InspectError, KeyView, NameView, Remark, Severity, h
 use crate::calendar::rfc3339;
 use crate::certificate::Fingerprint;
 use crate::decode::Elements;
-use crate::{LeafKind, Limits, NodeName};
+use crate::{DecodeError, LeafKind, Limits, NodeName};
 
 /// A certificate, whoever issued it. Its signature is not checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -56,8 +57,8 @@ pub struct CertificateView {
 /// Subject and issuer as they are encoded, to compare one certificate with another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct EncodedNames {
-    subject: x509_cert::name::Name,
-    issuer: x509_cert::name::Name,
+    subject: Vec<u8>,
+    issuer: Vec<u8>,
 }
 
 pub(super) fn as_rfc3339<S: Serializer>(time: &UtcDateTime, serializer: S) -> Result<S::Ok, S::Error> {
@@ -100,7 +101,7 @@ impl CertificateView {
             subject,
             extensions,
             remarks,
-            names: EncodedNames { subject: tbs.subject().clone(), issuer: tbs.issuer().clone() },
+            names: EncodedNames { subject: encoded(tbs.subject())?, issuer: encoded(tbs.issuer())? },
         };
         if !is_sound_serial(tbs.serial_number().as_bytes()) {
             view.remarks.push(Remark::Serial);
@@ -161,6 +162,14 @@ impl CertificateView {
         issuer.is_ca() && self.names.issuer == issuer.names.subject && same_key
     }
 
+    pub(super) fn encoded_subject(&self) -> &[u8] {
+        &self.names.subject
+    }
+
+    pub(super) fn encoded_issuer(&self) -> &[u8] {
+        &self.names.issuer
+    }
+
     /// Remarks on what only the issuer's certificate shows. Without effect unless
     /// [`names_as_issuer`](Self::names_as_issuer) holds.
     pub fn compare_with_issuer(&mut self, issuer: &Self) {
@@ -174,6 +183,10 @@ impl CertificateView {
     pub fn has_fault(&self) -> bool {
         self.remarks.iter().any(|remark| remark.severity() == Severity::Fault)
     }
+}
+
+fn encoded(name: &x509_cert::name::Name) -> Result<Vec<u8>, InspectError> {
+    name.to_der().map_err(|_| DecodeError::value("Name", "cannot be encoded as it was read").into())
 }
 
 const fn version_number(version: x509_cert::Version) -> u8 {
