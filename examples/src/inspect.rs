@@ -156,16 +156,18 @@ fn limits() -> Limits {
 pub fn inspect(path: &Path, at: UtcDateTime) -> Result<Inspection, InspectInputError> {
     let shown = || Printable::new(path.as_os_str().as_encoded_bytes());
     let unreadable = |error| InspectInputError::Unreadable(shown(), error);
-    let single_file = !std::fs::metadata(path).map_err(unreadable)?.is_dir();
-    let walked = if single_file {
-        walk::Walked { sources: vec![walk::read(path, shown()).map_err(unreadable)?], ..walk::Walked::default() }
+    let mut inspection = Inspection::new(at);
+    inspection.single_file = !std::fs::metadata(path).map_err(unreadable)?.is_dir();
+    let mut passed = BTreeSet::new();
+    if inspection.single_file {
+        inspection.read(&walk::read(path, shown()).map_err(unreadable)?, at);
     } else {
-        walk::walk(path).map_err(unreadable)?
-    };
-    let mut inspection = Inspection::of(&walked.sources, at);
-    inspection.single_file = single_file;
-    inspection.ignored += walked.ignored;
-    let cut_short = walked.cut_short.into_iter();
+        let walked = walk::walk(path, &mut |source| inspection.read(&source, at)).map_err(unreadable)?;
+        inspection.ignored += walked.ignored;
+        passed = walked.passed;
+    }
+    inspection.conclude(at);
+    let cut_short = passed.iter().map(|bound| format!("not everything was read: {bound}"));
     inspection
         .findings
         .extend(cut_short.map(|text| Finding::of_file(&shown(), Severity::Fault, "walk_cut_short", text)));
@@ -183,8 +185,8 @@ impl Inspection {
         self.findings.iter().any(|finding| finding.severity == Severity::Fault)
     }
 
-    fn of(sources: &[Source], at: UtcDateTime) -> Self {
-        let mut inspection = Self {
+    fn new(at: UtcDateTime) -> Self {
+        Self {
             version: Self::VERSION,
             demonstration: false,
             single_file: false,
@@ -192,17 +194,22 @@ impl Inspection {
             ignored: 0,
             expiry: ExpiryTable::new(at),
             findings: Vec::new(),
-        };
-        sources.iter().for_each(|source| inspection.read(source, at));
-        expiry::compare_issuers(&mut inspection.files);
-        inspection.findings.extend(kubeconfig::strangers(&inspection.files));
-        for file in &inspection.files {
-            inspection.findings.extend(findings_of(file));
         }
-        inspection.expiry = expiry::table(&inspection.files, at);
-        inspection
     }
 
+    /// What only all files together show, in the order of their paths, whatever the order of reading was.
+    fn conclude(&mut self, at: UtcDateTime) {
+        self.files.sort_by(|one, other| one.path.cmp(&other.path));
+        self.findings.sort_by(|one, other| one.path.cmp(&other.path));
+        expiry::compare_issuers(&mut self.files);
+        self.findings.extend(kubeconfig::strangers(&self.files));
+        for file in &self.files {
+            self.findings.extend(findings_of(file));
+        }
+        self.expiry = expiry::table(&self.files, at);
+    }
+
+    /// Keeps what a file shows, and nothing of its octets.
     fn read(&mut self, source: &Source, at: UtcDateTime) {
         let mut fault = |code, text| self.findings.push(Finding::of_file(&source.path, Severity::Fault, code, text));
         let octets = match &source.content {

@@ -293,5 +293,79 @@ mod inspect {
         let (code, out) = said(&[scratch.path().to_str().unwrap()]);
         assert_eq!(code, 1);
         assert!(out.contains("not everything was read: more than 4096 files"), "{out}");
+
+        let scratch = tempfile::tempdir().unwrap();
+        for number in 0..1_024 {
+            std::fs::create_dir(scratch.path().join(number.to_string())).unwrap();
+        }
+        let (code, out) = said(&[scratch.path().to_str().unwrap()]);
+        assert_eq!(code, 1);
+        // The directory itself is the first.
+        assert!(out.contains("not everything was read: more than 1024 directories"), "{out}");
+    }
+
+    #[test]
+    fn a_tree_of_more_octets_than_the_bound_is_said_to_be_cut_short_and_is_shown_as_far_as_it_was_read() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().to_str().unwrap();
+        let (sparse, largest) = (scratch.path().join("sparse"), 1 << 20);
+        for number in 0..32 {
+            let file = std::fs::File::create(scratch.path().join(number.to_string())).unwrap();
+            file.set_len(largest).unwrap();
+        }
+        refused(&[path], "nothing to inspect");
+        // What is not read does not count.
+        std::fs::File::create(&sparse).unwrap().set_len(1 << 40).unwrap();
+        let (code, out) = said(&[path]);
+        assert_eq!(
+            (code, out.lines().last()),
+            (1, Some("fault: sparse: not read: 1099511627776 octets, limit 1048576"))
+        );
+        for number in 32..34 {
+            std::fs::File::create(scratch.path().join(number.to_string())).unwrap().set_len(largest).unwrap();
+        }
+        let (code, out) = said(&[path]);
+        assert_eq!(code, 1);
+        assert!(out.contains("not everything was read: more than 33554432 octets"), "{out}");
+    }
+
+    /// Of the many files that hold one authority, one counts, and each copy is judged as the original is.
+    #[test]
+    fn copies_of_authorities_are_rows_of_one_table_and_outlive_no_issuer() {
+        let tree = tree();
+        let pki = tree.path().join("pki");
+        openssl(&pki, &format!("req -x509 {KEY} -keyout short.key -out short.crt -subj /CN=short -days 30"));
+        openssl(
+            &pki,
+            &format!(
+                "req -x509 -CA short.crt -CAkey short.key {KEY} -keyout long.key -out long.crt -subj /CN=long -days 60 -addext basicConstraints=CA:FALSE"
+            ),
+        );
+        let bundle =
+            ["ca", "org", "short"].map(|name| std::fs::read_to_string(pki.join(format!("{name}.crt"))).unwrap());
+        for number in 0..40 {
+            std::fs::write(pki.join(format!("copy-{number}.crt")), bundle.concat().repeat(8)).unwrap();
+        }
+        let (code, json) = said(&[tree.path().to_str().unwrap(), "--format", "json", "--at", &day(1)]);
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(
+            json["files"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .filter(|file| file["path"].as_str().unwrap().contains("copy"))
+                .count(),
+            40
+        );
+        assert_eq!(json["expiry"]["authorities"].as_array().unwrap().len(), 3);
+        assert_eq!(json["expiry"]["certificates"].as_array().unwrap().len(), 5);
+        let outlives: Vec<_> = json["findings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|finding| finding["code"] == "outlives_issuer")
+            .map(|finding| &finding["path"])
+            .collect();
+        assert_eq!((code, outlives), (0, vec![&serde_json::Value::from("pki/long.crt")]));
     }
 }

@@ -36,9 +36,7 @@ mod tests {
             draft.serial = vec![INTEGER, 1, serial];
             draft.subject = subject;
             draft.extensions = vec![certificate_authority()];
-            draft
-                .extensions
-                .extend(key.map(|key| extension(SUBJECT_KEY_ID, &tlv(OCTET_STRING, &[key; 20]))));
+            draft.extensions.extend(key.map(|key| extension(SUBJECT_KEY_ID, &tlv(OCTET_STRING, &[key; 20]))));
         }))
     }
 
@@ -54,7 +52,8 @@ mod tests {
         let names = [called(UTF8, b"one"), called(PRINTABLE, b"one"), called(UTF8, b"two")];
         let keys = [Some(1), Some(2), None];
         let all: Vec<_> = names.iter().flat_map(|name| keys.map(|key| (name.clone(), key))).collect();
-        let authorities: Vec<_> = (1_u8..).zip(&all).map(|(serial, (name, key))| authority(name.clone(), *key, serial)).collect();
+        let authorities: Vec<_> =
+            (1_u8..).zip(&all).map(|(serial, (name, key))| authority(name.clone(), *key, serial)).collect();
         let leaves: Vec<_> = all
             .iter()
             .cloned()
@@ -77,7 +76,8 @@ mod tests {
 
     #[test]
     fn copies_of_an_authority_are_one_and_the_first_of_them_counts() {
-        let (original, later) = (authority(called(UTF8, b"ca"), Some(1), 1), authority(called(UTF8, b"ca"), Some(1), 2));
+        let (original, later) =
+            (authority(called(UTF8, b"ca"), Some(1), 1), authority(called(UTF8, b"ca"), Some(1), 2));
         let copies = core::iter::once(&original).chain(core::iter::repeat_n(&later, 10_000));
         let index = IssuerIndex::of(copies);
         assert_eq!(index.len(), 1);

@@ -19,8 +19,11 @@ pub fn demonstrate(at: Option<UtcDateTime>) -> Result<Inspection, InspectInputEr
     let born = Date::from_calendar_date(2026, Month::January, 1)
         .map_or(UtcDateTime::UNIX_EPOCH, |day| day.midnight().as_utc());
     let sources = sources(born).map_err(InspectInputError::Demonstration)?;
-    let mut inspection = Inspection::of(&sources, at.unwrap_or_else(|| born.saturating_add(Duration::days(182))));
+    let at = at.unwrap_or_else(|| born.saturating_add(Duration::days(182)));
+    let mut inspection = Inspection::new(at);
     inspection.demonstration = true;
+    sources.iter().for_each(|source| inspection.read(source, at));
+    inspection.conclude(at);
     Ok(inspection)
 }
 
@@ -62,7 +65,6 @@ fn sources(born: UtcDateTime) -> Result<Vec<Source>, AuthorityError> {
     if let Some(identity) = authorities.external_identity(names, born)? {
         sources.extend(identity.chain().first().map(|der| file("pki/sni.crt".to_owned(), der)));
     }
-    sources.sort_by(|one, other| one.path.cmp(&other.path));
     Ok(sources)
 }
 

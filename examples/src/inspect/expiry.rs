@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pki_core::expiry::{AuthorityRow, CertificateRow, ExpiryTable, Renewal};
-use pki_core::inspect::{CertificateView, Content};
+use pki_core::inspect::{CertificateView, Content, IssuerIndex};
 use time::UtcDateTime;
 
 use super::{EntryKind, InspectedFile};
@@ -69,9 +69,12 @@ pub(super) fn table(files: &[InspectedFile], at: UtcDateTime) -> ExpiryTable {
     copies.retain(|authority| seen.insert(authority.view.fingerprint));
     let mut authorities = copies;
     authorities.sort_by(|one, other| one.name.cmp(&other.name));
+    let index = IssuerIndex::of(authorities.iter().map(|authority| authority.view));
+    let by_fingerprint: BTreeMap<_, _> =
+        authorities.iter().map(|authority| (authority.view.fingerprint, authority)).collect();
     let mut table = ExpiryTable::new(at);
     for leaf in &leaves {
-        let issuer = authorities.iter().find(|authority| leaf.view.names_as_issuer(authority.view));
+        let issuer = index.issuer_of(leaf.view).and_then(|issuer| by_fingerprint.get(&issuer.fingerprint));
         let renewal = match issuer {
             // Its owner's key is elsewhere, so nothing here can renew it.
             Some(issuer) if !issuer.has_key => Renewal::ExternallyManaged,
@@ -95,23 +98,25 @@ fn row(name: &str, view: &CertificateView, authority: &str, renewal: Renewal) ->
 
 /// Remarks on certificates whose issuer is in another file. Within a file that is done.
 pub(super) fn compare_issuers(files: &mut [InspectedFile]) {
-    let authorities: Vec<(usize, CertificateView)> = files
+    let mut seen = BTreeSet::new();
+    let authorities: Vec<CertificateView> = files
         .iter()
-        .enumerate()
-        .flat_map(|(index, file)| file.content.certificates().map(move |view| (index, view)))
-        .filter(|(_, view)| view.is_ca())
-        .map(|(index, view)| (index, view.clone()))
+        .flat_map(|file| file.content.certificates())
+        .filter(|view| view.is_ca() && seen.insert(view.fingerprint))
+        .cloned()
         .collect();
-    for (index, file) in files.iter_mut().enumerate() {
-        let inside = |view: &CertificateView| {
-            authorities.iter().any(|(of, authority)| *of == index && view.names_as_issuer(authority))
-        };
-        for block in &mut file.content.blocks {
+    let everywhere = IssuerIndex::of(&authorities);
+    for file in files {
+        let inside = IssuerIndex::of(file.content.certificates());
+        let is_compared: Vec<_> = file
+            .content
+            .blocks
+            .iter()
+            .map(|block| block.certificate().and_then(|view| inside.issuer_of(view)).is_some())
+            .collect();
+        for (block, is_compared) in file.content.blocks.iter_mut().zip(is_compared) {
             let Content::Certificate(view) = &mut block.content else { continue };
-            if inside(view) {
-                continue;
-            }
-            if let Some((_, issuer)) = authorities.iter().find(|(_, authority)| view.names_as_issuer(authority)) {
+            if !is_compared && let Some(issuer) = everywhere.issuer_of(view) {
                 view.compare_with_issuer(issuer);
             }
         }

@@ -1,10 +1,11 @@
 //! Kubeconfigs (`client-go/tools/clientcmd/api/v1`): what is embedded in them, entry by entry.
 
 use core::fmt;
+use std::collections::BTreeSet;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use pki_core::inspect::{BundleView, CertificateView, Content, Severity};
+use pki_core::inspect::{BundleView, CertificateView, Content, IssuerIndex, Severity};
 use pki_core::pem::PemError;
 use pki_core::{ArtifactKind, Hierarchy, Layout, Printable};
 use serde::de::IgnoredAny;
@@ -284,16 +285,16 @@ fn embedded(data: Option<&str>, at: UtcDateTime) -> Result<BundleView, DataError
 pub(super) fn strangers(files: &[InspectedFile]) -> Vec<Finding> {
     let own = files.iter().filter(|file| file.entry.is_none());
     let authorities: Vec<_> = own.flat_map(|file| file.content.certificates()).filter(|view| view.is_ca()).collect();
+    let index = IssuerIndex::of(authorities.iter().copied());
+    let fingerprints: BTreeSet<_> = authorities.iter().map(|view| view.fingerprint).collect();
     let mut findings = Vec::new();
     for file in files.iter().filter(|_| !authorities.is_empty()) {
         let Some(entry) = &file.entry else { continue };
         let certificates = || file.content.certificates();
-        let known = |view: &CertificateView| authorities.iter().any(|other| other.fingerprint == view.fingerprint);
-        let issued = |view: &CertificateView| {
-            let mut between = certificates().filter(|other| !other.self_issued);
-            authorities.iter().any(|other| view.names_as_issuer(other))
-                || between.any(|other| view.names_as_issuer(other))
-        };
+        let between = IssuerIndex::of(certificates().filter(|view| !view.self_issued));
+        let known = |view: &CertificateView| fingerprints.contains(&view.fingerprint);
+        let issued =
+            |view: &CertificateView| [&index, &between].into_iter().any(|index| index.issuer_of(view).is_some());
         let (is_stranger, code, text) = match entry.kind {
             EntryKind::Cluster => (
                 certificates().next().is_some() && !certificates().any(known),

@@ -1,5 +1,7 @@
 //! Reading files: how deep, how many, how much, and never out of the directory that was given.
 
+use core::fmt;
+use std::collections::BTreeSet;
 use std::fs::{File, FileType};
 use std::io::{self, Read as _};
 use std::path::Path;
@@ -12,15 +14,41 @@ use super::{Refusal, Source, limits};
 const DEPTH_MAX: usize = 8;
 /// Many times what any machine of a cluster has.
 const FILES_MAX: usize = 4_096;
+/// As many as could hold a file of kubeadm's tree each, many times over.
+const DIRECTORIES_MAX: usize = 1_024;
+/// Octets of all files: 8 KiB for each of [`FILES_MAX`]. A control plane's tree has some 100 KiB.
+const OCTETS_MAX: usize = 32 << 20;
 
-/// The files of a tree, in the order of their paths.
+/// What there was besides files, and how far the walk went.
 #[derive(Default)]
 pub(super) struct Walked {
-    pub(super) sources: Vec<Source>,
     /// What is neither a file nor a directory.
     pub(super) ignored: usize,
-    /// Why not everything was looked at.
-    pub(super) cut_short: Option<String>,
+    /// The bounds at which the walk passed something by.
+    pub(super) passed: BTreeSet<Bound>,
+    files: usize,
+    directories: usize,
+    octets: usize,
+}
+
+/// A bound of the walk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Bound {
+    Depth,
+    Directories,
+    Files,
+    Octets,
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Depth => write!(f, "deeper than {DEPTH_MAX} directories"),
+            Self::Directories => write!(f, "more than {DIRECTORIES_MAX} directories"),
+            Self::Files => write!(f, "more than {FILES_MAX} files"),
+            Self::Octets => write!(f, "more than {OCTETS_MAX} octets"),
+        }
+    }
 }
 
 /// Reads one file, whatever its name is.
@@ -28,13 +56,17 @@ pub(super) fn read(path: &Path, shown: Printable) -> io::Result<Source> {
     let file = File::open(path)?;
     let metadata = file.metadata()?;
     let max = limits().pem_len_max;
+    let too_long = |found| Err(Refusal::TooLong { found, max });
+    let limit = u64::try_from(max).unwrap_or(u64::MAX);
     let mut octets = Vec::new();
-    // The length that the file system gives may be that of a pipe, or change: what is read decides.
-    let read = file.take(u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1)).read_to_end(&mut octets)?;
-    let content = if read > max {
-        Err(Refusal::TooLong { found: metadata.len().max(u64::try_from(read).unwrap_or(u64::MAX)), max })
+    let content = if metadata.is_file() && metadata.len() > limit {
+        too_long(metadata.len())
     } else {
-        Ok(octets)
+        // The length that the file system gives may be that of a pipe, or change: what is read decides.
+        match file.take(limit.saturating_add(1)).read_to_end(&mut octets)? {
+            read if read > max => too_long(u64::try_from(read).unwrap_or(u64::MAX)),
+            _ => Ok(octets),
+        }
     };
     Ok(Source { path: shown, content, mode: mode(&metadata) })
 }
@@ -51,52 +83,88 @@ fn mode(_: &std::fs::Metadata) -> Option<u32> {
     None
 }
 
-/// Reads every file below a directory. Links to files inside are followed, as a kubelet's `kubelet-client-current.pem`
-/// is one; links to directories are not, so that there is no loop.
+/// Reads every file below a directory, and hands over one after the other, in no order. Links to files inside are
+/// followed, as a kubelet's `kubelet-client-current.pem` is one; links to directories are not, so that there is no loop.
 ///
 /// # Errors
 /// When the directory itself cannot be read.
-pub(super) fn walk(root: &Path) -> io::Result<Walked> {
+pub(super) fn walk(root: &Path, found: &mut dyn FnMut(Source)) -> io::Result<Walked> {
     let root = root.canonicalize()?;
-    let mut walked = Walked::default();
-    enter(&root, &root, 0, &mut walked)?;
-    walked.sources.sort_by(|one, other| one.path.cmp(&other.path));
-    Ok(walked)
+    let mut walk = Walk { root: &root, found, walked: Walked::default() };
+    walk.enter(&root, 0)?;
+    Ok(walk.walked)
 }
 
-fn enter(root: &Path, directory: &Path, depth: usize, walked: &mut Walked) -> io::Result<()> {
-    if depth == DEPTH_MAX {
-        walked.cut_short = Some(format!("not everything was read: deeper than {DEPTH_MAX} directories"));
-        return Ok(());
-    }
-    for entry in std::fs::read_dir(directory)? {
-        if walked.sources.len() + walked.ignored >= FILES_MAX {
-            walked.cut_short = Some(format!("not everything was read: more than {FILES_MAX} files"));
+struct Walk<'a> {
+    root: &'a Path,
+    found: &'a mut dyn FnMut(Source),
+    walked: Walked,
+}
+
+impl Walk<'_> {
+    fn enter(&mut self, directory: &Path, depth: usize) -> io::Result<()> {
+        if self.walked.directories == DIRECTORIES_MAX {
+            self.walked.passed.insert(Bound::Directories);
             return Ok(());
         }
-        let entry = entry?;
-        let (path, kind) = (entry.path(), entry.file_type()?);
-        let below = path.strip_prefix(root).unwrap_or(&path);
-        let shown = Printable::new(below.as_os_str().as_encoded_bytes());
-        let refused = |error| Source { path: shown.clone(), content: Err(error), mode: None };
-        if kind.is_dir() {
-            if let Err(error) = enter(root, &path, depth + 1, walked) {
-                walked.sources.push(refused(Refusal::Io(error)));
-            }
-            continue;
+        self.walked.directories += 1;
+        if depth == DEPTH_MAX {
+            self.walked.passed.insert(Bound::Depth);
+            return Ok(());
         }
-        match target(root, &path, kind) {
-            Ok(Target::File) => {
-                let source = read(&path, shown.clone()).unwrap_or_else(|error| refused(Refusal::Io(error)));
-                walked.sources.push(source);
+        for entry in std::fs::read_dir(directory)? {
+            let entry = entry?;
+            let (path, kind) = (entry.path(), entry.file_type()?);
+            if kind.is_dir() {
+                if let Err(error) = self.enter(&path, depth + 1) {
+                    let refused = self.refused(&path, Refusal::Io(error));
+                    (self.found)(refused);
+                }
+            } else {
+                self.file(&path, kind);
             }
-            Ok(Target::Outside) => walked.sources.push(refused(Refusal::LeadsOut)),
-            // A socket, a pipe, a device, a link to a directory: opening one could block for ever.
-            Ok(Target::Other) => walked.ignored += 1,
-            Err(error) => walked.sources.push(refused(Refusal::Io(error))),
+            // Only what is too deep leaves the rest to be read.
+            if self.walked.passed.iter().any(|bound| *bound != Bound::Depth) {
+                return Ok(());
+            }
         }
+        Ok(())
     }
-    Ok(())
+
+    fn file(&mut self, path: &Path, kind: FileType) {
+        if self.walked.files == FILES_MAX {
+            self.walked.passed.insert(Bound::Files);
+            return;
+        }
+        self.walked.files += 1;
+        let source = match target(self.root, path, kind) {
+            // Only what is read counts, and a file is as long as it may be: so the last one may go beyond, by little.
+            Ok(Target::File) if self.walked.octets >= OCTETS_MAX => {
+                self.walked.passed.insert(Bound::Octets);
+                return;
+            }
+            Ok(Target::File) => {
+                read(path, self.shown(path)).unwrap_or_else(|error| self.refused(path, Refusal::Io(error)))
+            }
+            Ok(Target::Outside) => self.refused(path, Refusal::LeadsOut),
+            // A socket, a pipe, a device, a link to a directory: opening one could block for ever.
+            Ok(Target::Other) => {
+                self.walked.ignored += 1;
+                return;
+            }
+            Err(error) => self.refused(path, Refusal::Io(error)),
+        };
+        self.walked.octets += source.content.as_ref().map_or(0, Vec::len);
+        (self.found)(source);
+    }
+
+    fn shown(&self, path: &Path) -> Printable {
+        Printable::new(path.strip_prefix(self.root).unwrap_or(path).as_os_str().as_encoded_bytes())
+    }
+
+    fn refused(&self, path: &Path, refusal: Refusal) -> Source {
+        Source { path: self.shown(path), content: Err(refusal), mode: None }
+    }
 }
 
 enum Target {
