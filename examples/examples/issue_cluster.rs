@@ -155,11 +155,8 @@ fn prepare(arguments: Arguments) -> Result<(TreeSpec, Destination), Box<dyn std:
     names.etcd_peer_names = arguments.etcd_peer_sans;
     let mut spec = TreeSpec::new(arguments.preset, ClusterNames::new(names)?);
     spec.algorithm = arguments.algorithm;
-    let out = match arguments.out {
-        Some(out) => out,
-        None => tempfile::Builder::new().prefix("issue-cluster-").tempdir()?.keep(),
-    };
-    Ok((spec, Destination::open(&out)?))
+    let destination = arguments.out.map_or_else(Destination::temporary, |out| Destination::open(&out))?;
+    Ok((spec, destination))
 }
 
 fn tell(report: &TreeReport, format: Format) -> std::io::Result<()> {

@@ -6,8 +6,9 @@ mod example;
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
     use std::path::Path;
-    use std::process::Output;
+    use std::process::{Command, Output};
 
     use serde_json::Value;
 
@@ -51,6 +52,40 @@ mod tests {
         let last = stdout.lines().last().unwrap();
         assert!(last.starts_with("32 files, 15 certificates (kubeadm, p256) for node "), "{last}");
         assert!(last.ends_with(&format!(": {}", directory.display())), "{last}");
+    }
+
+    /// The example, run by a shell that has said something before.
+    fn after(prelude: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("{prelude}; exec \"$0\" \"$@\"")]).arg(example("issue_cluster").get_program());
+        command
+    }
+
+    #[test]
+    fn a_failure_leaves_nothing_among_the_temporary_files() {
+        let room = tempfile::tempdir().unwrap();
+        // No file may get longer than nothing: the first write fails.
+        let output = after("trap '' XFSZ; ulimit -f 0").env("TMPDIR", room.path()).output().unwrap();
+        assert_refused(&output, "cannot write to `");
+        assert!(text(&output.stderr).contains("File too large"), "{}", text(&output.stderr));
+        assert_eq!(entries(room.path()), [""; 0]);
+        let missing = room.path().join("missing");
+        let output = example("issue_cluster").env("TMPDIR", &missing).output().unwrap();
+        assert_refused(&output, &format!("cannot write to `{}`", missing.display()));
+    }
+
+    #[test]
+    fn whatever_the_umask_directories_have_kubeadms_mode() {
+        for umask in ["077", "000"] {
+            let room = tempfile::tempdir().unwrap();
+            let out = room.path().join("out");
+            let output = after(&format!("umask {umask}")).arg("--out").arg(&out).output().unwrap();
+            assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+            for directory in ["", "pki", "pki/etcd", "manifests", "kubelet"] {
+                let mode = out.join(directory).metadata().unwrap().permissions().mode();
+                assert_eq!(mode & 0o7777, 0o755, "{umask} {directory}");
+            }
+        }
     }
 
     #[test]
