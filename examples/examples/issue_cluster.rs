@@ -10,8 +10,8 @@ use clap::{Parser, ValueEnum};
 use comfy_table::{Table, presets};
 use examples::{Clock, ClusterTree, Destination, TreeReport, TreeSpec, machine};
 use pki_core::{
-    ApiServerEndpoint, ClusterNames, ClusterNamesSpec, DnsName, KeyAlgorithm, NameError, NodeName, Preset,
-    ServiceCidrs, SubjectAltName,
+    ApiServerEndpoint, ClusterNames, ClusterNamesError, ClusterNamesSpec, DnsName, KeyAlgorithm, LeafKind, NameError,
+    NodeName, Preset, ServiceCidrs, SubjectAltName,
 };
 
 /// The tree stands where it should.
@@ -153,10 +153,24 @@ fn prepare(arguments: Arguments) -> Result<(TreeSpec, Destination), Box<dyn std:
     names.api_server_names = arguments.sans;
     names.etcd_server_names = arguments.etcd_server_sans;
     names.etcd_peer_names = arguments.etcd_peer_sans;
-    let mut spec = TreeSpec::new(arguments.preset, ClusterNames::new(names)?);
+    let names = ClusterNames::new(names).map_err(|error| match argument_of(&error) {
+        Some(argument) => format!("{argument}: {error}"),
+        None => error.to_string(),
+    })?;
+    let mut spec = TreeSpec::new(arguments.preset, names);
     spec.algorithm = arguments.algorithm;
     let destination = arguments.out.map_or_else(Destination::temporary, |out| Destination::open(&out))?;
     Ok((spec, destination))
+}
+
+/// The argument to blame, where the error does not quote it.
+const fn argument_of(error: &ClusterNamesError) -> Option<&'static str> {
+    match error {
+        ClusterNamesError::TooManyNames { leaf: LeafKind::ApiServer, .. } => Some("--sans"),
+        ClusterNamesError::TooManyNames { leaf: LeafKind::EtcdServer, .. } => Some("--etcd-server-sans"),
+        ClusterNamesError::TooManyNames { leaf: LeafKind::EtcdPeer, .. } => Some("--etcd-peer-sans"),
+        _ => None,
+    }
 }
 
 fn tell(report: &TreeReport, format: Format) -> std::io::Result<()> {

@@ -131,6 +131,7 @@ mod tests {
     #[test]
     fn unusable_and_contradictory_arguments_are_refused_with_the_rule_and_leave_nothing() {
         let room = tempfile::tempdir().unwrap();
+        let many = (0..200).map(|number| format!("n{number}")).collect::<Vec<_>>().join(",");
         for (arguments, reason) in [
             (["--preset", "k3s"].as_slice(), "expected one of `gke`, `gke-spanner`, `gdc`, `kubeadm`"),
             (&["--algorithm", "dsa"], "expected one of `p256`"),
@@ -150,6 +151,9 @@ mod tests {
             (&["--service-cidr", "10.96.0.1/12"], "bits after the prefix"),
             (&["--dns-domain", "cluster..local"], "empty label"),
             (&["--nonsense"], "--nonsense"),
+            (&["--sans", &many], "--sans: the certificate `apiserver` would have more than 100 alternative names"),
+            (&["--etcd-server-sans", &many], "--etcd-server-sans: the certificate `etcd-server` would have more than"),
+            (&["--etcd-peer-sans", &many], "--etcd-peer-sans: the certificate `etcd-peer` would have more than 100"),
         ] {
             assert_refused(&issue_to(&room.path().join("out"), arguments), reason);
         }

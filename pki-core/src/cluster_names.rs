@@ -8,8 +8,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
-use crate::LeafKind;
 use crate::name::{DnsName, NameError, NodeName, SubjectAltName};
+use crate::{LeafKind, Limits};
 
 mod endpoint;
 mod service;
@@ -79,7 +79,8 @@ impl ClusterNames {
     /// Derives the names.
     ///
     /// # Errors
-    /// [`ClusterNamesError`], when a name is not a name of its kind or two of them exclude each other.
+    /// [`ClusterNamesError`], when a name is not a name of its kind, two of them exclude each other, or a leaf would have
+    /// more names than are ever signed.
     pub fn new(spec: ClusterNamesSpec) -> Result<Self, ClusterNamesError> {
         let ClusterNamesSpec { node, advertise_address, service_cidrs, .. } = spec;
         check_advertise_address(advertise_address, &service_cidrs)?;
@@ -109,16 +110,16 @@ impl ClusterNames {
         for loopback in [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
             member.push(SubjectAltName::ip(loopback)?);
         }
-        let member_and = |more: &[_]| distinct([&member, more].concat());
+        let member_and = |leaf, more: Vec<_>| distinct(leaf, member.iter().cloned().chain(more));
         Ok(Self {
             node,
             advertise_address,
             service_cidrs,
             dns_domain,
-            api_server: distinct(api_server),
-            etcd_server: member_and(&spec.etcd_server_names),
-            etcd_peer: member_and(&spec.etcd_peer_names),
-            konnectivity_server: member_and(core::slice::from_ref(endpoint.host())),
+            api_server: distinct(LeafKind::ApiServer, api_server)?,
+            etcd_server: member_and(LeafKind::EtcdServer, spec.etcd_server_names)?,
+            etcd_peer: member_and(LeafKind::EtcdPeer, spec.etcd_peer_names)?,
+            konnectivity_server: member_and(LeafKind::KonnectivityServer, vec![endpoint.host().clone()])?,
             kubelet_serving,
             endpoint,
             local_endpoint,
@@ -184,15 +185,23 @@ impl ClusterNames {
     }
 }
 
-/// Keeps the first of equal names.
-fn distinct(names: Vec<SubjectAltName>) -> Vec<SubjectAltName> {
-    let mut distinct: Vec<SubjectAltName> = Vec::with_capacity(names.len());
+/// Keeps the first of equal names, of as many as a request may hold.
+fn distinct(
+    leaf: LeafKind,
+    names: impl IntoIterator<Item = SubjectAltName>,
+) -> Result<Vec<SubjectAltName>, ClusterNamesError> {
+    let max = Limits::DEFAULT.subject_alt_names_max;
+    let mut distinct: Vec<SubjectAltName> = Vec::new();
     for name in names {
-        if !distinct.contains(&name) {
-            distinct.push(name);
+        if distinct.contains(&name) {
+            continue;
         }
+        if distinct.len() == max {
+            return Err(ClusterNamesError::TooManyNames { leaf, max });
+        }
+        distinct.push(name);
     }
-    distinct
+    Ok(distinct)
 }
 
 /// kubeadm advertises global unicast addresses only; kube-apiserver does not start when the first service range is of
@@ -234,6 +243,13 @@ pub enum ClusterNamesError {
         /// The first service range.
         primary: IpNet,
     },
+    /// A leaf would have more names than the default of [`Limits::subject_alt_names_max`], which no issuer would sign.
+    TooManyNames {
+        /// The leaf, for which more names were given than there is room for beside those of every cluster.
+        leaf: LeafKind,
+        /// The limit.
+        max: usize,
+    },
     /// The address of a machine lies in a range of virtual addresses.
     VirtualAddress {
         /// The address.
@@ -254,6 +270,9 @@ impl fmt::Display for ClusterNamesError {
                 f,
                 "the advertised address `{address}` and the first service range `{primary}` are of two IP families: kube-apiserver does not start with them"
             ),
+            Self::TooManyNames { leaf, max } => {
+                write!(f, "the certificate `{leaf}` would have more than {max} alternative names, the limit")
+            }
             Self::VirtualAddress { address, range } => {
                 write!(f, "`{address}` lies in the service range `{range}`, whose addresses belong to no machine")
             }
@@ -361,6 +380,29 @@ mod tests {
         let cluster = ClusterNames::new(spec).unwrap();
         let names = names(&cluster, LeafKind::ApiServer);
         assert!(names.contains(&"IP:10.96.0.1".to_owned()) && names.contains(&"IP:fd00:1::1".to_owned()), "{names:?}");
+    }
+
+    #[test]
+    fn a_leaf_gets_as_many_names_as_a_request_may_hold_and_not_one_more() {
+        type Extend = fn(&mut ClusterNamesSpec, Vec<SubjectAltName>);
+        let lists: [(LeafKind, Extend); 3] = [
+            (LeafKind::ApiServer, |spec, names| spec.api_server_names = names),
+            (LeafKind::EtcdServer, |spec, names| spec.etcd_server_names = names),
+            (LeafKind::EtcdPeer, |spec, names| spec.etcd_peer_names = names),
+        ];
+        for (leaf, extend) in lists {
+            let max = Limits::DEFAULT.subject_alt_names_max;
+            let room = max - ClusterNames::new(spec()).unwrap().subject_alt_names(leaf).len();
+            let with = |count: usize| {
+                let mut spec = spec();
+                // Each one twice: a name that is there already takes no room.
+                let more = (0..count).map(|number| SubjectAltName::dns(&format!("n{number}")).unwrap());
+                extend(&mut spec, more.clone().chain(more).collect());
+                ClusterNames::new(spec)
+            };
+            assert_eq!(with(room).unwrap().subject_alt_names(leaf).len(), max, "{leaf}");
+            assert_eq!(with(room + 1).unwrap_err(), ClusterNamesError::TooManyNames { leaf, max });
+        }
     }
 
     #[test]
