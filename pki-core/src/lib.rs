@@ -15,6 +15,7 @@ mod hierarchy;
 #[cfg(feature = "inspect")]
 pub mod inspect;
 mod issuance;
+#[cfg(feature = "yaml")]
 mod kubeconfig;
 pub mod kubernetes;
 mod layout;
@@ -62,6 +63,7 @@ pub use crate::issuance::{
     Approval, IssuanceRecord, IssueError, IssuedCertificate, Issuer, NameDifference, PreparedIssuance, Purpose,
     SelfCheck, TbsHash,
 };
+#[cfg(feature = "yaml")]
 pub use crate::kubeconfig::{Kubeconfig, KubeconfigError};
 pub use crate::layout::{Artifact, ArtifactKind, Layout};
 pub use crate::limits::Limits;
