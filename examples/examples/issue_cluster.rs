@@ -27,8 +27,14 @@ const NODE_NAME: &str = "control-plane-1";
 /// Write the complete PKI of a control-plane node: pki/, pki/etcd/, kubeconfigs, static pods, the kubelet's
 /// configuration
 ///
-/// The tree is kubeadm 1.36's: names, groups, usages, alternative names, paths and modes. For gke and gdc it has
-/// their authorities in kubeadm's manner. The directory appears whole or not at all, and nothing is overwritten.
+/// The tree follows kubeadm 1.36: paths, modes, subjects, extended key usages and alternative names. Key usages and key
+/// identifiers are stricter; docs/deviations.md lists each difference.
+///
+/// For gke, gke-spanner and gdc it has their authorities and leaves in kubeadm's manner. The static pod of their
+/// Konnectivity server is not in the tree, nor is any of etcd for gke-spanner, whose store is no etcd.
+///
+/// The directory appears whole or not at all, and nothing is overwritten. A kill during the writing leaves a directory
+/// named .issue-cluster-* beside it, which only its owner can read and which may hold CA keys: remove it.
 #[derive(Debug, Parser)]
 #[command(
     name = "issue_cluster",
@@ -61,7 +67,7 @@ struct Arguments {
     #[arg(long, value_name = "ALGORITHM", default_value_t = KeyAlgorithm::P256)]
     algorithm: KeyAlgorithm,
 
-    /// More DNS names and addresses of the API server
+    /// More DNS names and addresses of the API server; no wildcards, which kubeadm's certSANs take
     #[arg(long, value_name = "NAME,...", value_delimiter = ',', value_parser = parse_alternative_name)]
     sans: Vec<SubjectAltName>,
 

@@ -191,5 +191,16 @@ mod tests {
         {
             assert!(help.contains(part), "{part}");
         }
+        // What a reader would otherwise find out later. Lines are wrapped.
+        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        for caveat in [
+            "Key usages and key identifiers are stricter; docs/deviations.md lists each difference",
+            "no wildcards, which kubeadm's certSANs take",
+            "Konnectivity server is not in the tree",
+            "nor is any of etcd for gke-spanner",
+            "A kill during the writing leaves a directory named .issue-cluster-* beside it, which only its owner can read",
+        ] {
+            assert!(help.contains(caveat), "{caveat}: {help}");
+        }
     }
 }

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::{KeyError, Pair, SoftwareKey};
 
-/// A new key that its holder writes to a file, once, before it begins to sign.
+/// A new key that its holder may write to a file, until it becomes [a signer only](Self::into_signer).
 ///
 /// Some keys of a cluster are distributed by design: kubeadm keeps its CA keys on the disk of every control-plane
 /// node, and a component reads its leaf's key from a file. Such a key is born exportable and says so by its type. A
