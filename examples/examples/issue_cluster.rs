@@ -4,11 +4,13 @@ use std::io::{ErrorKind, Write as _};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::error::ErrorKind as Misuse;
 use clap::{Parser, ValueEnum};
 use comfy_table::{Table, presets};
 use examples::{Clock, ClusterTree, Destination, TreeReport, TreeSpec, machine};
+use indicatif::ProgressBar;
 use pki_core::{
     ApiServerEndpoint, ClusterNames, ClusterNamesError, ClusterNamesSpec, DnsName, KeyAlgorithm, LeafKind, NameError,
     NodeName, Preset, ServiceCidrs, SubjectAltName,
@@ -128,7 +130,10 @@ fn main() -> ExitCode {
         Ok(prepared) => prepared,
         Err(error) => return failed(EXIT_UNUSABLE, &format!("error: {error}")),
     };
-    let tree = match ClusterTree::issue(&spec, Clock::default().now()) {
+    let spinner = spinner(spec.algorithm);
+    let tree = ClusterTree::issue(&spec, Clock::default().now());
+    spinner.finish_and_clear();
+    let tree = match tree {
         Ok(tree) => tree,
         Err(error) => return failed(EXIT_FAILED, &format!("error: {error}")),
     };
@@ -141,6 +146,13 @@ fn main() -> ExitCode {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => failed(EXIT_UNUSABLE, &format!("error: {error}")),
         _ => ExitCode::from(EXIT_ISSUED),
     }
+}
+
+/// Long RSA keys take a while. Off a terminal nothing is drawn.
+fn spinner(algorithm: KeyAlgorithm) -> ProgressBar {
+    let spinner = ProgressBar::new_spinner().with_message(format!("making {algorithm} keys and certificates"));
+    spinner.enable_steady_tick(Duration::from_millis(100));
+    spinner
 }
 
 fn failed(status: u8, message: &str) -> ExitCode {
