@@ -194,7 +194,8 @@ impl MiniCluster {
             let name: NodeName = instance.parse().map_err(AuthorityError::Name)?;
             let id = ConsumerId::new(kind, name.clone());
             topology.add(id.clone(), pool.map(pool_name).transpose()?)?;
-            let holder = Holder { names: server_names(kind, &name, host)?, node: Some(name) };
+            let own = own_name(kind, name)?;
+            let holder = Holder { names: server_names(kind, &own, host)?, node: Some(own) };
             components.insert(id.clone(), Arc::new(Component::new(id, host, holder)));
         }
         let _first = shared.components.set(components);
@@ -367,6 +368,12 @@ fn instances(hierarchy: &Hierarchy, nodes: usize) -> Vec<Instance> {
         instances.extend(present.map(|(kind, _)| (kind, name.clone(), Some(pool), host)));
     }
     instances
+}
+
+/// What an instance is called on its machine. Outside the nodes instances are counted, and a bare number would be read
+/// as an address.
+fn own_name(kind: ComponentKind, name: NodeName) -> Result<NodeName, AuthorityError> {
+    if kind.plane() != Plane::Data { Ok(format!("{kind}-{name}").parse()?) } else { Ok(name) }
 }
 
 /// The names by which clients know a server: its address, and what it is called.
