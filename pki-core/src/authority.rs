@@ -6,11 +6,11 @@ pub use cross::{CrossCertificate, CrossSignError, RootLimit, cross_sign};
 
 use rustls_pki_types::CertificateDer;
 
-use crate::issuance::IssueError;
+use crate::issuance::{IssueError, sign_as};
 use crate::lint::{Decided, Expected, Lint, lint};
 use crate::name::Subject;
 use crate::separation::{AdmittedExternalKey, AdmittedKey};
-use crate::signer::{Signer, sign_to_vec};
+use crate::signer::Signer;
 use crate::tbs::{
     CA_KEY_USAGE, Tbs, assemble, authority_key_identifier, basic_constraints, encode_subject, key_usage,
     subject_key_identifier,
@@ -150,16 +150,10 @@ fn finish(
     if !faults.is_empty() {
         return Err(IssueError::Lint(faults));
     }
-    if **signer.public_key() != *key.as_der() {
-        return Err(IssueError::ForeignKey);
-    }
-    let (expected, found) = (key.algorithm().certificate_signature(), signer.algorithm());
-    if found != expected {
-        return Err(IssueError::SignerAlgorithm { expected, found });
-    }
-    let signature = sign_to_vec(signer, tbs).map_err(IssueError::Sign)?;
-    verifiers.verify(key, expected, tbs, &signature).map_err(IssueError::BadSignature)?;
-    Ok(assemble(tbs, &expected.identifier(), &signature))
+    let algorithm = key.algorithm().certificate_signature();
+    let signature = sign_as(key.as_der(), algorithm, signer, tbs)?;
+    verifiers.verify(key, algorithm, tbs, &signature).map_err(IssueError::BadSignature)?;
+    Ok(assemble(tbs, &algorithm.identifier(), &signature))
 }
 
 #[cfg(test)]

@@ -9,6 +9,12 @@ pub(crate) fn rfc3339(time: UtcDateTime) -> String {
     format!("{year:04}-{:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z", u8::from(month))
 }
 
+/// As Go's `time.Time` prints itself in UTC, in whole seconds.
+pub(crate) fn go(time: UtcDateTime) -> String {
+    let ((hour, minute, second), (year, month, day)) = (time.as_hms(), time.to_calendar_date());
+    format!("{year:04}-{:02}-{day:02} {hour:02}:{minute:02}:{second:02} +0000 UTC", u8::from(month))
+}
+
 /// As `openssl x509 -dates` writes it: the day padded with a space.
 pub(crate) fn openssl(time: UtcDateTime) -> String {
     let (hour, minute, second) = time.as_hms();

@@ -5,6 +5,7 @@
 //! fresh signature is checked before the certificate leaves.
 
 use core::fmt;
+use std::collections::BTreeSet;
 
 use der::asn1::ObjectIdentifier;
 use time::{Duration, UtcDateTime};
@@ -29,6 +30,7 @@ mod signer;
 
 pub use approval::Approval;
 pub use error::{IssueError, NameDifference};
+pub(crate) use prepared::sign_as;
 pub use prepared::{IssuedCertificate, PreparedIssuance, SelfCheck};
 pub use record::{IssuanceRecord, TbsHash};
 
@@ -160,7 +162,8 @@ impl Issuer {
     ) -> Result<PreparedIssuance<'_>, IssueError> {
         let usages = self.profile(leaf)?;
         let subject = check_names(leaf, &request, approval)?;
-        if approval.key.is_some_and(|key| key != AuthorityId::of(request.public_key())) {
+        let id = AuthorityId::of(request.public_key());
+        if approval.key.is_some_and(|key| key != id) {
             return Err(IssueError::OtherRequest);
         }
         self.check_validity_at(now)?;
@@ -172,7 +175,7 @@ impl Issuer {
             .map_err(IssueError::Validity)?;
         let subject_alt_names = approval.subject_alt_names.clone();
         let decided = Decided { purpose: Purpose::Leaf(leaf), subject, subject_alt_names, usages, validity };
-        self.write(decided, request.public_key(), serial)
+        self.write(decided, request.public_key(), id, serial)
     }
 
     pub(crate) fn profile(&self, leaf: LeafKind) -> Result<&LeafUsages, IssueError> {
@@ -188,11 +191,12 @@ impl Issuer {
         if validity.contains(now) { Ok(()) } else { Err(IssueError::IssuerNotValid { validity }) }
     }
 
-    /// Writes the octets, and reads them back against what was decided.
+    /// Writes the octets for a key and its identifier, and reads them back against what was decided.
     pub(crate) fn write(
         &self,
         decided: Decided<'_>,
         key: &SubjectPublicKey<'_>,
+        id: AuthorityId,
         serial: Serial,
     ) -> Result<PreparedIssuance<'_>, IssueError> {
         if key.as_der() == &**self.certificate.public_key() {
@@ -200,7 +204,6 @@ impl Issuer {
         }
         let Decided { purpose, subject, subject_alt_names, usages, validity } = decided;
         let (key_usage, usage_extensions) = usages.for_key(key.algorithm());
-        let id = AuthorityId::of(key);
         let signature_algorithm = self.signature_algorithm().identifier();
         let names =
             if subject_alt_names.is_empty() { Vec::new() } else { encode_subject_alt_names(&subject_alt_names) };
@@ -240,6 +243,11 @@ impl Issuer {
     }
 }
 
+/// Names in the form in which they are compared and written: sorted, each once.
+fn each_once<'n>(names: impl IntoIterator<Item = &'n SubjectAltName>) -> Vec<SubjectAltName> {
+    names.into_iter().collect::<BTreeSet<_>>().into_iter().cloned().collect()
+}
+
 fn check_names(leaf: LeafKind, request: &VerifiedRequest<'_>, approval: &Approval) -> Result<Subject, IssueError> {
     let expected = leaf.subject(approval.node.as_ref()).ok_or(IssueError::Approval(leaf))?;
     if *request.subject() != expected {
@@ -249,9 +257,7 @@ fn check_names(leaf: LeafKind, request: &VerifiedRequest<'_>, approval: &Approva
     if approval.subject_alt_names.is_empty() == leaf.has_subject_alt_names() {
         return Err(IssueError::Approval(leaf));
     }
-    let mut found = request.subject_alt_names().to_vec();
-    found.sort_unstable();
-    found.dedup();
+    let found = each_once(request.subject_alt_names());
     if found != approval.subject_alt_names {
         let expected = approval.subject_alt_names.clone();
         return Err(IssueError::SubjectAltNames(Box::new(NameDifference { expected, found })));

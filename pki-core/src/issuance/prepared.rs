@@ -8,7 +8,7 @@ use crate::signer::{Custody, Signer, sign_to_vec};
 use crate::tbs::assemble;
 use crate::time::Validity;
 use crate::verify::{SubjectPublicKey, Verifiers};
-use crate::{AuthorityId, Fingerprint, Serial};
+use crate::{AuthorityId, Fingerprint, Serial, SignatureAlgorithm};
 
 /// A certificate that only lacks its signature: compared, encoded, linted, bound to its issuer,
 /// to be used once.
@@ -76,14 +76,8 @@ impl PreparedIssuance<'_> {
         verifiers: Verifiers<'_>,
         check: SelfCheck,
     ) -> Result<IssuedCertificate, IssueError> {
-        if signer.public_key() != self.issuer.certificate().public_key() {
-            return Err(IssueError::ForeignKey);
-        }
-        let (expected, found) = (self.issuer.signature_algorithm(), signer.algorithm());
-        if found != expected {
-            return Err(IssueError::SignerAlgorithm { expected, found });
-        }
-        let signature = sign_to_vec(signer, &self.tbs).map_err(IssueError::Sign)?;
+        let key = self.issuer.certificate().public_key();
+        let signature = sign_as(key, self.issuer.signature_algorithm(), signer, &self.tbs)?;
         match (check, signer.custody()) {
             (SelfCheck::ExceptInProcess, Custody::InProcess) => Ok(self.finish(&signature)),
             _ => self.attach_signature(&signature, verifiers),
@@ -110,6 +104,23 @@ impl PreparedIssuance<'_> {
         let der = assemble(&tbs, &issuer.signature_algorithm().identifier(), signature);
         IssuedCertificate { der, purpose, serial, validity, issuer: issuer.certificate().id() }
     }
+}
+
+/// Asks a signer, if it holds this key and signs in this way.
+pub(crate) fn sign_as(
+    key: &[u8],
+    expected: SignatureAlgorithm,
+    signer: &dyn Signer,
+    tbs: &[u8],
+) -> Result<Vec<u8>, IssueError> {
+    if **signer.public_key() != *key {
+        return Err(IssueError::ForeignKey);
+    }
+    let found = signer.algorithm();
+    if found != expected {
+        return Err(IssueError::SignerAlgorithm { expected, found });
+    }
+    sign_to_vec(signer, tbs).map_err(IssueError::Sign)
 }
 
 /// A certificate as it leaves.

@@ -2,7 +2,7 @@
 
 use time::UtcDateTime;
 
-use super::{Decided, IssueError, Issuer, LeafUsages, NameDifference, PreparedIssuance, Purpose};
+use super::{Decided, IssueError, Issuer, LeafUsages, NameDifference, PreparedIssuance, Purpose, each_once};
 #[cfg(doc)]
 use crate::kubernetes::SigningRequest;
 use crate::kubernetes::{Granted, SignerName, SigningTimes};
@@ -26,19 +26,15 @@ impl Issuer {
         now: UtcDateTime,
     ) -> Result<PreparedIssuance<'_>, IssueError> {
         self.profile(leaf_of(granted.signer()))?;
-        if granted.key() != Some(AuthorityId::of(request.public_key())) {
+        let id = AuthorityId::of(request.public_key());
+        if granted.key() != Some(id) {
             return Err(IssueError::OtherRequest);
         }
         if request.subject() != granted.subject() {
             let (expected, found) = (granted.subject().clone(), request.subject().clone());
             return Err(IssueError::Subject(Box::new(NameDifference { expected, found })));
         }
-        let [expected, found] = [granted.subject_alt_names(), request.subject_alt_names()].map(|names| {
-            let mut names = names.to_vec();
-            names.sort_unstable();
-            names.dedup();
-            names
-        });
+        let (expected, found) = (each_once(granted.subject_alt_names()), each_once(request.subject_alt_names()));
         if found != expected {
             return Err(IssueError::SubjectAltNames(Box::new(NameDifference { expected, found })));
         }
@@ -58,7 +54,7 @@ impl Issuer {
             usages: &usages,
             validity,
         };
-        self.write(decided, request.public_key(), serial)
+        self.write(decided, request.public_key(), id, serial)
     }
 }
 

@@ -4,6 +4,7 @@ use core::fmt;
 
 use time::{Duration, UtcDateTime};
 
+use crate::calendar;
 use crate::time::{Validity, ValidityError};
 
 /// The shortest life that can be asked for, twice the backdating (Kubernetes, `signer.go`).
@@ -118,13 +119,15 @@ impl DurationError {
 impl fmt::Display for DurationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::SignerExpired(time) => write!(f, "the signer has expired: NotAfter={}", GoTime(*time)),
+            Self::SignerExpired(time) => write!(f, "the signer has expired: NotAfter={}", calendar::go(*time)),
             Self::ExpiredInThePast(time) => {
-                write!(f, "refusing to sign a certificate that expired in the past: NotAfter={}", GoTime(*time))
+                write!(f, "refusing to sign a certificate that expired in the past: NotAfter={}", calendar::go(*time))
             }
-            Self::SignerNotYetValid(time) => write!(f, "the signer is not valid yet: NotBefore={}", GoTime(*time)),
+            Self::SignerNotYetValid(time) => {
+                write!(f, "the signer is not valid yet: NotBefore={}", calendar::go(*time))
+            }
             Self::AlreadyExpired(time) => {
-                write!(f, "the certificate would have expired when it is signed: NotAfter={}", GoTime(*time))
+                write!(f, "the certificate would have expired when it is signed: NotAfter={}", calendar::go(*time))
             }
             Self::SigningDuration(found) => {
                 write!(f, "the signing duration is {found}, at least {REQUESTED_MIN} is needed")
@@ -135,15 +138,3 @@ impl fmt::Display for DurationError {
 }
 
 impl core::error::Error for DurationError {}
-
-/// A time in whole seconds as Go's `time.Time` prints it in UTC.
-struct GoTime(UtcDateTime);
-
-impl fmt::Display for GoTime {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (year, month, day) = self.0.to_calendar_date();
-        let (hour, minute, second) = self.0.as_hms();
-        let month = u8::from(month);
-        write!(f, "{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} +0000 UTC")
-    }
-}
