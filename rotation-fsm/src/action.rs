@@ -2,11 +2,13 @@
 
 use core::fmt;
 
-use pki_core::{AuthorityRole, BundleHash, CaVersion, LeafKind, TrustSlot};
+use pki_core::{AuthorityRole, BundleHash, CaVersion, LeafKind, NodeName, TrustSlot};
+use time::UtcDateTime;
 
-use crate::plan::{Stage, VersionRange};
+use crate::delivery::{ClusterVersion, Delivery};
+use crate::plan::{StageId, VersionRange};
 use crate::policy::Unit;
-use crate::topology::{ConsumerId, Reload};
+use crate::topology::{Address, ConsumerId, PoolName, Reload, is_signed_at_run_time};
 
 /// Names an action by cluster, unit, CAVersion, stage and whom it concerns.
 ///
@@ -43,6 +45,27 @@ pub struct LeafTarget {
     pub role: AuthorityRole,
     /// From which generation, at least.
     pub issuer: CaVersion,
+    /// The generation whose cross-certificate for the issuer is presented with it, if one is.
+    pub through: Option<CaVersion>,
+    /// Whose key it is for.
+    pub key_pair: KeyPair,
+}
+
+/// Where the key of a leaf is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeyPair {
+    /// Whoever runs the rotation makes the key and delivers it with the certificate (GDC: the admin cluster distributes
+    /// the leaf key pairs of the system components).
+    Delivered,
+    /// The holder makes its key and asks for a certificate; for a token there is no key.
+    OfHolder,
+}
+
+impl KeyPair {
+    pub(crate) const fn of(leaf: LeafKind) -> Self {
+        if is_signed_at_run_time(leaf) { Self::OfHolder } else { Self::Delivered }
+    }
 }
 
 /// What one consumer shall run with and does not yet.
@@ -56,8 +79,32 @@ pub struct ConsumerTarget {
     pub leaves: Vec<LeafTarget>,
     /// The key to sign with.
     pub signs: Option<(AuthorityRole, CaVersion)>,
+    /// The addresses to serve on, all of them. Empty where nothing changes.
+    pub serves: Vec<Address>,
+    /// The address to which the `kubernetes` Service is to lead.
+    pub service: Option<Address>,
+    /// The address to dial, in the same kubeconfig as the bundle and the certificate for it.
+    pub dials: Option<Address>,
     /// What it takes: one restart for all of it.
     pub reload: Reload,
+    /// The [epoch](crate::Machine::epoch). A consumer that was given something of a higher one leaves this alone.
+    pub epoch: u64,
+}
+
+impl ConsumerTarget {
+    pub(crate) const fn new(consumer: ConsumerId, epoch: u64) -> Self {
+        Self {
+            consumer,
+            bundles: Vec::new(),
+            leaves: Vec::new(),
+            signs: None,
+            serves: Vec::new(),
+            service: None,
+            dials: None,
+            reload: Reload::Live,
+            epoch,
+        }
+    }
 }
 
 /// A desired end. Carrying it out twice, late or in another order does no harm.
@@ -72,6 +119,36 @@ pub enum Action {
         role: AuthorityRole,
         /// Which generation.
         version: CaVersion,
+    },
+    /// The next generation of an authority shall also be certified by the one that it replaces. The certificate has a
+    /// serial number of its own, names the signing key by identifier alone, begins no later than any leaf that is shown
+    /// with it and ends no later than the root that signs.
+    EnsureCrossCertificate {
+        /// The action's name.
+        key: ActionKey,
+        /// Which authority.
+        role: AuthorityRole,
+        /// The generation that is certified.
+        version: CaVersion,
+        /// The generation that signs.
+        by: CaVersion,
+    },
+    /// The control plane shall have a second address. Nobody serves there yet.
+    EnsureAddress {
+        /// The action's name.
+        key: ActionKey,
+    },
+    /// A node shall be recreated, once, with everything on it. To which version is the embedder's: the one that its pool
+    /// runs, or the closest supported one.
+    RecreateNode {
+        /// The action's name.
+        key: ActionKey,
+        /// The node.
+        node: NodeName,
+        /// Its pool.
+        pool: PoolName,
+        /// Its kubelet, and whatever else on it is to run with something new.
+        targets: Vec<ConsumerTarget>,
     },
     /// A consumer shall run with something.
     EnsureConsumer {
@@ -89,7 +166,7 @@ pub enum Action {
         /// The CAVersion that it leads to.
         to: CaVersion,
         /// The stage that asks.
-        stage: Stage,
+        stage: StageId,
         /// Who, and with what.
         target: ConsumerTarget,
     },
@@ -102,6 +179,22 @@ pub enum Action {
         /// Which generation.
         version: CaVersion,
     },
+    /// Something that people or outside systems hold shall be made anew and handed out.
+    EnsureDelivered {
+        /// The action's name.
+        key: ActionKey,
+        /// What.
+        delivery: Delivery,
+    },
+    /// The leaves of the cluster shall be renewed, since it was upgraded.
+    EnsureLeavesRenewed {
+        /// The action's name.
+        key: ActionKey,
+        /// To which version it was upgraded.
+        version: ClusterVersion,
+        /// Until when.
+        by: UtcDateTime,
+    },
 }
 
 impl Action {
@@ -110,9 +203,14 @@ impl Action {
     pub const fn key(&self) -> &ActionKey {
         match self {
             Self::EnsureAuthority { key, .. }
+            | Self::EnsureCrossCertificate { key, .. }
+            | Self::EnsureAddress { key }
+            | Self::RecreateNode { key, .. }
             | Self::EnsureConsumer { key, .. }
             | Self::AwaitAcknowledgement { key, .. }
-            | Self::EnsureKeyDestroyed { key, .. } => key,
+            | Self::EnsureKeyDestroyed { key, .. }
+            | Self::EnsureDelivered { key, .. }
+            | Self::EnsureLeavesRenewed { key, .. } => key,
         }
     }
 }

@@ -1,25 +1,40 @@
 //! The rotation machine: state, events, derived actions.
 
 mod actions;
+mod apply;
+mod completion;
 mod expectation;
-mod loaded;
+mod generations;
+mod life;
+mod rotate;
+mod seen;
 mod waiting;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use pki_core::{AuthorityRole, CaVersion, ClusterId, ComponentKind, Plane};
-use time::{Duration, UtcDateTime};
+use pki_core::{AuthorityRole, CaVersion, ClusterId, Plane};
+use time::UtcDateTime;
 
-use self::loaded::{Authority, Loaded};
-use self::waiting::Waiting;
-use crate::event::{AuthorityRecord, Event, Observation, ReportId};
-use crate::plan::{Plan, Stage, Step, VersionRange};
-use crate::policy::{Trigger, Unit, UnitPolicy, units};
+use self::expectation::Expected;
+pub(crate) use self::generations::{Addresses, Authority, Tracks};
+pub(crate) use self::seen::Seen;
+use self::waiting::{Waiting, Want};
+use crate::clock::{ClockDoubt, HighWater};
+use crate::delivery::{ClusterVersion, Delivery};
+use crate::event::AuthorityRecord;
+use crate::facet::{Facet, Holding, Track};
+use crate::maintenance::Overrides;
+use crate::plan::{Direction, Plan, Stage, StageId, Step, VersionRange};
+use crate::policy::{Unit, UnitPolicy};
 use crate::rejected::{Rejected, SetupError, Unreadable};
+use crate::settings::Settings;
 use crate::status::Status;
-use crate::strategy::Strategy;
-use crate::topology::{ConsumerId, Topology};
+use crate::topology::{Address, ConsumerId, Index, Topology};
+
+pub use self::completion::CompletionBlocked;
+pub use self::life::{Blocked, ClusterHealth};
 
 /// The authorities of one cluster and whatever rotation of them is running.
 ///
@@ -27,23 +42,45 @@ use crate::topology::{ConsumerId, Topology};
 /// derives what is to be done. Nothing to be done is remembered anywhere else, so a crash loses nothing.
 #[derive(Clone, Debug)]
 pub struct Machine {
-    cluster: ClusterId,
-    topology: Topology,
-    strategy: Strategy,
-    authorities: BTreeMap<AuthorityRole, Authority>,
+    pub(crate) cluster: ClusterId,
+    pub(crate) topology: Topology,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) tracks: Tracks,
     /// What each consumer was last seen to run with.
-    seen: BTreeMap<ConsumerId, Seen>,
-    /// The consumers that do not run with what they should, kept so that one report costs O(log n).
+    pub(crate) seen: Vec<Seen>,
+    /// What each class shall run with. Derived, anew when a stage begins.
+    expected: Arc<Vec<Expected>>,
+    /// The consumers that do not run with what they should, kept so that one report costs O(log n). Derived.
     waiting: Waiting,
-    phase: Phase,
-    /// The latest time ever given: a clock that steps back shortens no wait and begins nothing twice.
-    clock: UtcDateTime,
-    completed: Option<Completed>,
+    pub(crate) phase: Phase,
+    /// Counts the stages that were ever begun. What is sent to a consumer carries it, and a consumer that has seen a
+    /// higher one ignores it.
+    pub(crate) epoch: u64,
+    pub(crate) clock: HighWater,
+    pub(crate) overrides: Overrides,
+    pub(crate) completed: Option<Completed>,
+    /// What is to be handed out since the last rotation.
+    pub(crate) deliveries: BTreeSet<Delivery>,
+    pub(crate) leaf_renewal: LeafRenewal,
+    /// Who was given up, until a rotation begins.
+    pub(crate) abandoned: Vec<ConsumerId>,
+    #[cfg(feature = "proof")]
+    pub(crate) faults: crate::proof::Faults,
+}
+
+/// The renewal of leaves that comes with an upgrade of the cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct LeafRenewal {
+    /// To come: for which version, and until when.
+    pub(crate) due: Option<(ClusterVersion, UtcDateTime)>,
+    /// The last one that is done.
+    pub(crate) last: Option<ClusterVersion>,
 }
 
 /// Where the cluster stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+#[expect(clippy::large_enum_variant, reason = "one of them per cluster, and it is the state that is stepped through")]
 pub enum Phase {
     /// No rotation is running.
     Stable,
@@ -52,15 +89,24 @@ pub enum Phase {
 }
 
 /// A rotation that is running.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Rotating {
-    policy: UnitPolicy,
-    from: CaVersion,
-    to: CaVersion,
-    plan: Plan,
-    stage: usize,
+    pub(crate) policy: UnitPolicy,
+    pub(crate) from: CaVersion,
+    pub(crate) to: CaVersion,
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) stage: usize,
     /// Authorities whose part of the stage is open: to be minted, or their old key to be destroyed.
-    open: BTreeSet<AuthorityRole>,
+    pub(crate) open: BTreeSet<AuthorityRole>,
+    pub(crate) started: UtcDateTime,
+    pub(crate) paused: bool,
+    /// Whether it may pass its point of no return.
+    pub(crate) may_complete: bool,
+    /// How often its completion was attempted without success.
+    pub(crate) attempts: u32,
+    pub(crate) emergency: bool,
+    /// Derived from the plan.
+    pub(crate) moves_address: bool,
 }
 
 impl Rotating {
@@ -90,27 +136,60 @@ impl Rotating {
 
     /// The plan.
     #[must_use]
-    pub const fn plan(&self) -> &Plan {
+    pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// When it began.
+    #[must_use]
+    pub const fn started(&self) -> UtcDateTime {
+        self.started
+    }
+
+    /// Whether nothing new is begun for now.
+    #[must_use]
+    pub const fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    /// Whether it is on its way back.
+    #[must_use]
+    pub fn is_rolling_back(&self) -> bool {
+        self.plan.direction == Direction::Back
+    }
+
+    /// Whether the keys that it replaces are suspect.
+    #[must_use]
+    pub const fn is_emergency(&self) -> bool {
+        self.emergency
+    }
+
+    /// How often its completion was attempted without success.
+    #[must_use]
+    pub const fn failed_attempts(&self) -> u32 {
+        self.attempts
     }
 
     /// The stage that runs.
     #[must_use]
     pub fn stage(&self) -> Option<&Stage> {
-        self.plan.stages().get(self.stage)
+        self.plan.stages.get(self.stage)
     }
 
-    const fn versions(&self) -> (CaVersion, CaVersion) {
-        (self.from, self.to)
-    }
-
-    fn step(&self) -> Option<Step> {
+    pub(crate) fn step(&self) -> Option<Step> {
         self.stage().map(Stage::step)
+    }
+
+    /// Whether the next stage is the first after which there is no way back, and nobody has said that it may begin.
+    pub(crate) fn is_at_gate(&self) -> bool {
+        self.plan.direction == Direction::Forward
+            && !self.may_complete
+            && self.plan.point_of_no_return() == Some(self.stage + 1)
     }
 }
 
-/// The last rotation that completed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The last rotation that came to its end.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Completed {
     /// The unit.
     pub unit: Unit,
@@ -118,14 +197,10 @@ pub struct Completed {
     pub roles: Cow<'static, [AuthorityRole]>,
     /// Their generation since.
     pub to: CaVersion,
-}
-
-/// The last report of a consumer.
-#[derive(Clone, Debug, Default)]
-struct Seen {
-    id: ReportId,
-    /// What it runs with; `None` while it is unseen, or said something that could not be read.
-    loaded: Option<Loaded>,
+    /// When.
+    pub at: UtcDateTime,
+    /// Whether it was rolled back: `to` is the generation that it began from.
+    pub rolled_back: bool,
 }
 
 /// What an event changed.
@@ -135,13 +210,19 @@ pub struct Applied {
     /// A rotation began, to this generation.
     pub started: Option<CaVersion>,
     /// Stages that ended, in order.
-    pub stages_ended: Vec<Stage>,
-    /// The rotation completed.
+    pub stages_ended: Vec<StageId>,
+    /// The rotation completed, or its rollback did.
     pub completed: bool,
     /// Reports that were taken as saying that their consumer runs with something wrong, and why.
     pub unreadable: Vec<(ConsumerId, Unreadable)>,
-    /// Automatic rotations that are due and not begun, because this consumer is not in order.
-    pub blocked: Vec<(Unit, ConsumerId)>,
+    /// Automatic rotations that are due and not begun, and why.
+    pub blocked: Vec<(Unit, Rejected)>,
+    /// The completion was attempted, and this is in the way.
+    pub completion_blocked: Option<CompletionBlocked>,
+    /// Consumers that were left behind: the losses that the preset declares.
+    pub released: Vec<ConsumerId>,
+    /// The time of the event is not believed yet, so it counts as the time before.
+    pub doubted: Option<ClockDoubt>,
 }
 
 impl Applied {
@@ -152,6 +233,9 @@ impl Applied {
         self.completed |= later.completed;
         self.unreadable.extend(later.unreadable);
         self.blocked.extend(later.blocked);
+        self.completion_blocked = later.completion_blocked.or(self.completion_blocked.take());
+        self.released.extend(later.released);
+        self.doubted = later.doubted;
     }
 }
 
@@ -166,7 +250,7 @@ impl Machine {
     pub fn new(
         cluster: ClusterId,
         topology: Topology,
-        strategy: Strategy,
+        settings: Settings,
         authorities: impl IntoIterator<Item = (AuthorityRole, AuthorityRecord)>,
         now: UtcDateTime,
     ) -> Result<Self, SetupError> {
@@ -183,256 +267,78 @@ impl Machine {
         if let Some(&role) = topology.hierarchy().roles().iter().find(|role| !known.contains_key(role)) {
             return Err(SetupError::Missing(role));
         }
+        let addresses = topology.address().cloned().map(Addresses::new);
         let mut machine = Self {
             cluster,
-            strategy,
-            authorities: known,
-            seen: BTreeMap::new(),
+            topology,
+            settings: Arc::new(settings),
+            tracks: Tracks { authorities: known, addresses },
+            seen: Vec::new(),
+            expected: Arc::default(),
             waiting: Waiting::default(),
             phase: Phase::Stable,
-            clock: now,
+            epoch: 0,
+            clock: HighWater::new(now),
+            overrides: Overrides::none(),
             completed: None,
-            topology,
+            deliveries: BTreeSet::new(),
+            leaf_renewal: LeafRenewal::default(),
+            abandoned: Vec::new(),
+            #[cfg(feature = "proof")]
+            faults: crate::proof::Faults::default(),
         };
-        let consumers: Vec<_> = machine.topology.consumers().map(|(consumer, _)| consumer.clone()).collect();
-        consumers.into_iter().for_each(|consumer| machine.admit(consumer, 0));
+        machine.expect_anew();
+        let members: Vec<_> = machine.topology.members().map(|(index, _)| index).collect();
+        members.into_iter().for_each(|index| machine.admit(index, 0));
         Ok(machine)
     }
 
-    /// Applies an event that happened at `now`.
-    ///
-    /// # Errors
-    /// [`Rejected`], and nothing has changed.
-    pub fn apply(&mut self, event: &Event, now: UtcDateTime) -> Result<Applied, Rejected> {
-        let clock = self.clock.max(now);
-        let mut applied = Applied::default();
-        match event {
-            Event::RotationRequested { unit } => applied.started = Some(self.request(*unit)?),
-            Event::Tick => self.tick(clock, &mut applied),
-            Event::AuthorityMinted { role, record } => self.mint(*role, *record, clock)?,
-            Event::Observed(observation) => {
-                let unreadable = self.observe(observation)?;
-                applied.unreadable.extend(unreadable.map(|why| (observation.consumer.clone(), why)));
-            }
-            Event::Acknowledged { consumer, unit, to, stage, .. } => self.acknowledge(consumer, (*unit, *to), stage)?,
-            Event::ConsumerJoined { consumer, pool, incarnation } => {
-                self.topology.add(consumer.clone(), pool.clone()).map_err(Rejected::Topology)?;
-                self.admit(consumer.clone(), *incarnation);
-            }
-            Event::ConsumerRemoved { consumer } => {
-                if !self.topology.contains(consumer) {
-                    return Err(Rejected::UnknownConsumer(consumer.clone()));
-                }
-                self.topology.remove(consumer);
-                self.seen.remove(consumer);
-                self.waiting.remove(consumer);
-            }
-            Event::KeyDestroyed { role, version } => self.destroy(*role, *version)?,
-        }
-        self.clock = clock;
-        self.settle(&mut applied);
-        Ok(applied)
-    }
-
-    fn request(&mut self, unit: Unit) -> Result<CaVersion, Rejected> {
-        if let Phase::Rotating(rotating) = &self.phase {
-            return Err(Rejected::InProgress { to: rotating.to });
-        }
-        let policies = units(self.topology.hierarchy());
-        let policy = policies.iter().find(|policy| policy.unit == unit).ok_or(Rejected::UnknownUnit(unit))?;
-        match policy.trigger {
-            Trigger::User => self.start(policy.clone()),
-            Trigger::Automatic { .. } => Err(Rejected::AutomaticOnly(unit)),
-        }
-    }
-
-    /// Begins the first automatic unit that is due and whose consumers are in order. What is not in order now is
-    /// told, and asked again at the next tick.
-    fn tick(&mut self, clock: UtcDateTime, applied: &mut Applied) {
-        if self.phase != Phase::Stable {
-            return;
-        }
-        let policies = units(self.topology.hierarchy());
-        let due: Vec<_> = policies.iter().filter(|policy| self.is_due(policy, clock)).cloned().collect();
-        for policy in due {
-            let unit = policy.unit;
-            match self.start(policy) {
-                Ok(to) => {
-                    applied.started = Some(to);
-                    return;
-                }
-                Err(Rejected::NotReady { consumer }) => applied.blocked.push((unit, consumer)),
-                Err(_) => {}
+    /// Works out anew what everybody shall run with, and compares those for whom that changed.
+    pub(super) fn expect_anew(&mut self) {
+        let expected: Vec<_> = self.topology.classes().iter().map(|class| self.expectation(class)).collect();
+        let before = core::mem::replace(&mut self.expected, Arc::new(expected));
+        let changed = |class: &usize| before.get(*class) != self.expected.get(*class);
+        for class in (0..self.expected.len()).filter(changed).collect::<Vec<_>>() {
+            for index in self.topology.members_of(class).collect::<Vec<_>>() {
+                self.compare(index);
             }
         }
     }
 
-    fn is_due(&self, policy: &UnitPolicy, clock: UtcDateTime) -> bool {
-        let Trigger::Automatic { before_expiry } = policy.trigger else { return false };
-        let expiries = policy.roles.iter().filter_map(|role| self.authorities.get(role)?.active.not_after);
-        expiries.min().is_some_and(|expiry| clock >= expiry.saturating_sub(before_expiry))
-    }
-
-    fn start(&mut self, policy: UnitPolicy) -> Result<CaVersion, Rejected> {
-        let mut versions = policy.roles.iter().filter_map(|role| Some(self.authorities.get(role)?.active.version));
-        let from = versions.next().ok_or(Rejected::UnknownUnit(policy.unit))?;
-        if versions.any(|version| version != from) {
-            return Err(Rejected::MixedVersions(policy.unit));
-        }
-        if let Some(consumer) = self.blocking(&policy.roles) {
-            return Err(Rejected::NotReady { consumer: consumer.clone() });
-        }
-        let (plan, to) = (self.strategy.plan(&self.topology, &policy.roles), from.next());
-        let open = policy.roles.iter().copied().collect();
-        self.phase = Phase::Rotating(Rotating { policy, from, to, plan, stage: 0, open });
-        Ok(to)
-    }
-
-    fn has_part(&self, kind: ComponentKind, roles: &[AuthorityRole]) -> bool {
-        self.topology.uses(kind).is_some_and(|uses| uses.touches(roles))
-    }
-
-    /// A consumer that has a part in these authorities and is not in order, if there is one. Looked for kind by kind:
-    /// however many without a part are waiting, they cost nothing.
-    fn blocking(&self, roles: &[AuthorityRole]) -> Option<&ConsumerId> {
-        let concerned = ComponentKind::ALL.into_iter().filter(|kind| self.has_part(*kind, roles));
-        concerned.filter_map(|kind| self.waiting.first_of(kind)).next()
-    }
-
-    fn mint(&mut self, role: AuthorityRole, record: AuthorityRecord, clock: UtcDateTime) -> Result<(), Rejected> {
-        let Phase::Rotating(rotating) = &mut self.phase else { return Err(Rejected::NotInStage { current: None }) };
-        if !rotating.policy.roles.contains(&role) || record.version != rotating.to {
-            return Err(Rejected::WrongVersion { role, found: record.version });
-        }
-        if let Some(minted) = self.authorities.get(&role).and_then(|authority| authority.next.as_ref()) {
-            // A duplicate of what is known changes nothing; another key for the same generation is an error.
-            return if *minted == record { Ok(()) } else { Err(Rejected::MintedTwice { role }) };
-        }
-        if let Some(other) = shares_key(&self.authorities, &record) {
-            return Err(Rejected::SharedKey { role, other });
-        }
-        let margin = match rotating.policy.trigger {
-            Trigger::Automatic { before_expiry } => before_expiry,
-            Trigger::User => Duration::ZERO,
+    /// Compares one consumer with what it shall run with.
+    pub(super) fn compare(&mut self, index: Index) {
+        let Some(class) = self.topology.member(index).map(|member| member.class) else { return };
+        let want = match (self.seen(index), self.expected.get(class)) {
+            (Some(seen), _) if seen.released => Want::Nothing,
+            (Some(seen), Some(expected)) if seen.available && expected.is_met(&seen.held) => Want::Nothing,
+            (Some(seen), _) if seen.available => Want::Something,
+            _ => Want::Back,
         };
-        if let Some(not_after) = record.not_after.filter(|end| *end <= clock.saturating_add(margin)) {
-            return Err(Rejected::ShortLived { role, not_after });
-        }
-        if let Some(authority) = self.authorities.get_mut(&role) {
-            authority.next = Some(record);
-            authority.index_bundles();
-        }
-        rotating.open.remove(&role);
-        Ok(())
+        self.waiting.set(class, index, want);
     }
 
-    /// A report that cannot be read is evidence too: whatever its consumer runs with, it is not what it should be.
-    fn observe(&mut self, observation: &Observation) -> Result<Option<Unreadable>, Rejected> {
-        let (consumer, id) = (&observation.consumer, observation.id);
-        let last = self.seen.get(consumer).ok_or_else(|| Rejected::UnknownConsumer(consumer.clone()))?;
-        if id <= last.id {
-            return Err(Rejected::Stale { consumer: consumer.clone(), applied: last.id, found: id });
-        }
-        let read = Loaded::read(observation, &self.topology, &self.authorities);
-        let unreadable = read.as_ref().err().cloned();
-        self.record(consumer.clone(), Seen { id, loaded: read.ok() });
-        Ok(unreadable)
+    pub(super) fn seen(&self, index: Index) -> Option<&Seen> {
+        self.seen.get(usize::try_from(index).ok()?)
     }
 
-    fn acknowledge(
-        &mut self,
-        consumer: &ConsumerId,
-        rotation: (Unit, CaVersion),
-        stage: &Stage,
-    ) -> Result<(), Rejected> {
-        let last = self.seen.get(consumer).ok_or_else(|| Rejected::UnknownConsumer(consumer.clone()))?;
-        if consumer.kind().plane() != Plane::External {
-            return Err(Rejected::Observable(consumer.clone()));
+    /// Records what was seen of a consumer.
+    pub(super) fn record(&mut self, index: Index, seen: Seen) {
+        let Ok(at) = usize::try_from(index) else { return };
+        if self.seen.len() <= at {
+            self.seen.resize(at + 1, Seen::default());
         }
-        let running = match &self.phase {
-            Phase::Rotating(rotating) => Some((rotating.unit(), rotating.to)),
-            Phase::Stable => None,
-        };
-        let current = self.stage();
-        if running != Some(rotation) || current != Some(stage) {
-            return Err(Rejected::NotInStage { current: current.cloned() });
+        if let Some(slot) = self.seen.get_mut(at) {
+            *slot = seen;
         }
-        let seen = Seen { id: last.id, loaded: Some(self.expected(consumer)) };
-        self.record(consumer.clone(), seen);
-        Ok(())
+        self.compare(index);
     }
 
-    fn destroy(&mut self, role: AuthorityRole, version: CaVersion) -> Result<(), Rejected> {
-        let current = self.stage().cloned();
-        let Phase::Rotating(rotating) = &mut self.phase else { return Err(Rejected::NotInStage { current }) };
-        if rotating.step() != Some(Step::DestroyKeys) {
-            return Err(Rejected::NotInStage { current });
-        }
-        if !rotating.policy.roles.contains(&role) || version != rotating.from {
-            return Err(Rejected::WrongVersion { role, found: version });
-        }
-        rotating.open.remove(&role);
-        Ok(())
+    pub(super) fn expected_of(&self, index: Index) -> Option<&Expected> {
+        self.expected.get(self.topology.member(index)?.class)
     }
 
-    /// Takes a consumer in: to be seen, or, where nobody can see it, given what is valid now. During a rotation in
-    /// which it has a part, that too takes somebody's word.
-    fn admit(&mut self, consumer: ConsumerId, incarnation: u64) {
-        let concerned = match &self.phase {
-            Phase::Rotating(rotating) => self.has_part(consumer.kind(), &rotating.policy.roles),
-            Phase::Stable => false,
-        };
-        let given = consumer.kind().plane() == Plane::External && !concerned;
-        let loaded = given.then(|| self.expected(&consumer));
-        self.record(consumer, Seen { id: ReportId { incarnation, sequence: 0 }, loaded });
-    }
-
-    fn record(&mut self, consumer: ConsumerId, seen: Seen) {
-        if seen.loaded.as_ref().is_some_and(|loaded| self.is_satisfied(&consumer, loaded)) {
-            self.waiting.remove(&consumer);
-        } else {
-            self.waiting.insert(consumer.clone());
-        }
-        self.seen.insert(consumer, seen);
-    }
-
-    /// Ends every stage whose gate is open. A stage that asks nothing of anybody ends at once.
-    fn settle(&mut self, applied: &mut Applied) {
-        loop {
-            let Phase::Rotating(rotating) = &self.phase else { return };
-            if !rotating.open.is_empty() || self.blocking(&rotating.policy.roles).is_some() {
-                return;
-            }
-            let Phase::Rotating(rotating) = &mut self.phase else { return };
-            applied.stages_ended.extend(rotating.stage().cloned());
-            rotating.stage += 1;
-            match rotating.step() {
-                Some(Step::DestroyKeys) => rotating.open = rotating.policy.roles.iter().copied().collect(),
-                Some(_) => {}
-                None => {
-                    let Rotating { policy: UnitPolicy { unit, roles, .. }, to, .. } = rotating.clone();
-                    for role in roles.iter() {
-                        self.authorities.entry(*role).and_modify(Authority::promote);
-                    }
-                    self.completed = Some(Completed { unit, roles, to });
-                    self.phase = Phase::Stable;
-                    applied.completed = true;
-                }
-            }
-            self.recount();
-        }
-    }
-
-    /// Compares every consumer with what the new stage asks of it: once per stage, not per report.
-    fn recount(&mut self) {
-        let satisfied = |(consumer, seen): &(&ConsumerId, &Seen)| {
-            seen.loaded.as_ref().is_some_and(|loaded| self.is_satisfied(consumer, loaded))
-        };
-        self.waiting =
-            self.seen.iter().filter(|entry| !satisfied(entry)).map(|(consumer, _)| consumer.clone()).collect();
-    }
-
-    /// Whether every consumer runs with what it should and no rotation is running.
+    /// Whether every consumer runs with what it should and no rotation is running. Those that were
+    /// [released](Self::released) do not count.
     #[must_use]
     pub fn is_at_rest(&self) -> bool {
         self.phase == Phase::Stable && self.waiting.is_empty()
@@ -440,7 +346,19 @@ impl Machine {
 
     /// The consumers that do not run with what they should.
     pub fn waiting(&self) -> impl Iterator<Item = &ConsumerId> {
-        self.waiting.iter()
+        self.waiting.iter().filter_map(|index| Some(&self.topology.member(index)?.id))
+    }
+
+    /// The consumers that were left behind by the preset's policy, and that fail until somebody gives them what is valid.
+    pub fn released(&self) -> impl Iterator<Item = &ConsumerId> {
+        let left = self.topology.members().filter(|(index, _)| self.seen(*index).is_some_and(|seen| seen.released));
+        left.map(|(_, member)| &member.id)
+    }
+
+    /// The consumers that somebody gave up since the last rotation began.
+    #[must_use]
+    pub fn abandoned(&self) -> &[ConsumerId] {
+        &self.abandoned
     }
 
     /// Where the cluster stands.
@@ -452,13 +370,10 @@ impl Machine {
     /// The stage that runs.
     #[must_use]
     pub fn stage(&self) -> Option<&Stage> {
-        match &self.phase {
-            Phase::Stable => None,
-            Phase::Rotating(rotating) => rotating.stage(),
-        }
+        self.rotating().and_then(Rotating::stage)
     }
 
-    /// The last rotation that completed.
+    /// The last rotation that came to its end.
     #[must_use]
     pub const fn completed(&self) -> Option<&Completed> {
         self.completed.as_ref()
@@ -470,7 +385,19 @@ impl Machine {
         &self.cluster
     }
 
-    /// Where the rotation stands that is running, or else the last one that completed.
+    /// How this cluster is rotated.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Counts the stages that were ever begun. A consumer that was sent something with a higher count ignores this one.
+    #[must_use]
+    pub const fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Where the rotation stands that is running, or else the last one that came to its end.
     #[must_use]
     pub fn status(&self) -> Option<Status> {
         Status::of(self)
@@ -485,29 +412,54 @@ impl Machine {
     /// The active generation of an authority.
     #[must_use]
     pub fn authority(&self, role: AuthorityRole) -> Option<&AuthorityRecord> {
-        self.authorities.get(&role).map(|authority| &authority.active)
+        self.tracks.authority(role).map(|authority| &authority.active)
+    }
+
+    /// The address of the control plane, where addresses are followed; during a rotation that replaces it the old one.
+    #[must_use]
+    pub fn address(&self) -> Option<&Address> {
+        self.tracks.addresses.as_ref().map(|addresses| &addresses.active)
+    }
+
+    /// The generation that the last rotation retired or, rolled back, gave up.
+    pub(crate) fn previous(&self, role: AuthorityRole) -> Option<&AuthorityRecord> {
+        self.tracks.authority(role)?.previous.as_ref()
     }
 
     /// What the consumers of a plane were seen to run with, as far as it belongs to `roles`.
-    pub(crate) fn seen<'a>(&'a self, plane: Plane, roles: &'a [AuthorityRole]) -> impl Iterator<Item = SeenState> + 'a {
-        let on_plane = self.seen.iter().filter(move |(consumer, _)| consumer.kind().plane() == plane);
-        on_plane.filter_map(move |(consumer, seen)| {
-            let (loaded, uses) = (seen.loaded.as_ref()?, self.topology.uses(consumer.kind())?);
-            let bundles = uses.trust.iter().zip(&loaded.bundles);
-            let leaves = uses.leaves.iter().zip(&loaded.leaves);
-            Some(SeenState {
-                bundles: bundles.filter(|((_, role), _)| roles.contains(role)).map(|(_, range)| *range).collect(),
-                oldest_leaf: leaves.filter(|((_, role), _)| roles.contains(role)).map(|(_, version)| *version).min(),
-                signs: loaded.signs.filter(|_| uses.signs.is_some_and(|role| roles.contains(&role))),
-                csr_signer_at_restart: loaded
-                    .csr_signer_at_restart
-                    .filter(|_| uses.csr_signer().is_some_and(|role| roles.contains(&role))),
-            })
+    pub(crate) fn seen_on<'a>(
+        &'a self,
+        plane: Plane,
+        roles: &'a [AuthorityRole],
+    ) -> impl Iterator<Item = SeenState> + 'a {
+        let on_plane = self.topology.members().filter(move |(_, member)| member.id.kind().plane() == plane);
+        on_plane.filter_map(move |(index, member)| {
+            let (seen, uses) = (self.seen(index)?, self.topology.uses(member.id.kind())?);
+            let mut state = SeenState::default();
+            for ((facet, track), held) in uses.facets.iter().zip(&seen.held) {
+                let Track::Authority(role) = track else { continue };
+                if !roles.contains(role) || *held == Holding::UNKNOWN {
+                    continue;
+                }
+                let versions = self.tracks.versions(*track, held.generations())?;
+                match facet {
+                    Facet::Trusts(_) => state.bundles.push(versions),
+                    Facet::Presents(_) => {
+                        let oldest = state.oldest_leaf.map_or(versions.first(), |known| known.min(versions.first()));
+                        state.oldest_leaf = Some(oldest);
+                    }
+                    Facet::Signs(_) => state.signs = Some(versions.first()),
+                    Facet::RestartedUnder => state.csr_signer_at_restart = Some(versions.first()),
+                    _ => {}
+                }
+            }
+            Some(state)
         })
     }
 }
 
 /// What one consumer was seen to run with.
+#[derive(Default)]
 pub(crate) struct SeenState {
     pub(crate) bundles: Vec<VersionRange>,
     pub(crate) oldest_leaf: Option<CaVersion>,

@@ -8,10 +8,13 @@ use time::Duration;
 
 /// A set of authorities that rotates as one, under one CAVersion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum Unit {
     /// The certificate authorities of the cluster (GDC: exactly etcd, cluster and front-proxy; of a hierarchy built from
-    /// parts, all of them), and in kubeadm's preset the service-account keys with them.
+    /// parts, all of them but one that only etcd's members use among themselves), and in kubeadm's preset the
+    /// service-account keys with them.
     Ca,
     /// GKE's credential rotation: the cluster root and the service-account keys.
     Credentials,
@@ -19,7 +22,7 @@ pub enum Unit {
     ServiceAccount,
     /// GKE's etcd API authority.
     EtcdApi,
-    /// GKE's etcd peer authority.
+    /// The etcd peer authority where it is apart (GKE, Gardener).
     EtcdPeer,
     /// GKE's front-proxy authority.
     FrontProxy,
@@ -50,7 +53,7 @@ impl fmt::Display for Unit {
 }
 
 /// Who begins the rotation of a unit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Trigger {
     /// A user, at any time.
@@ -63,7 +66,7 @@ pub enum Trigger {
 }
 
 /// One unit of a policy.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct UnitPolicy {
     /// Which unit.
@@ -73,6 +76,17 @@ pub struct UnitPolicy {
     /// Who begins.
     pub trigger: Trigger,
 }
+
+impl UnitPolicy {
+    /// Whether people and outside systems are given something anew when the unit was rotated: GDC's certificate
+    /// authorities.
+    pub(crate) fn hands_out(&self) -> bool {
+        self.unit == Unit::Ca && *self.roles == *GDC_CAS
+    }
+}
+
+/// GDC's three certificate authorities.
+const GDC_CAS: &[AuthorityRole] = &[AuthorityRole::Cluster, AuthorityRole::Etcd, AuthorityRole::FrontProxy];
 
 /// GKE rotates what it manages by itself: so long before its expiry.
 ///
@@ -87,8 +101,9 @@ const fn unit(unit: Unit, roles: &'static [AuthorityRole], trigger: Trigger) -> 
 /// The units of a hierarchy, in the order in which they are taken when several are due. Every
 /// authority is in exactly one; a CA that somebody else manages is in none.
 ///
-/// A hierarchy built from parts has two: its certificate authorities, which trust each other's servers and clients
-/// and so change together, and the service-account keys, as GDC and Gardener have it. A user begins both.
+/// A hierarchy built from parts has its certificate authorities, which trust each other's servers and clients and so
+/// change together; apart from them the authority of etcd's peers, since the two of etcd restart the same members; and
+/// the service-account keys, as GDC and Gardener have it. A user begins them all.
 #[must_use]
 pub fn units(hierarchy: &Hierarchy) -> Cow<'static, [UnitPolicy]> {
     use AuthorityRole as R;
@@ -106,10 +121,8 @@ pub fn units(hierarchy: &Hierarchy) -> Cow<'static, [UnitPolicy]> {
         unit(Unit::Konnectivity, &[R::Konnectivity], GKE_AUTOMATIC),
     ];
     // GDC's CA rotation is limited to its three CAs; the service-account keys are an operation of their own.
-    const GDC: &[UnitPolicy] = &[
-        unit(Unit::Ca, &[R::Cluster, R::Etcd, R::FrontProxy], Trigger::User),
-        unit(Unit::ServiceAccount, &[R::ServiceAccount], Trigger::User),
-    ];
+    const GDC: &[UnitPolicy] =
+        &[unit(Unit::Ca, GDC_CAS, Trigger::User), unit(Unit::ServiceAccount, &[R::ServiceAccount], Trigger::User)];
     const KUBEADM: &[UnitPolicy] =
         &[unit(Unit::Ca, &[R::Cluster, R::Etcd, R::FrontProxy, R::ServiceAccount], Trigger::User)];
     Cow::Borrowed(match hierarchy.origin() {
@@ -122,10 +135,14 @@ pub fn units(hierarchy: &Hierarchy) -> Cow<'static, [UnitPolicy]> {
 }
 
 fn units_from_parts(hierarchy: &Hierarchy) -> Vec<UnitPolicy> {
+    let of_user = |unit, roles: Vec<_>| UnitPolicy { unit, roles: roles.into(), trigger: Trigger::User };
     let (authorities, key_sets) =
         hierarchy.roles().iter().copied().partition::<Vec<_>, _>(|role| role.is_certificate_authority());
-    let of_user = |unit, roles: Vec<_>| UnitPolicy { unit, roles: roles.into(), trigger: Trigger::User };
-    vec![of_user(Unit::Ca, authorities), of_user(Unit::ServiceAccount, key_sets)]
+    let both = authorities.contains(&AuthorityRole::EtcdApi);
+    let (peers, others) =
+        authorities.into_iter().partition::<Vec<_>, _>(|role| both && *role == AuthorityRole::EtcdPeer);
+    let peers = (!peers.is_empty()).then(|| of_user(Unit::EtcdPeer, peers));
+    [of_user(Unit::Ca, others)].into_iter().chain(peers).chain([of_user(Unit::ServiceAccount, key_sets)]).collect()
 }
 
 #[cfg(test)]

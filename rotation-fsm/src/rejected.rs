@@ -3,12 +3,15 @@
 use core::fmt;
 
 use pki_core::{AuthorityRole, CaVersion, LeafKind, TrustSlot};
-use time::UtcDateTime;
+use time::{Duration, UtcDateTime};
 
 use crate::event::ReportId;
-use crate::plan::Stage;
+use crate::machine::CompletionBlocked;
+use crate::maintenance::Blocker;
+use crate::plan::StageId;
 use crate::policy::Unit;
-use crate::topology::{ConsumerId, TopologyError};
+use crate::strategy::StrategyError;
+use crate::topology::{Address, ConsumerId, PoolName, TopologyError};
 
 /// Why an event was not applied. The machine is as it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +47,7 @@ pub enum Rejected {
     /// The event belongs to no rotation that runs, or to another stage of it.
     NotInStage {
         /// The stage that runs, if any.
-        current: Option<Stage>,
+        current: Option<StageId>,
     },
     /// The generation is not the one that is expected.
     WrongVersion {
@@ -76,6 +79,52 @@ pub enum Rejected {
     Observable(ConsumerId),
     /// The consumer does not fit the topology.
     Topology(TopologyError),
+    /// There is no plan for this.
+    Strategy(StrategyError),
+    /// The credentials have expired, or do not last for what is asked.
+    TooLate {
+        /// Of which unit.
+        unit: Unit,
+        /// When they expire.
+        expiry: UtcDateTime,
+        /// How long before that it can be begun at the latest.
+        margin: Duration,
+    },
+    /// The rotation cannot complete yet.
+    NotComplete(CompletionBlocked),
+    /// The preset has no pause.
+    NoPause,
+    /// The preset has no way back.
+    NoRollback,
+    /// The rotation is past its point of no return, on its way back already, or replaces keys that are suspect.
+    NoWayBack {
+        /// The stage that runs.
+        stage: Option<StageId>,
+    },
+    /// The cross-certificate is not valid yet, or outlives the root that signed it.
+    UnfitCrossCertificate {
+        /// Which authority.
+        role: AuthorityRole,
+        /// The last second of the root that signed.
+        signer_ends: Option<UtcDateTime>,
+    },
+    /// The address is one of the control plane's already, or another was allocated.
+    AddressInUse(Address),
+    /// The pool is not part of the topology.
+    UnknownPool(PoolName),
+    /// The calendar does not allow it now.
+    Maintenance(Blocker),
+    /// Others of its kind are away: it must stay up until they are seen again.
+    NotItsTurn {
+        /// Who is to stay up.
+        consumer: ConsumerId,
+        /// How many are away.
+        away: usize,
+        /// How many may be.
+        room: usize,
+    },
+    /// Nobody waits for it.
+    NotAwaited,
 }
 
 impl fmt::Display for Rejected {
@@ -105,11 +154,50 @@ impl fmt::Display for Rejected {
             Self::SharedKey { role, other } => write!(f, "the new key of `{role}` is also a key of `{other}`"),
             Self::Observable(consumer) => write!(f, "`{consumer}` can be observed; an acknowledgement does not count"),
             Self::Topology(error) => write!(f, "{error}"),
+            Self::Strategy(error) => write!(f, "{error}"),
+            Self::TooLate { unit, expiry, margin } if margin.is_zero() => {
+                write!(f, "the credentials of `{unit}` expired at {expiry}: what is left is recovery")
+            }
+            Self::TooLate { unit, expiry, margin } => {
+                let days = margin.whole_days();
+                write!(f, "the credentials of `{unit}` expire at {expiry}, which must be more than {days} days away")
+            }
+            Self::NotComplete(blocked) => {
+                write!(f, "ERROR: (gcloud.container.clusters.update) ResponseError: code=400, message={blocked}")
+            }
+            Self::NoPause => f.write_str("a rotation cannot be paused once it has started"),
+            Self::NoRollback => f.write_str("a rotation cannot be rolled back once it has started"),
+            Self::NoWayBack { stage: Some(stage) } => write!(f, "there is no way back from `{stage}`"),
+            Self::NoWayBack { stage: None } => f.write_str("there is no way back"),
+            Self::UnfitCrossCertificate { role, signer_ends: Some(end) } => {
+                write!(
+                    f,
+                    "the cross-certificate of `{role}` must be valid now and end by {end}, as the root that signed it"
+                )
+            }
+            Self::UnfitCrossCertificate { role, signer_ends: None } => {
+                write!(f, "the cross-certificate of `{role}` must be valid now")
+            }
+            Self::AddressInUse(address) => write!(f, "`{address}` is no new address of the control plane"),
+            Self::UnknownPool(pool) => write!(f, "the pool `{pool}` is not part of the topology"),
+            Self::Maintenance(blocker) => write!(f, "not now: {blocker}"),
+            Self::NotItsTurn { consumer, away, room } => {
+                write!(f, "`{consumer}` must stay up: {away} of its kind are away, and {room} may be")
+            }
+            Self::NotAwaited => f.write_str("nobody waits for it"),
         }
     }
 }
 
-impl core::error::Error for Rejected {}
+impl core::error::Error for Rejected {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Topology(error) => Some(error),
+            Self::Strategy(error) => Some(error),
+            _ => None,
+        }
+    }
+}
 
 /// Why a report says nothing that could release its consumer: it counts as running with something wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,6 +211,9 @@ pub enum Unreadable {
     UnknownIssuer(LeafKind),
     /// The consumer signs with a key, or restarted under a CSR signer, that is none of this cluster's authorities.
     UnknownSigner,
+    /// The consumer serves on or dials an address that is none of the control plane's, or the second address shows a
+    /// certificate that is not of the next generation.
+    UnknownAddress,
 }
 
 impl fmt::Display for Unreadable {
@@ -132,6 +223,7 @@ impl fmt::Display for Unreadable {
             Self::UnknownBundle(slot) => write!(f, "a foreign bundle in `{slot:?}`"),
             Self::UnknownIssuer(leaf) => write!(f, "a `{leaf}` of a foreign issuer"),
             Self::UnknownSigner => f.write_str("a foreign signing key"),
+            Self::UnknownAddress => f.write_str("a foreign address, or one that does not show what it should"),
         }
     }
 }

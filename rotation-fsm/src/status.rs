@@ -145,7 +145,7 @@ fn plane_state(
     roles: &[AuthorityRole],
 ) -> (PlaneState, Option<CaVersion>, Option<CaVersion>) {
     let least = |a: Option<CaVersion>, b: Option<CaVersion>| a.into_iter().chain(b).min();
-    machine.seen(plane, roles).fold(Default::default(), |(state, signer, at_restart), seen| {
+    machine.seen_on(plane, roles).fold(Default::default(), |(state, signer, at_restart), seen| {
         let bundle = seen
             .bundles
             .into_iter()

@@ -2,13 +2,24 @@
 //!
 //! Everything here is derived from the table of paths in `pki-core`; a topology adds the instances.
 
-use core::fmt;
-use std::collections::BTreeMap;
+mod reload;
+mod uses;
 
-use pki_core::{AuthorityRole, ComponentKind, Hierarchy, LeafKind, NodeName, Origin, Path, Plane, Preset, TrustSlot};
+use core::fmt;
+use core::str::FromStr;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use pki_core::{ComponentKind, Hierarchy, NodeName, Plane};
+
+pub use self::reload::Reload;
+pub(crate) use self::uses::{Edge, MAX_FACETS, Uses, is_signed_at_run_time};
+use crate::facet::Facet;
 
 /// One replica of a component, or one node's.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "String", into = "String"))]
 pub struct ConsumerId {
     kind: ComponentKind,
     instance: NodeName,
@@ -40,9 +51,63 @@ impl fmt::Display for ConsumerId {
     }
 }
 
+/// Not `kind/instance`, such as `kubelet/node-1`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsumerIdError(String);
+
+impl fmt::Display for ConsumerIdError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` is no consumer, expected a component and an instance, such as `kubelet/node-1`", self.0)
+    }
+}
+
+impl core::error::Error for ConsumerIdError {}
+
+impl FromStr for ConsumerId {
+    type Err = ConsumerIdError;
+
+    fn from_str(text: &str) -> Result<Self, ConsumerIdError> {
+        // Enough to recognise it; a hostile megabyte does not travel in an error.
+        let error = || ConsumerIdError(text.chars().take(64).collect());
+        let (kind, instance) = text.split_once('/').ok_or_else(error)?;
+        let kind = ComponentKind::ALL.into_iter().find(|known| known.id() == kind).ok_or_else(error)?;
+        Ok(Self::new(kind, instance.parse().map_err(|_| error())?))
+    }
+}
+
+impl TryFrom<String> for ConsumerId {
+    type Error = ConsumerIdError;
+
+    fn try_from(text: String) -> Result<Self, ConsumerIdError> {
+        text.parse()
+    }
+}
+
+impl From<ConsumerId> for String {
+    fn from(consumer: ConsumerId) -> Self {
+        consumer.to_string()
+    }
+}
+
 /// A node pool. Pools are worked on one at a time.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "String", into = "String"))]
 pub struct PoolName(NodeName);
+
+impl TryFrom<String> for PoolName {
+    type Error = pki_core::NameError;
+
+    fn try_from(text: String) -> Result<Self, pki_core::NameError> {
+        text.parse().map(Self)
+    }
+}
+
+impl From<PoolName> for String {
+    fn from(pool: PoolName) -> Self {
+        pool.0.as_str().to_owned()
+    }
+}
 
 impl PoolName {
     /// The pool of this name.
@@ -58,128 +123,51 @@ impl fmt::Display for PoolName {
     }
 }
 
-/// What it takes until a consumer runs with what was written for it, from cheap to dear.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum Reload {
-    /// It watches the file or object.
-    Live,
-    /// Its process must restart.
-    Restart,
-    /// Its node must be recreated.
-    Recreate,
-    /// Nobody can see it: somebody must say that it is done.
-    Unobservable,
-}
+/// An address of the control plane, as clients dial it: a host name or an IP address.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "String", into = "String"))]
+pub struct Address(String);
 
-/// How a consumer takes up a new bundle. Kubernetes 1.36 and etcd 3.4 to 3.6 as measured;
-/// where older versions of a component need a restart, a restart is planned.
-const fn bundle_reload(slot: TrustSlot) -> Reload {
-    match slot {
-        // Watched, and polled once a minute; caBundle fields are objects of the API.
-        TrustSlot::ApiServerClientCa
-        | TrustSlot::ApiServerRequestheaderCa
-        | TrustSlot::ApiServiceCaBundle
-        | TrustSlot::WebhookCaBundle
-        | TrustSlot::AggregatedRequestheaderCa
-        | TrustSlot::KubeletClientCa => Reload::Live,
-        TrustSlot::AdminKubeconfigCa => Reload::Unobservable,
-        // `--etcd-cafile`, etcd's two CA files and `--service-account-key-file` are read once. A kubeconfig's CA is
-        // re-read by files only, and only since 1.36; an inline one never is. Most pods read once.
-        _ => Reload::Restart,
+/// Not an address: empty, longer than 255 octets, or with anything but graphic ASCII in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AddressError(());
+
+impl fmt::Display for AddressError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an address has 1 to 255 graphic ASCII characters")
     }
 }
 
-/// How a consumer takes up a new leaf.
-const fn leaf_reload(leaf: LeafKind) -> Reload {
-    match leaf {
-        // Files that the API server watches, or that are read at every handshake.
-        LeafKind::ApiServer
-        | LeafKind::ApiServerKubeletClient
-        | LeafKind::ApiServerEtcdClient
-        | LeafKind::FrontProxyClient
-        | LeafKind::EtcdServer
-        | LeafKind::EtcdPeer
-        | LeafKind::EtcdHealthcheckClient
-        | LeafKind::AggregatedApiServer
-        | LeafKind::Webhook
-        // The kubelet replaces a projected token before it expires.
-        | LeafKind::ServiceAccountToken => Reload::Live,
-        LeafKind::Admin => Reload::Unobservable,
-        // A kubelet cannot be told to renew: its process must come up without the old certificate.
-        _ => Reload::Restart,
+impl core::error::Error for AddressError {}
+
+impl TryFrom<String> for Address {
+    type Error = AddressError;
+
+    fn try_from(text: String) -> Result<Self, AddressError> {
+        let fits = (1..=255).contains(&text.len()) && text.bytes().all(|octet| octet.is_ascii_graphic());
+        if fits { Ok(Self(text)) } else { Err(AddressError(())) }
     }
 }
 
-/// How the holder of a signing key takes up another: kube-controller-manager watches its signing
-/// files; kube-apiserver reads `--service-account-signing-key-file` once.
-const fn signer_reload(role: AuthorityRole) -> Reload {
-    match role {
-        AuthorityRole::ServiceAccount => Reload::Restart,
-        _ => Reload::Live,
+impl FromStr for Address {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        text.to_owned().try_into()
     }
 }
 
-/// What every instance of a component loads, presents and signs with.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Uses {
-    pub(crate) trust: Vec<(TrustSlot, AuthorityRole)>,
-    pub(crate) leaves: Vec<(LeafKind, AuthorityRole)>,
-    pub(crate) signs: Option<AuthorityRole>,
-}
-
-impl Uses {
-    fn of(kind: ComponentKind, hierarchy: &Hierarchy) -> Self {
-        let mut uses = Self { signs: signs(kind, hierarchy), ..Self::default() };
-        for path in Path::of(hierarchy) {
-            if path.client() == kind {
-                uses.add(path.client_trusts(hierarchy), path.client_credential().leaf(), hierarchy);
-            }
-            if path.server() == kind {
-                uses.add(path.server_trusts(hierarchy), path.endpoint().leaf(), hierarchy);
-            }
-        }
-        uses.trust.sort_unstable();
-        uses.trust.dedup();
-        uses.leaves.sort_unstable();
-        uses.leaves.dedup();
-        uses
-    }
-
-    /// Whether anything of these authorities is loaded, presented or signed with.
-    pub(crate) fn touches(&self, roles: &[AuthorityRole]) -> bool {
-        let trusts = self.trust.iter().map(|(_, role)| role);
-        let presents = self.leaves.iter().map(|(_, role)| role);
-        trusts.chain(presents).chain(&self.signs).any(|role| roles.contains(role))
-    }
-
-    /// The CSR signer, of a component that restarts under one: a kubelet, whose client certificate it signs.
-    pub(crate) fn csr_signer(&self) -> Option<AuthorityRole> {
-        self.leaves.iter().find(|(leaf, _)| *leaf == LeafKind::KubeletClient).map(|(_, role)| *role)
-    }
-
-    fn add(&mut self, trust: Option<(TrustSlot, AuthorityRole)>, leaf: Option<LeafKind>, hierarchy: &Hierarchy) {
-        self.trust.extend(trust);
-        self.leaves.extend(leaf.and_then(|leaf| Some((leaf, hierarchy.issuer_of(leaf)?))));
+impl From<Address> for String {
+    fn from(address: Address) -> Self {
+        address.0
     }
 }
 
-/// The authority with whose key a component signs at run time: the CSR signer of
-/// kube-controller-manager, the token signer of kube-apiserver.
-///
-/// Where kubelets have their serving certificates from another authority, kube-controller-manager has a second key. That
-/// one shows in what the kubelets serve with, on which the nodes' stages wait.
-fn signs(kind: ComponentKind, hierarchy: &Hierarchy) -> Option<AuthorityRole> {
-    match kind {
-        ComponentKind::ControllerManager => hierarchy.issuer_of(LeafKind::KubeletClient),
-        ComponentKind::KubeApiServer => hierarchy.issuer_of(LeafKind::ServiceAccountToken),
-        _ => None,
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
-}
-
-/// Whether a leaf is signed at run time by such a component, not by whoever runs the rotation.
-pub(crate) const fn is_signed_at_run_time(leaf: LeafKind) -> bool {
-    matches!(leaf, LeafKind::KubeletClient | LeafKind::KubeletServing | LeafKind::ServiceAccountToken)
 }
 
 /// A node pool and how many of its nodes may be away at once.
@@ -189,13 +177,103 @@ struct Pool {
     max_unavailable: usize,
 }
 
+/// The consumers of one kind in one pool, or outside of pools: plans ask the same of all of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Class {
+    pub(crate) kind: ComponentKind,
+    pub(crate) pool: Option<PoolName>,
+}
+
+/// A consumer by number. The number of one that left is given again.
+pub(crate) type Index = u32;
+
+/// One consumer.
+#[derive(Clone, Debug)]
+pub(crate) struct Member {
+    pub(crate) id: ConsumerId,
+    pub(crate) class: usize,
+}
+
 /// The consumers of one cluster, by path table and instance.
+///
+/// Clones share what does not change.
 #[derive(Clone, Debug)]
 pub struct Topology {
+    fixed: Arc<Fixed>,
+    members: Arc<Members>,
+}
+
+/// Who is there.
+#[derive(Clone, Debug, Default)]
+struct Members {
+    /// A consumer that left leaves a hole, so that the numbers of the others stay.
+    all: Vec<Option<Member>>,
+    holes: Vec<Index>,
+    by_id: HashMap<ConsumerId, Index>,
+    by_class: Vec<BTreeSet<Index>>,
+}
+
+impl Members {
+    fn insert(&mut self, member: Member) -> Option<Index> {
+        let index = match self.holes.pop() {
+            Some(index) => index,
+            None => {
+                let index = Index::try_from(self.all.len()).ok()?;
+                self.all.push(None);
+                index
+            }
+        };
+        self.by_id.insert(member.id.clone(), index);
+        if self.by_class.len() <= member.class {
+            self.by_class.resize(member.class + 1, BTreeSet::new());
+        }
+        if let Some(class) = self.by_class.get_mut(member.class) {
+            class.insert(index);
+        }
+        *self.all.get_mut(usize::try_from(index).ok()?)? = Some(member);
+        Some(index)
+    }
+
+    fn remove(&mut self, consumer: &ConsumerId) -> Option<(Index, Member)> {
+        let index = self.by_id.remove(consumer)?;
+        let member = self.all.get_mut(usize::try_from(index).ok()?)?.take()?;
+        if let Some(class) = self.by_class.get_mut(member.class) {
+            class.remove(&index);
+        }
+        self.holes.push(index);
+        Some((index, member))
+    }
+}
+
+/// What changes only while a cluster is set up, or when a pool comes.
+#[derive(Clone, Debug)]
+struct Fixed {
     hierarchy: Hierarchy,
+    address: Option<Address>,
     uses: BTreeMap<ComponentKind, Uses>,
+    edges: Vec<Edge>,
+    reload: BTreeMap<(ComponentKind, Facet), Reload>,
     pools: Vec<Pool>,
-    consumers: BTreeMap<ConsumerId, Option<PoolName>>,
+    classes: Vec<Class>,
+}
+
+impl Fixed {
+    /// Every kind of the control plane and outside once, and every kind of the nodes once per pool.
+    fn index_classes(&mut self) {
+        let mut known = core::mem::take(&mut self.classes);
+        let pools = || self.pools.iter().map(|pool| Some(pool.name.clone()));
+        for kind in self.uses.iter().filter(|(_, uses)| !uses.facets.is_empty()).map(|(kind, _)| *kind) {
+            let places: Vec<_> = if kind.plane() == Plane::Data { pools().collect() } else { vec![None] };
+            for pool in places {
+                let class = Class { kind, pool };
+                // Known classes keep their number.
+                if !known.contains(&class) {
+                    known.push(class);
+                }
+            }
+        }
+        self.classes = known;
+    }
 }
 
 /// Why a consumer or pool cannot be part of a topology.
@@ -217,6 +295,8 @@ pub enum TopologyError {
     },
     /// The hierarchy has no path on which this component stands.
     NoPath(ConsumerId),
+    /// More consumers came and went than can be numbered: 2^32.
+    Full,
 }
 
 impl fmt::Display for TopologyError {
@@ -228,6 +308,7 @@ impl fmt::Display for TopologyError {
             Self::Pool { consumer, pool: Some(pool) } => write!(f, "`{consumer}` cannot be in the pool `{pool}`"),
             Self::Pool { consumer, pool: None } => write!(f, "`{consumer}` is on a node and needs a pool"),
             Self::NoPath(consumer) => write!(f, "the hierarchy has no path for `{consumer}`"),
+            Self::Full => f.write_str("the topology has no number left for another consumer"),
         }
     }
 }
@@ -238,8 +319,42 @@ impl Topology {
     /// A cluster of this hierarchy, without any instance yet.
     #[must_use]
     pub fn new(hierarchy: Hierarchy) -> Self {
-        let uses = ComponentKind::ALL.into_iter().map(|kind| (kind, Uses::of(kind, &hierarchy))).collect();
-        Self { hierarchy, uses, pools: Vec::new(), consumers: BTreeMap::new() }
+        Self::with(hierarchy, None)
+    }
+
+    /// The same, where reports say which address of the control plane everybody serves and dials: what a rotation needs
+    /// that replaces the address together with the CA.
+    #[must_use]
+    pub fn with_address(hierarchy: Hierarchy, address: Address) -> Self {
+        Self::with(hierarchy, Some(address))
+    }
+
+    fn with(hierarchy: Hierarchy, address: Option<Address>) -> Self {
+        let of_kind = |kind| (kind, Uses::of(kind, &hierarchy, address.is_some()));
+        let uses = ComponentKind::ALL.into_iter().map(of_kind).collect();
+        let edges = Edge::all(&hierarchy);
+        let (reload, pools, classes) = (BTreeMap::new(), Vec::new(), Vec::new());
+        let mut fixed = Fixed { hierarchy, address, uses, edges, reload, pools, classes };
+        fixed.index_classes();
+        Self { fixed: Arc::new(fixed), members: Arc::default() }
+    }
+
+    /// Says what it takes in this cluster until consumers of a kind run with something new, where that differs from
+    /// what is [assumed](Reload). Clients outside stay unobservable.
+    #[must_use]
+    pub fn with_reload(mut self, kind: ComponentKind, facet: Facet, reload: Reload) -> Self {
+        Arc::make_mut(&mut self.fixed).reload.insert((kind, facet), reload);
+        self
+    }
+
+    /// Kubernetes 1.36 and later with every CA in a file of its own: kubeconfigs and `--kubelet-certificate-authority`
+    /// are read again while the component runs (gate `ClientsAllowCARotation`, on by default since 1.36; up to five
+    /// minutes as measured).
+    #[must_use]
+    pub fn with_ca_files_reloaded(self) -> Self {
+        reload::CA_FILES
+            .into_iter()
+            .fold(self, |topology, (kind, slot)| topology.with_reload(kind, Facet::Trusts(slot), Reload::Live))
     }
 
     /// Adds a node pool. Pools are worked on in the order in which they are added, and of one pool
@@ -248,10 +363,12 @@ impl Topology {
     /// # Errors
     /// When there is a pool of that name.
     pub fn add_pool(&mut self, name: PoolName, max_unavailable: usize) -> Result<(), TopologyError> {
-        if self.pools.iter().any(|pool| pool.name == name) {
+        if self.fixed.pools.iter().any(|pool| pool.name == name) {
             return Err(TopologyError::DuplicatePool(name));
         }
-        self.pools.push(Pool { name, max_unavailable: max_unavailable.max(1) });
+        let fixed = Arc::make_mut(&mut self.fixed);
+        fixed.pools.push(Pool { name, max_unavailable: max_unavailable.max(1) });
+        fixed.index_classes();
         Ok(())
     }
 
@@ -260,80 +377,108 @@ impl Topology {
     /// # Errors
     /// When it is there already, the pool does not fit, or the hierarchy has no path for it.
     pub fn add(&mut self, consumer: ConsumerId, pool: Option<PoolName>) -> Result<(), TopologyError> {
-        let in_pool = pool.as_ref().is_some_and(|name| self.pools.iter().any(|pool| pool.name == *name));
-        let on_a_node = consumer.kind.plane() == Plane::Data;
-        if pool.is_some() != on_a_node || in_pool != on_a_node {
-            return Err(TopologyError::Pool { consumer, pool });
-        }
-        if self.uses(consumer.kind).is_none_or(|uses| uses.trust.is_empty() && uses.leaves.is_empty()) {
-            return Err(TopologyError::NoPath(consumer));
-        }
-        if self.consumers.contains_key(&consumer) {
-            return Err(TopologyError::Duplicate(consumer));
-        }
-        self.consumers.insert(consumer, pool);
-        Ok(())
+        self.admit(consumer, pool).map(|_| ())
     }
 
-    pub(crate) fn remove(&mut self, consumer: &ConsumerId) {
-        self.consumers.remove(consumer);
+    pub(crate) fn admit(&mut self, id: ConsumerId, pool: Option<PoolName>) -> Result<Index, TopologyError> {
+        let in_pool = pool.as_ref().is_some_and(|name| self.fixed.pools.iter().any(|pool| pool.name == *name));
+        let on_a_node = id.kind.plane() == Plane::Data;
+        if pool.is_some() != on_a_node || in_pool != on_a_node {
+            return Err(TopologyError::Pool { consumer: id, pool });
+        }
+        if self.contains(&id) {
+            return Err(TopologyError::Duplicate(id));
+        }
+        let class = self.fixed.classes.iter().position(|class| class.kind == id.kind && class.pool == pool);
+        let Some(class) = class else { return Err(TopologyError::NoPath(id)) };
+        Arc::make_mut(&mut self.members).insert(Member { id, class }).ok_or(TopologyError::Full)
+    }
+
+    pub(crate) fn remove(&mut self, consumer: &ConsumerId) -> Option<(Index, Member)> {
+        Arc::make_mut(&mut self.members).remove(consumer)
     }
 
     /// The hierarchy.
     #[must_use]
-    pub const fn hierarchy(&self) -> &Hierarchy {
-        &self.hierarchy
+    pub fn hierarchy(&self) -> &Hierarchy {
+        &self.fixed.hierarchy
     }
 
-    /// The instances, with the pool of each that runs on a node.
+    /// The address of the control plane with which the cluster was set up, where addresses are followed.
+    #[must_use]
+    pub fn address(&self) -> Option<&Address> {
+        self.fixed.address.as_ref()
+    }
+
+    /// The instances, with the pool of each that runs on a node, in the order in which they were added.
     pub fn consumers(&self) -> impl Iterator<Item = (&ConsumerId, Option<&PoolName>)> {
-        self.consumers.iter().map(|(consumer, pool)| (consumer, pool.as_ref()))
+        self.members().map(|(_, member)| (&member.id, self.class(member.class).and_then(|class| class.pool.as_ref())))
     }
 
     /// The pools, in the order in which they are worked on.
     pub fn pools(&self) -> impl Iterator<Item = &PoolName> {
-        self.pools.iter().map(|pool| &pool.name)
+        self.fixed.pools.iter().map(|pool| &pool.name)
     }
 
     /// Whether there is such an instance.
     #[must_use]
     pub fn contains(&self, consumer: &ConsumerId) -> bool {
-        self.consumers.contains_key(consumer)
+        self.members.by_id.contains_key(consumer)
     }
 
-    pub(crate) fn pool_of(&self, consumer: &ConsumerId) -> Option<&PoolName> {
-        self.consumers.get(consumer).and_then(Option::as_ref)
+    /// The pool of an instance that runs on a node.
+    #[must_use]
+    pub fn pool_of(&self, consumer: &ConsumerId) -> Option<&PoolName> {
+        self.class(self.member(self.index(consumer)?)?.class)?.pool.as_ref()
+    }
+
+    pub(crate) fn members(&self) -> impl Iterator<Item = (Index, &Member)> {
+        (0..).zip(self.members.all.iter()).filter_map(|(index, member)| Some((index, member.as_ref()?)))
+    }
+
+    pub(crate) fn index(&self, consumer: &ConsumerId) -> Option<Index> {
+        self.members.by_id.get(consumer).copied()
+    }
+
+    pub(crate) fn member(&self, index: Index) -> Option<&Member> {
+        self.members.all.get(usize::try_from(index).ok()?)?.as_ref()
+    }
+
+    pub(crate) fn members_of(&self, class: usize) -> impl Iterator<Item = Index> + '_ {
+        self.members.by_class.get(class).into_iter().flatten().copied()
+    }
+
+    pub(crate) fn classes(&self) -> &[Class] {
+        &self.fixed.classes
+    }
+
+    pub(crate) fn class(&self, class: usize) -> Option<&Class> {
+        self.fixed.classes.get(class)
+    }
+
+    pub(crate) fn edges(&self) -> &[Edge] {
+        &self.fixed.edges
     }
 
     pub(crate) fn uses(&self, kind: ComponentKind) -> Option<&Uses> {
-        self.uses.get(&kind)
+        self.fixed.uses.get(&kind)
     }
 
-    /// How many consumers of one kind may be away at once: one replica of a control-plane component
+    /// How many consumers of one class may be away at once: one replica of a control-plane component
     /// (etcd keeps its quorum, the API server its second replica), and what a pool says of its nodes.
-    pub(crate) fn max_unavailable(&self, consumer: &ConsumerId) -> usize {
-        let pool = self.pool_of(consumer);
-        self.pools.iter().find(|candidate| Some(&candidate.name) == pool).map_or(1, |pool| pool.max_unavailable)
+    pub(crate) fn max_unavailable(&self, class: &Class) -> usize {
+        let pool = self.fixed.pools.iter().find(|pool| Some(&pool.name) == class.pool.as_ref());
+        pool.map_or(1, |pool| pool.max_unavailable)
     }
 
-    /// What it takes until `consumer` runs with these bundles, leaves and signing keys.
-    ///
-    /// In GDC every stage is like an upgrade: whatever it touches restarts. In GKE a node takes up
-    /// credentials only by being recreated. Everywhere else it takes what the components themselves need.
-    pub(crate) fn reload(
-        &self,
-        consumer: &ConsumerId,
-        slots: impl Iterator<Item = TrustSlot>,
-        leaves: impl Iterator<Item = LeafKind>,
-        signs: Option<AuthorityRole>,
-    ) -> Reload {
-        let least = match (self.hierarchy.origin(), consumer.kind.plane()) {
-            (_, Plane::External) => Reload::Unobservable,
-            (Origin::Preset(Preset::Gdc), _) => Reload::Restart,
-            (Origin::Preset(Preset::Gke(_)), Plane::Data) => Reload::Recreate,
-            _ => Reload::Live,
-        };
-        slots.map(bundle_reload).chain(leaves.map(leaf_reload)).chain(signs.map(signer_reload)).fold(least, Ord::max)
+    /// What it takes until consumers of `kind` run with something new of `facet`.
+    #[must_use]
+    pub fn reload(&self, kind: ComponentKind, facet: Facet) -> Reload {
+        if kind.plane() == Plane::External {
+            return Reload::Unobservable;
+        }
+        let said = self.fixed.reload.get(&(kind, facet)).copied();
+        said.unwrap_or_else(|| reload::assumed(self.hierarchy().origin(), kind, facet))
     }
 }
 
@@ -368,41 +513,26 @@ mod tests {
     }
 
     #[test]
-    fn uses_follow_from_the_path_table() {
-        let topology = Topology::new(Hierarchy::gdc());
-        let etcd = topology.uses(ComponentKind::Etcd).unwrap();
-        assert_eq!(
-            etcd.trust.iter().map(|(slot, _)| *slot).collect::<Vec<_>>(),
-            [TrustSlot::EtcdTrustedCa, TrustSlot::EtcdPeerTrustedCa]
-        );
-        assert_eq!(
-            etcd.leaves.iter().map(|(leaf, _)| *leaf).collect::<Vec<_>>(),
-            [LeafKind::EtcdServer, LeafKind::EtcdPeer]
-        );
-        // GDC's clients outside trust the org CA, which no rotation touches.
-        let outside = topology.uses(ComponentKind::ExternalClient).unwrap();
-        assert_eq!((outside.trust.len(), outside.leaves.len()), (0, 1));
-    }
-
-    #[test]
-    fn every_etcd_ca_file_and_the_api_servers_need_a_restart() {
-        for slot in [TrustSlot::EtcdTrustedCa, TrustSlot::EtcdPeerTrustedCa, TrustSlot::ApiServerEtcdCa] {
-            assert_eq!(bundle_reload(slot), Reload::Restart);
+    fn numbers_of_those_who_left_are_given_again() {
+        let mut topology = Topology::new(Hierarchy::kubeadm());
+        for round in 0..3 {
+            for name in ["0", "1"] {
+                topology.add(id(ComponentKind::Etcd, name), None).unwrap();
+            }
+            assert_eq!(topology.index(&id(ComponentKind::Etcd, "1")), Some(1), "{round}");
+            for name in ["1", "0"] {
+                topology.remove(&id(ComponentKind::Etcd, name));
+            }
         }
-        assert_eq!(bundle_reload(TrustSlot::ApiServerClientCa), Reload::Live);
-        assert_eq!(leaf_reload(LeafKind::EtcdPeer), Reload::Live);
+        assert_eq!(topology.consumers().count(), 0);
     }
 
     #[test]
-    fn presets_decide_what_a_stage_costs() {
+    fn consumers_are_known_by_component_and_instance() {
         let kubelet = id(ComponentKind::Kubelet, "node-0");
-        let api_server = id(ComponentKind::KubeApiServer, "0");
-        let reload = |hierarchy: Hierarchy, consumer: &ConsumerId| {
-            Topology::new(hierarchy).reload(consumer, [TrustSlot::KubeletClientCa].into_iter(), [].into_iter(), None)
-        };
-        assert_eq!(reload(Hierarchy::kubeadm(), &kubelet), Reload::Live);
-        assert_eq!(reload(Hierarchy::gdc(), &kubelet), Reload::Restart);
-        assert_eq!(reload(Hierarchy::gke(pki_core::Storage::Etcd), &kubelet), Reload::Recreate);
-        assert_eq!(reload(Hierarchy::gke(pki_core::Storage::Etcd), &api_server), Reload::Live);
+        assert_eq!(kubelet.to_string().parse(), Ok(kubelet));
+        for text in ["kubelet", "kubelet/", "kubelet/No", "cubelet/node-0", "", "/"] {
+            assert!(text.parse::<ConsumerId>().is_err(), "{text}");
+        }
     }
 }

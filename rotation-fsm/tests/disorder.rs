@@ -52,7 +52,12 @@ mod disorder {
         fn deliver(&mut self, cluster: &mut Cluster, event: &Event) {
             match cluster.apply(event) {
                 Ok(_) => self.accepted.push((event.clone(), cluster.now)),
-                Err(Rejected::Stale { .. } | Rejected::NotInStage { .. } | Rejected::WrongVersion { .. }) => {}
+                Err(
+                    Rejected::Stale { .. }
+                    | Rejected::NotInStage { .. }
+                    | Rejected::WrongVersion { .. }
+                    | Rejected::NotAwaited,
+                ) => {}
                 Err(rejected) => panic!("{rejected}: {event:?}"),
             }
             cluster.check_paths();

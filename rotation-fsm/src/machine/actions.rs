@@ -1,40 +1,45 @@
 //! What is to be done, derived from what is expected and what was seen.
 
 use core::fmt;
-use std::collections::BTreeMap;
 
-use pki_core::AuthorityRole;
+use pki_core::{AuthorityRole, CaVersion, ComponentKind};
 
-use super::{Machine, Phase, Rotating};
-use crate::action::{Action, ActionKey, BundleTarget, ConsumerTarget, LeafTarget};
+use super::life::{disturbs, work_of};
+use super::waiting::Lacking;
+use super::{Machine, Rotating};
+use crate::action::{Action, ActionKey, BundleTarget, ConsumerTarget, KeyPair, LeafTarget};
+use crate::facet::{Facet, Track};
 use crate::plan::{Stage, Step};
-use crate::topology::{ConsumerId, Reload, Uses};
+use crate::topology::{Class, ConsumerId, Index, Reload};
 
 impl Machine {
     /// Everything that is to be done now, from the state alone. Ask again after every event and restart.
     ///
-    /// Of consumers that restart, as many of a kind (of a pool's nodes, as many of the pool) as may be away at once.
+    /// Of consumers that restart, as many of a kind (of a pool's nodes, as many of the pool) as may be away at once, those
+    /// that are away already included; what the calendar does not allow now is left out, and stands in
+    /// [`blocked`](Self::blocked).
     pub fn pending_actions(&self) -> impl Iterator<Item = Action> + '_ {
-        let authorities = match &self.phase {
-            Phase::Stable => None,
-            Phase::Rotating(rotating) => {
-                Some(rotating.open.iter().filter_map(|role| self.authority_action(rotating, *role)))
-            }
-        };
-        let mut away: BTreeMap<_, usize> = BTreeMap::new();
-        let consumers = self.waiting.iter().filter_map(move |consumer| {
-            let away = away.entry((consumer.kind(), self.topology.pool_of(consumer))).or_default();
-            // Before the action is put together: of a large pool nearly all wait for their turn.
-            if *away >= self.topology.max_unavailable(consumer) {
-                return None;
-            }
-            let action = self.consumer_action(consumer);
-            if matches!(&action, Action::EnsureConsumer { target, .. } if target.reload != Reload::Live) {
-                *away += 1;
-            }
-            Some(action)
-        });
-        authorities.into_iter().flatten().chain(consumers)
+        let paused = self.rotating().is_some_and(|rotating| rotating.paused);
+        let authorities = self.rotating().into_iter().flat_map(|rotating| self.authority_actions(rotating));
+        let classes = self.topology.classes().iter().enumerate();
+        let consumers = classes.flat_map(|(number, class)| self.class_actions(number, class));
+        let all = authorities.chain(consumers).filter(move |_| !paused);
+        all.chain(self.deliveries()).chain(self.leaf_renewal())
+    }
+
+    fn deliveries(&self) -> impl Iterator<Item = Action> + '_ {
+        self.deliveries.iter().map(|delivery| Action::EnsureDelivered {
+            key: ActionKey(format!("{}/deliver/{delivery}/{}", self.cluster, self.epoch)),
+            delivery: *delivery,
+        })
+    }
+
+    fn leaf_renewal(&self) -> impl Iterator<Item = Action> + '_ {
+        self.leaf_renewal.due.iter().map(|(version, by)| Action::EnsureLeavesRenewed {
+            key: ActionKey(format!("{}/renew-leaves/{version}", self.cluster)),
+            version: version.clone(),
+            by: *by,
+        })
     }
 
     /// The key of an action that concerns `whom`, in the stage that runs or at rest.
@@ -48,75 +53,179 @@ impl Machine {
     }
 
     fn running(&self) -> Option<(&Rotating, &Stage)> {
-        match &self.phase {
-            Phase::Stable => None,
-            Phase::Rotating(rotating) => rotating.stage().map(|stage| (rotating, stage)),
-        }
+        self.rotating().and_then(|rotating| rotating.stage().map(|stage| (rotating, stage)))
+    }
+
+    fn authority_actions<'a>(&'a self, rotating: &'a Rotating) -> impl Iterator<Item = Action> + 'a {
+        let of_role = rotating.open.iter().filter_map(move |role| self.authority_action(rotating, *role));
+        let unaddressed = self.tracks.addresses.as_ref().is_some_and(|addresses| addresses.next.is_none());
+        let addressed = (rotating.step() == Some(Step::Mint) && rotating.moves_address && unaddressed)
+            .then(|| Action::EnsureAddress { key: self.key(&"address") });
+        of_role.chain(addressed)
     }
 
     fn authority_action(&self, rotating: &Rotating, role: AuthorityRole) -> Option<Action> {
-        let key = |version| self.key(&format_args!("{role}/{version}"));
+        let key = |version: CaVersion| self.key(&format_args!("{role}/{version}"));
+        let (from, to) = (rotating.from, rotating.to);
         match rotating.step()? {
-            Step::Mint => Some(Action::EnsureAuthority { key: key(rotating.to), role, version: rotating.to }),
+            Step::Mint => Some(Action::EnsureAuthority { key: key(to), role, version: to }),
+            Step::CrossSign => Some(Action::EnsureCrossCertificate { key: key(to), role, version: to, by: from }),
             Step::DestroyKeys => {
-                Some(Action::EnsureKeyDestroyed { key: key(rotating.from), role, version: rotating.from })
+                let version = rotating.retired();
+                Some(Action::EnsureKeyDestroyed { key: key(version), role, version })
             }
             _ => None,
         }
     }
 
-    fn consumer_action(&self, consumer: &ConsumerId) -> Action {
-        let (key, target) = (self.key(consumer), self.target(consumer));
-        match self.running() {
-            Some((rotating, stage)) if target.reload == Reload::Unobservable => {
-                let (unit, to, stage) = (rotating.unit(), rotating.to, stage.clone());
-                Action::AwaitAcknowledgement { key, unit, to, stage, target }
+    /// Of one class: whoever is away is brought back, and of the others as many are disturbed as may be.
+    fn class_actions<'a>(&'a self, number: usize, class: &'a Class) -> impl Iterator<Item = Action> + 'a {
+        let room = self.topology.max_unavailable(class);
+        let (away, behind) = match self.waiting.of(number) {
+            Some(Lacking { away, behind }) => (Some(away), Some(behind)),
+            None => (None, None),
+        };
+        // Of a pool no more than may be away at once are worked on; a control plane that is down comes up at once.
+        let at_once = if class.pool.is_some() { room } else { usize::MAX };
+        let back = away.into_iter().flatten().take(at_once).filter_map(|index| self.consumer_action(*index));
+        let mut left = room.saturating_sub(away.map_or(0, |away| away.len()));
+        let blocked = self.is_blocked(class);
+        let mut over = false;
+        let disturbed = behind.into_iter().flatten().map_while(move |index| {
+            if over {
+                return None;
             }
-            _ => Action::EnsureConsumer { key, target },
-        }
+            let reload = self.reload_needed(*index)?;
+            if disturbs(reload) {
+                // Whoever comes after waits too: of a large pool nearly all do.
+                if left == 0 || blocked {
+                    over = true;
+                    return None;
+                }
+                left -= 1;
+            }
+            Some(self.consumer_action(*index))
+        });
+        back.chain(disturbed.flatten())
     }
 
-    /// What is missing at `consumer`; everything, while it is unseen.
-    fn target(&self, consumer: &ConsumerId) -> ConsumerTarget {
-        let loaded = self.seen.get(consumer).and_then(|seen| seen.loaded.as_ref());
-        let expected = self.expected(consumer);
-        let nothing = Uses::default();
-        let uses = self.topology.uses(consumer.kind()).unwrap_or(&nothing);
-        let bundles: Vec<_> = uses
-            .trust
-            .iter()
-            .zip(&expected.bundles)
-            .enumerate()
-            .filter(|(index, ((_, role), versions))| {
-                let held = loaded.and_then(|loaded| loaded.bundles.get(*index));
-                !held.is_some_and(|held| self.bundle_suffices(*role, **versions, *held))
-            })
-            .filter_map(|(_, ((slot, role), versions))| {
-                let hash = self.authorities.get(role)?.hash_of(*versions)?;
-                Some(BundleTarget { slot: *slot, role: *role, versions: *versions, hash })
-            })
-            .collect();
+    fn is_blocked(&self, class: &Class) -> bool {
+        let scope = self.stage().and_then(Stage::scope);
+        let work = scope.and_then(|scope| work_of(scope, class.pool.as_ref()));
+        work.is_some_and(|work| self.permit(work).is_some())
+    }
+
+    /// What a node is recreated for counts for everything on it: its other consumers come with it.
+    fn consumer_action(&self, index: Index) -> Option<Action> {
+        let consumer = &self.topology.member(index)?.id;
+        let target = self.target(index)?;
+        if let Some((rotating, stage)) = self.running()
+            && target.reload == Reload::Unobservable
+        {
+            let (unit, to, stage) = (rotating.unit(), rotating.to, stage.id.clone());
+            return Some(Action::AwaitAcknowledgement { key: self.key(consumer), unit, to, stage, target });
+        }
+        if target.reload == Reload::Recreate && consumer.kind() == ComponentKind::Kubelet {
+            let others = [ComponentKind::KonnectivityAgent, ComponentKind::Pod];
+            let on_it = others.map(|kind| ConsumerId::new(kind, consumer.instance().clone()));
+            let with_it = on_it.iter().filter_map(|other| self.waiting_target(other));
+            let targets = [target].into_iter().chain(with_it).collect();
+            let (node, pool) = (consumer.instance().clone(), self.topology.pool_of(consumer)?.clone());
+            return Some(Action::RecreateNode { key: self.key(consumer), node, pool, targets });
+        }
+        if consumer.kind() != ComponentKind::Kubelet && self.comes_with_its_node(consumer) {
+            return None;
+        }
+        Some(Action::EnsureConsumer { key: self.key(consumer), target })
+    }
+
+    fn comes_with_its_node(&self, consumer: &ConsumerId) -> bool {
+        let kubelet = ConsumerId::new(ComponentKind::Kubelet, consumer.instance().clone());
+        self.topology.pool_of(consumer).is_some()
+            && self.waiting_target(&kubelet).is_some_and(|target| target.reload == Reload::Recreate)
+    }
+
+    fn waiting_target(&self, consumer: &ConsumerId) -> Option<ConsumerTarget> {
+        let index = self.topology.index(consumer)?;
+        let class = self.topology.member(index)?.class;
+        let lacking = self.waiting.of(class)?;
+        (lacking.away.contains(&index) || lacking.behind.contains(&index)).then(|| self.target(index)).flatten()
+    }
+
+    /// What of a consumer's facets is missing.
+    fn missing(&self, index: Index) -> impl Iterator<Item = (usize, Facet, Track)> + '_ {
+        let member = self.topology.member(index);
+        let uses = member.and_then(|member| self.topology.uses(member.id.kind()));
+        let facets = uses.into_iter().flat_map(|uses| uses.facets.iter().enumerate());
+        let (seen, expected) = (self.seen(index), self.expected_of(index));
         // A restart is what a kubelet's certificates come with, so all of them count while it is owed one.
-        let owed = expected.csr_signer_at_restart > loaded.and_then(|loaded| loaded.csr_signer_at_restart);
-        let leaves: Vec<_> = uses
-            .leaves
-            .iter()
-            .zip(&expected.leaves)
-            .enumerate()
-            .filter(|(index, ((_, role), issuer))| {
-                let held = loaded.and_then(|loaded| loaded.leaves.get(*index));
-                owed || !held.is_some_and(|held| self.leaf_suffices(*role, **issuer, *held))
-            })
-            .map(|(_, ((leaf, role), issuer))| LeafTarget { leaf: *leaf, role: *role, issuer: *issuer })
-            .collect();
-        let signs =
-            uses.signs.zip(expected.signs).filter(|_| loaded.is_none_or(|loaded| loaded.signs != expected.signs));
-        let reload = self.topology.reload(
-            consumer,
-            bundles.iter().map(|bundle| bundle.slot),
-            leaves.iter().map(|leaf| leaf.leaf),
-            signs.map(|(role, _)| role),
-        );
-        ConsumerTarget { consumer: consumer.clone(), bundles, leaves, signs, reload }
+        let lacks = move |place: usize| {
+            seen.zip(expected).is_none_or(|(seen, expected)| !expected.is_met_at(place, &seen.held))
+        };
+        let owed = uses.and_then(|uses| uses.position(Facet::RestartedUnder)).is_some_and(lacks);
+        facets
+            .filter(move |(place, (facet, _))| lacks(*place) || (owed && matches!(facet, Facet::Presents(_))))
+            .map(|(place, (facet, track))| (place, *facet, *track))
+    }
+
+    fn reload_needed(&self, index: Index) -> Option<Reload> {
+        let kind = self.topology.member(index)?.id.kind();
+        let reloads = self.missing(index).map(|(_, facet, _)| self.topology.reload(kind, facet));
+        Some(reloads.max().unwrap_or(Reload::Live))
+    }
+
+    /// What is missing at a consumer; everything, while it is unseen.
+    pub(crate) fn target(&self, index: Index) -> Option<ConsumerTarget> {
+        let consumer = self.topology.member(index)?.id.clone();
+        let expected = self.expected_of(index)?;
+        let mut target = ConsumerTarget::new(consumer, self.epoch);
+        target.reload = self.reload_needed(index)?;
+        for (place, facet, track) in self.missing(index) {
+            let want = *expected.want.get(place)?;
+            match (track, facet) {
+                (Track::Authority(role), Facet::Trusts(slot)) => {
+                    let authority = self.tracks.authority(role)?;
+                    let (Some(versions), Some(hash)) = (authority.versions(want), authority.hash_of(want)) else {
+                        continue;
+                    };
+                    target.bundles.push(BundleTarget { slot, role, versions, hash });
+                }
+                (Track::Authority(role), Facet::Presents(leaf)) => {
+                    let authority = self.tracks.authority(role)?;
+                    let Some(issuer) = authority.version(want.generations()) else { continue };
+                    let through = want.is_chained().then_some(authority.active.version);
+                    target.leaves.push(LeafTarget { leaf, role, issuer, through, key_pair: KeyPair::of(leaf) });
+                }
+                (Track::Authority(role), Facet::Signs(_)) => {
+                    target.signs = self.tracks.authority(role)?.version(want).map(|version| (role, version));
+                }
+                (Track::Authority(_), _) => {}
+                (Track::Address, facet) => {
+                    let addresses = self.tracks.addresses.as_ref()?;
+                    match facet {
+                        Facet::Serves => target.serves = addresses.of(want).cloned().collect(),
+                        Facet::Service => target.service = addresses.of(want).next().cloned(),
+                        _ => target.dials = addresses.of(want).next().cloned(),
+                    }
+                }
+            }
+        }
+        Some(target)
+    }
+
+    /// What a consumer that joins now is to be given, so that it is in order from its first report on.
+    ///
+    /// # Errors
+    /// As it would be rejected if it joined.
+    pub fn provision(
+        &self,
+        consumer: &ConsumerId,
+        pool: Option<&crate::topology::PoolName>,
+    ) -> Result<ConsumerTarget, crate::rejected::Rejected> {
+        let mut joined = self.clone();
+        let index =
+            joined.topology.admit(consumer.clone(), pool.cloned()).map_err(crate::rejected::Rejected::Topology)?;
+        joined.admit(index, 0);
+        joined.target(index).ok_or_else(|| crate::rejected::Rejected::UnknownConsumer(consumer.clone()))
     }
 }

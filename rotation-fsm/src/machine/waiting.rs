@@ -1,43 +1,70 @@
 //! The consumers that do not run with what they should.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use pki_core::ComponentKind;
+use crate::topology::Index;
 
-use crate::topology::ConsumerId;
+/// Of one class: who is away, and who is there and lacks something.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Lacking {
+    pub(crate) away: BTreeSet<Index>,
+    pub(crate) behind: BTreeSet<Index>,
+}
 
-/// By kind, so that asking after some kinds does not count the others.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Waiting(BTreeMap<ComponentKind, BTreeSet<ConsumerId>>);
-
-impl Waiting {
-    pub(super) fn insert(&mut self, consumer: ConsumerId) {
-        self.0.entry(consumer.kind()).or_default().insert(consumer);
+impl Lacking {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.away.is_empty() && self.behind.is_empty()
     }
 
-    pub(super) fn remove(&mut self, consumer: &ConsumerId) {
-        if let Some(kind) = self.0.get_mut(&consumer.kind()) {
-            kind.remove(consumer);
-        }
+    fn remove(&mut self, index: Index) {
+        self.away.remove(&index);
+        self.behind.remove(&index);
     }
 
-    pub(super) fn first_of(&self, kind: ComponentKind) -> Option<&ConsumerId> {
-        self.0.get(&kind)?.first()
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = &ConsumerId> {
-        self.0.values().flatten()
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.values().all(BTreeSet::is_empty)
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Index> {
+        self.away.iter().chain(&self.behind).copied()
     }
 }
 
-impl FromIterator<ConsumerId> for Waiting {
-    fn from_iter<I: IntoIterator<Item = ConsumerId>>(consumers: I) -> Self {
-        let mut waiting = Self::default();
-        consumers.into_iter().for_each(|consumer| waiting.insert(consumer));
-        waiting
+/// By class, so that asking after some does not count the others.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Waiting(Vec<Lacking>);
+
+/// Why a consumer is waited for, if it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Want {
+    Nothing,
+    Something,
+    /// It is not there.
+    Back,
+}
+
+impl Waiting {
+    pub(crate) fn set(&mut self, class: usize, index: Index, want: Want) {
+        if want == Want::Nothing && self.0.len() <= class {
+            return;
+        }
+        if self.0.len() <= class {
+            self.0.resize(class + 1, Lacking::default());
+        }
+        let Some(lacking) = self.0.get_mut(class) else { return };
+        lacking.remove(index);
+        let _inserted = match want {
+            Want::Nothing => false,
+            Want::Something => lacking.behind.insert(index),
+            Want::Back => lacking.away.insert(index),
+        };
+    }
+
+    pub(crate) fn of(&self, class: usize) -> Option<&Lacking> {
+        self.0.get(class).filter(|lacking| !lacking.is_empty())
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Index> {
+        self.0.iter().flat_map(Lacking::iter)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.iter().all(Lacking::is_empty)
     }
 }

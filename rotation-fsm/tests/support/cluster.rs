@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pki_core::{
-    AuthorityId, AuthorityRole, BundleHash, CaVersion, ComponentKind, Fingerprint, Hierarchy, LeafKind, Path, Plane,
-    TrustSlot, verify::SubjectPublicKey,
+    AuthorityId, AuthorityRole, BundleHash, CaVersion, ComponentKind, Endpoint, Fingerprint, Hierarchy, LeafKind, Path,
+    Plane, TrustSlot, verify::SubjectPublicKey,
 };
 use rotation_fsm::{
-    Action, Applied, AuthorityRecord, ConsumerId, ConsumerTarget, Event, Machine, Observation, PoolName, Rejected,
-    ReportId, Strategy, Topology, Unit, VersionRange,
+    Action, Address, Applied, AuthorityRecord, Completion, ConsumerId, ConsumerTarget, CrossRecord, Event, Machine,
+    Observation, PoolName, PresentedLeaf, Rejected, Reload, ReportId, ServedAddress, Settings, StageId, Strategy,
+    Topology, Unit, VersionRange,
 };
 use time::{Duration, UtcDateTime};
 
@@ -31,9 +32,23 @@ struct Held {
     incarnation: u64,
     sequence: u64,
     bundles: BTreeMap<TrustSlot, (AuthorityRole, VersionRange)>,
-    leaves: BTreeMap<LeafKind, (AuthorityRole, CaVersion)>,
+    leaves: BTreeMap<LeafKind, Leaf>,
     signs: Option<(AuthorityRole, CaVersion)>,
     csr_signer_at_restart: Option<CaVersion>,
+    serves: Vec<Address>,
+    service: Option<Address>,
+    dials: Option<Address>,
+    /// How often it restarted, and how often its node was recreated.
+    restarts: u32,
+    recreations: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Leaf {
+    role: AuthorityRole,
+    issuer: CaVersion,
+    /// The generation that signed the cross-certificate that is shown with it.
+    through: Option<CaVersion>,
 }
 
 pub(crate) struct Cluster {
@@ -45,10 +60,28 @@ pub(crate) struct Cluster {
     ignored: BTreeSet<ConsumerId>,
 }
 
+pub(crate) fn address(number: u32) -> Address {
+    format!("192.0.2.{number}").parse().unwrap()
+}
+
 impl Cluster {
-    /// Two API servers, three etcd members, three nodes in two pools, one of everything else.
+    /// Two API servers, three etcd members, three nodes in two pools, one of everything else; rotated in stages, and
+    /// completed without being asked.
     pub(crate) fn new(hierarchy: Hierarchy) -> Self {
-        let mut topology = Topology::new(hierarchy.clone());
+        let settings = Settings::of(&hierarchy).with_completion(Completion::Automatic);
+        Self::with(hierarchy, settings)
+    }
+
+    pub(crate) fn with_strategy(hierarchy: Hierarchy, strategy: Strategy) -> Self {
+        let settings = Settings::of(&hierarchy).with_completion(Completion::Automatic).with_strategy(strategy);
+        Self::with(hierarchy, settings)
+    }
+
+    pub(crate) fn with(hierarchy: Hierarchy, settings: Settings) -> Self {
+        let mut topology = match settings.strategy {
+            Strategy::DualEndpoint => Topology::with_address(hierarchy.clone(), address(1)),
+            _ => Topology::new(hierarchy.clone()),
+        };
         let pools = ["pool-a", "pool-b"].map(|name| PoolName::new(name.parse().unwrap()));
         for pool in &pools {
             topology.add_pool(pool.clone(), 1).unwrap();
@@ -73,7 +106,7 @@ impl Cluster {
             .iter()
             .map(|role| (*role, record(&hierarchy, *role, CaVersion::FIRST)))
             .collect::<Vec<_>>();
-        let machine = Machine::new("test".parse().unwrap(), topology, Strategy::Staged, authorities, now).unwrap();
+        let machine = Machine::new("test".parse().unwrap(), topology, settings, authorities, now).unwrap();
         let mut cluster =
             Self { machine, now, paths_checked: 0, hierarchy, held: BTreeMap::new(), ignored: BTreeSet::new() };
         let outside = cluster.machine.topology().consumers().map(|(id, _)| id.clone());
@@ -134,6 +167,14 @@ impl Cluster {
         }
     }
 
+    /// How often the consumers of a kind restarted, and how often their nodes were recreated, since the last call.
+    pub(crate) fn restarts(&mut self, kind: ComponentKind) -> BTreeSet<(u32, u32)> {
+        let of_kind = self.held.iter_mut().filter(|(consumer, _)| consumer.kind() == kind);
+        let taken =
+            of_kind.map(|(_, held)| (core::mem::take(&mut held.restarts), core::mem::take(&mut held.recreations)));
+        taken.collect()
+    }
+
     /// Until the rotation completes: each stage as it ends, with the status line then.
     pub(crate) fn run(&mut self) -> Vec<(String, String)> {
         let mut lines = Vec::new();
@@ -168,39 +209,73 @@ impl Cluster {
     /// Carries out what is pending, up to the first action that ends a stage.
     fn advance(&mut self) -> Vec<(String, String)> {
         let mut actions: Vec<_> = self.machine.pending_actions().collect();
-        actions.retain(|action| {
-            !matches!(action, Action::EnsureConsumer { target, .. } if self.ignored.contains(&target.consumer))
+        actions.retain(|action| match action {
+            Action::EnsureConsumer { target, .. } => !self.ignored.contains(&target.consumer),
+            Action::RecreateNode { targets, .. } => {
+                !targets.iter().any(|target| self.ignored.contains(&target.consumer))
+            }
+            _ => true,
         });
         assert!(!actions.is_empty(), "nothing to do in {:?}", self.machine.stage());
         for action in actions {
-            let event = self.carry_out(&action);
-            let applied = self.apply(&event).unwrap();
-            self.check_paths();
-            if !applied.stages_ended.is_empty() {
-                let line = self.machine.status().unwrap().to_string();
-                return applied.stages_ended.iter().map(|stage| (stage.to_string(), line.clone())).collect();
+            for event in self.carry_out_all(&action) {
+                let applied = self.apply(&event).unwrap();
+                self.check_paths();
+                if !applied.stages_ended.is_empty() {
+                    let line = self.machine.status().unwrap().to_string();
+                    return applied.stages_ended.iter().map(|stage| (stage.to_string(), line.clone())).collect();
+                }
             }
         }
         Vec::new()
     }
 
+    /// The first event of an action that has one.
     pub(crate) fn carry_out(&mut self, action: &Action) -> Event {
-        match action {
+        self.carry_out_all(action).remove(0)
+    }
+
+    pub(crate) fn carry_out_all(&mut self, action: &Action) -> Vec<Event> {
+        vec![match action {
             Action::EnsureAuthority { role, version, .. } => {
                 Event::AuthorityMinted { role: *role, record: self.record(*role, *version) }
             }
+            Action::EnsureCrossCertificate { role, version, by, .. } => {
+                let not_after = self.record(*role, *by).not_after.unwrap();
+                let record = CrossRecord { version: *version, by: *by, not_before: self.now, not_after };
+                Event::CrossSigned { role: *role, record }
+            }
+            Action::EnsureAddress { .. } => {
+                let next = (2..).map(address).find(|address| self.machine.address() != Some(address)).unwrap();
+                Event::AddressAllocated { address: next }
+            }
             Action::EnsureKeyDestroyed { role, version, .. } => Event::KeyDestroyed { role: *role, version: *version },
+            Action::RecreateNode { targets, .. } => {
+                return targets
+                    .iter()
+                    .map(|target| {
+                        self.take_up(target);
+                        Event::Observed(self.observation(&target.consumer))
+                    })
+                    .collect();
+            }
             Action::EnsureConsumer { target, .. } => {
                 self.take_up(target);
                 Event::Observed(self.observation(&target.consumer))
             }
             Action::AwaitAcknowledgement { target, unit, to, stage, .. } => {
                 self.take_up(target);
-                let consumer = target.consumer.clone();
-                Event::Acknowledged { consumer, unit: *unit, to: *to, stage: stage.clone(), by: "operator".to_owned() }
+                self.acknowledgement(target, *unit, *to, stage)
             }
+            Action::EnsureDelivered { delivery, .. } => Event::Delivered { delivery: *delivery },
+            Action::EnsureLeavesRenewed { version, .. } => Event::LeavesRenewed { version: version.clone() },
             other => panic!("unknown action {other:?}"),
-        }
+        }]
+    }
+
+    fn acknowledgement(&self, target: &ConsumerTarget, unit: Unit, to: CaVersion, stage: &StageId) -> Event {
+        let consumer = target.consumer.clone();
+        Event::Acknowledged { consumer, unit, to, stage: stage.clone(), by: "operator".to_owned() }
     }
 
     /// What a consumer is given when it is installed: everything of the active generation.
@@ -218,9 +293,11 @@ impl Cluster {
             let leaves =
                 [path.client_credential().leaf().filter(|_| client), path.endpoint().leaf().filter(|_| server)];
             for leaf in leaves.into_iter().flatten() {
-                held.leaves.insert(leaf, (self.hierarchy.issuer_of(leaf).unwrap(), CaVersion::FIRST));
+                let role = self.hierarchy.issuer_of(leaf).unwrap();
+                held.leaves.insert(leaf, Leaf { role, issuer: CaVersion::FIRST, through: None });
             }
         }
+        held.dials = self.machine.address().cloned();
         held
     }
 
@@ -228,14 +305,25 @@ impl Cluster {
         let issued: Vec<_> = target
             .leaves
             .iter()
-            .map(|leaf| (leaf.leaf, self.machine.issuer_of(&target.consumer, leaf.leaf).unwrap()))
+            .map(|leaf| {
+                let (role, issuer) = self.machine.issuer_of(&target.consumer, leaf.leaf).unwrap();
+                assert!(leaf.through.is_none() || issuer == leaf.issuer, "a chain for a leaf of another generation");
+                (leaf.leaf, Leaf { role, issuer, through: leaf.through })
+            })
             .collect();
         let signer = self.hierarchy.issuer_of(LeafKind::KubeletClient).unwrap();
         let csr_signer = self.held.values().find_map(|held| held.signs.filter(|(role, _)| *role == signer));
         let held = self.held.entry(target.consumer.clone()).or_default();
+        held.restarts += u32::from(matches!(target.reload, Reload::Restart | Reload::Recreate));
+        held.recreations += u32::from(target.reload == Reload::Recreate);
         held.bundles.extend(target.bundles.iter().map(|bundle| (bundle.slot, (bundle.role, bundle.versions))));
         held.leaves.extend(issued);
         held.signs = target.signs.or(held.signs);
+        if !target.serves.is_empty() {
+            held.serves = target.serves.clone();
+        }
+        held.service = target.service.clone().or(held.service.take());
+        held.dials = target.dials.clone().or(held.dials.take());
         if target.consumer.kind() == ComponentKind::Kubelet {
             held.csr_signer_at_restart = csr_signer.map(|(_, version)| version);
         }
@@ -250,13 +338,27 @@ impl Cluster {
         let hash = |(role, versions): (AuthorityRole, VersionRange)| {
             BundleHash::of([versions.first(), versions.last()].map(|version| record(&hierarchy, role, version).anchor))
         };
+        let present = |(leaf, held): (&LeafKind, &Leaf)| PresentedLeaf {
+            leaf: *leaf,
+            issuer: id((held.role, held.issuer)),
+            through: held.through.map(|by| id((held.role, by))),
+        };
+        let served = held.leaves.get(&LeafKind::ApiServer).copied();
+        let serves = held.serves.iter().zip(served.into_iter().cycle()).enumerate().map(|(index, (address, leaf))| {
+            // The second address shows the next generation from the start.
+            let issuer = if index > 0 { leaf.issuer.next() } else { leaf.issuer };
+            ServedAddress { address: address.clone(), issuer: id((leaf.role, issuer)) }
+        });
+        let report = ReportId { incarnation: held.incarnation, sequence: held.sequence };
         Observation {
-            consumer: consumer.clone(),
-            id: ReportId { incarnation: held.incarnation, sequence: held.sequence },
             bundles: held.bundles.iter().map(|(slot, bundle)| (*slot, hash(*bundle))).collect(),
-            leaves: held.leaves.iter().map(|(leaf, issuer)| (*leaf, id(*issuer))).collect(),
+            leaves: held.leaves.iter().map(present).collect(),
             signs_with: held.signs.map(id),
             csr_signer_at_restart: held.csr_signer_at_restart.map(|version| id((signer, version))),
+            serves: serves.collect(),
+            service: held.service.clone(),
+            dials: held.dials.clone(),
+            ..Observation::new(consumer.clone(), report)
         }
     }
 
@@ -267,28 +369,45 @@ impl Cluster {
             let of = |kind| self.held.iter().filter(move |(consumer, _)| consumer.kind() == kind);
             for (client_id, client) in of(path.client()) {
                 for (server_id, server) in of(path.server()) {
-                    let covers = |holder: &Held, slot, issuer: (AuthorityRole, CaVersion)| {
-                        holder.bundles.get(&slot).is_none_or(|(role, versions)| {
-                            *role == issuer.0 && versions.contains(VersionRange::only(issuer.1))
-                        })
-                    };
-                    let stage = self.machine.stage();
-                    if let (Some((slot, _)), Some(leaf)) = (path.client_trusts(&self.hierarchy), path.endpoint().leaf())
-                        && let Some(issuer) = server.leaves.get(&leaf)
+                    let stage = self.machine.stage().map(ToString::to_string);
+                    let trusts = path.client_trusts(&self.hierarchy);
+                    if let (Some((slot, _)), Some(leaf)) = (trusts, path.endpoint().leaf())
+                        && let Some(shown) = server.leaves.get(&leaf)
                     {
-                        assert!(covers(client, slot, *issuer), "{path}: {client_id} -> {server_id} in {stage:?}");
+                        let shown = self.shown_to(path, client, server, *shown);
+                        assert!(covers(client, slot, shown), "{path}: {client_id} -> {server_id} in {stage:?}");
                     }
                     if let (Some((slot, _)), Some(leaf)) =
                         (path.server_trusts(&self.hierarchy), path.client_credential().leaf())
-                        && let Some(issuer) = client.leaves.get(&leaf)
+                        && let Some(shown) = client.leaves.get(&leaf)
                     {
-                        assert!(covers(server, slot, *issuer), "{path}: {server_id} <- {client_id} in {stage:?}");
+                        assert!(covers(server, slot, *shown), "{path}: {server_id} <- {client_id} in {stage:?}");
                     }
                     self.paths_checked += 1;
                 }
             }
         }
     }
+
+    /// What the server shows at the address that the client dials, where addresses are followed.
+    fn shown_to(&self, path: Path, client: &Held, server: &Held, shown: Leaf) -> Leaf {
+        if path.endpoint() != Endpoint::ApiServer || path.client() == ComponentKind::KubeApiServer {
+            return shown;
+        }
+        let dialled = if path.client() == ComponentKind::Pod { &server.service } else { &client.dials };
+        let Some(dialled) = dialled else { return shown };
+        let place = server.serves.iter().position(|served| served == dialled);
+        let place = place.unwrap_or_else(|| panic!("{path}: nobody serves on {dialled}: {:?}", server.serves));
+        if place > 0 { Leaf { issuer: shown.issuer.next(), through: None, ..shown } } else { shown }
+    }
+}
+
+/// Whether the holder's bundle has an anchor for the leaf, or for what signed the cross-certificate it comes with.
+fn covers(holder: &Held, slot: TrustSlot, leaf: Leaf) -> bool {
+    holder.bundles.get(&slot).is_none_or(|(role, versions)| {
+        let trusted = |version| versions.contains(VersionRange::only(version));
+        *role == leaf.role && (trusted(leaf.issuer) || leaf.through.is_some_and(trusted))
+    })
 }
 
 /// A generation that differs from every other in key and anchor. The key is 32 octets that name it, in

@@ -1,0 +1,185 @@
+//! The transition function.
+
+use pki_core::Plane;
+use time::UtcDateTime;
+
+use super::seen::{self, Seen};
+use super::{Applied, Machine, Phase};
+use crate::event::{Event, Observation, ReportId};
+use crate::plan::StageId;
+use crate::policy::Unit;
+use crate::rejected::{Rejected, Unreadable};
+use crate::topology::{ConsumerId, Index, PoolName};
+
+impl Machine {
+    /// Applies an event that happened at `now`.
+    ///
+    /// # Errors
+    /// [`Rejected`], and nothing has changed.
+    pub fn apply(&mut self, event: &Event, now: UtcDateTime) -> Result<Applied, Rejected> {
+        let before = self.clock;
+        // While nothing is rotated nothing depends on the time but that something is begun, which does no harm.
+        self.clock.read(now, self.rotating().map(|_| self.settings.clock));
+        let mut applied = Applied::default();
+        if let Err(rejected) = self.take(event, now, &mut applied) {
+            self.clock = before;
+            return Err(rejected);
+        }
+        applied.doubted = self.clock.doubt();
+        self.settle(&mut applied);
+        Ok(applied)
+    }
+
+    /// Either changes nothing and says why, or succeeds.
+    fn take(&mut self, event: &Event, now: UtcDateTime, applied: &mut Applied) -> Result<(), Rejected> {
+        match event {
+            Event::RotationRequested { unit } => applied.started = Some(self.request(*unit)?),
+            Event::EmergencyDeclared { unit, .. } => applied.started = Some(self.declare_emergency(*unit, applied)?),
+            Event::CompletionRequested { unit } => self.complete(*unit, applied)?,
+            Event::PoolUpgradeRequested { pool } => self.upgrade(pool)?,
+            Event::MaintenanceOverridden { step, .. } => self.overrides.order_step(*step),
+            Event::CalendarChanged { calendar } => {
+                self.change_settings(|settings| settings.calendar = calendar.clone())
+            }
+            Event::FreezeChanged { frozen } => self.overrides.set_frozen(*frozen),
+            Event::PauseRequested { .. } => self.pause(true)?,
+            Event::ResumeRequested { .. } => self.pause(false)?,
+            Event::RollbackRequested { .. } => self.roll_back()?,
+            Event::Tick => self.tick(applied),
+            Event::ClockConfirmed { .. } => self.clock.believe(now),
+            Event::AuthorityMinted { role, record } => self.mint(*role, *record)?,
+            Event::CrossSigned { role, record } => self.cross_sign(*role, *record)?,
+            Event::AddressAllocated { address } => self.allocate(address)?,
+            Event::Observed(observation) => {
+                let unreadable = self.observe(observation)?;
+                applied.unreadable.extend(unreadable.map(|why| (observation.consumer.clone(), why)));
+            }
+            Event::TakenDown { consumer, after } => self.take_down(consumer, *after)?,
+            Event::Acknowledged { consumer, unit, to, stage, .. } => self.acknowledge(consumer, (*unit, *to), stage)?,
+            Event::PoolAdded { pool, max_unavailable } => self.add_pool(pool, *max_unavailable)?,
+            Event::ConsumerJoined { consumer, pool, incarnation } => {
+                let index = self.topology.admit(consumer.clone(), pool.clone()).map_err(Rejected::Topology)?;
+                self.admit(index, *incarnation);
+            }
+            Event::ConsumerRemoved { consumer } => self.remove(consumer)?,
+            Event::ConsumerAbandoned { consumer, .. } => {
+                self.remove(consumer)?;
+                self.abandoned.push(consumer.clone());
+            }
+            Event::KeyDestroyed { role, version } => self.destroy(*role, *version)?,
+            Event::Delivered { delivery } => {
+                if !self.deliveries.remove(delivery) {
+                    return Err(Rejected::NotAwaited);
+                }
+            }
+            Event::ClusterUpgraded { version } => self.upgraded(version),
+            Event::LeavesRenewed { version } => self.renewed(version)?,
+        }
+        Ok(())
+    }
+
+    pub(super) fn index_of(&self, consumer: &ConsumerId) -> Result<Index, Rejected> {
+        self.topology.index(consumer).ok_or_else(|| Rejected::UnknownConsumer(consumer.clone()))
+    }
+
+    fn last(&self, index: Index) -> Seen {
+        self.seen(index).cloned().unwrap_or_default()
+    }
+
+    /// A report that cannot be read is evidence too: whatever its consumer runs with, it is not what it should be.
+    fn observe(&mut self, observation: &Observation) -> Result<Option<Unreadable>, Rejected> {
+        let (consumer, id) = (&observation.consumer, observation.id);
+        let index = self.index_of(consumer)?;
+        let last = self.seen(index).map(|seen| seen.id).unwrap_or_default();
+        if id <= last {
+            return Err(Rejected::Stale { consumer: consumer.clone(), applied: last, found: id });
+        }
+        let uses = self.topology.uses(consumer.kind());
+        let read = uses.ok_or(Unreadable::Incomplete).and_then(|uses| seen::read(observation, uses, &self.tracks));
+        let unreadable = read.as_ref().err().cloned();
+        let held = read.unwrap_or_default();
+        self.record(index, Seen { id, held, available: observation.available, released: false });
+        Ok(unreadable)
+    }
+
+    /// One at a time, or as many as its pool allows: whoever takes a consumer down asks first, and the answer is durable
+    /// before it is done.
+    fn take_down(&mut self, consumer: &ConsumerId, after: ReportId) -> Result<(), Rejected> {
+        let index = self.index_of(consumer)?;
+        let last = self.last(index);
+        let class = self.topology.member(index).map(|member| member.class).unwrap_or_default();
+        if last.available {
+            let away = self.waiting.of(class).map_or(0, |lacking| lacking.away.len());
+            let room = self.topology.class(class).map_or(0, |class| self.topology.max_unavailable(class));
+            if away >= room {
+                return Err(Rejected::NotItsTurn { consumer: consumer.clone(), away, room });
+            }
+        }
+        self.record(index, Seen { id: last.id.max(after), available: false, ..last });
+        Ok(())
+    }
+
+    fn acknowledge(
+        &mut self,
+        consumer: &ConsumerId,
+        rotation: (Unit, pki_core::CaVersion),
+        stage: &StageId,
+    ) -> Result<(), Rejected> {
+        let index = self.index_of(consumer)?;
+        if consumer.kind().plane() != Plane::External {
+            return Err(Rejected::Observable(consumer.clone()));
+        }
+        let running = self.rotating().map(|rotating| (rotating.unit(), rotating.to));
+        let current = self.stage().map(|stage| &stage.id);
+        if running != Some(rotation) || current != Some(stage) {
+            return Err(Rejected::NotInStage { current: current.cloned() });
+        }
+        self.give(index);
+        Ok(())
+    }
+
+    /// Takes as given that a consumer which nobody can see runs with what it should.
+    fn give(&mut self, index: Index) {
+        let held = self.expected_of(index).map(|expected| expected.want).unwrap_or_default();
+        let id = self.last(index).id;
+        self.record(index, Seen { id, held, available: true, released: false });
+    }
+
+    /// Takes a consumer in: to be seen, or, where nobody can see it, given what is valid now. During a rotation in
+    /// which it has a part, that too takes somebody's word.
+    pub(super) fn admit(&mut self, index: Index, incarnation: u64) {
+        self.record(index, Seen { id: ReportId { incarnation, sequence: 0 }, ..Seen::default() });
+        let Some(kind) = self.topology.member(index).map(|member| member.id.kind()) else { return };
+        if kind.plane() == Plane::External {
+            let concerned = self.rotating().is_some_and(|rotating| self.has_part(kind, rotating.roles()));
+            if concerned {
+                // It is there, and lacks everything.
+                let id = ReportId { incarnation, sequence: 0 };
+                self.record(index, Seen { id, available: true, ..Seen::default() });
+            } else {
+                self.give(index);
+            }
+        }
+    }
+
+    fn add_pool(&mut self, pool: &PoolName, max_unavailable: u32) -> Result<(), Rejected> {
+        let room = usize::try_from(max_unavailable).unwrap_or(usize::MAX);
+        self.topology.add_pool(pool.clone(), room).map_err(Rejected::Topology)?;
+        self.expect_anew();
+        Ok(())
+    }
+
+    fn remove(&mut self, consumer: &ConsumerId) -> Result<(), Rejected> {
+        let removed = self.topology.remove(consumer);
+        let (index, member) = removed.ok_or_else(|| Rejected::UnknownConsumer(consumer.clone()))?;
+        self.waiting.set(member.class, index, super::Want::Nothing);
+        if let Some(slot) = usize::try_from(index).ok().and_then(|at| self.seen.get_mut(at)) {
+            *slot = Seen::default();
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_stable(&self) -> bool {
+        matches!(self.phase, Phase::Stable)
+    }
+}

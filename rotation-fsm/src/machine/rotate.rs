@@ -1,0 +1,341 @@
+//! How a rotation begins, moves on, turns back and ends.
+
+use std::sync::Arc;
+
+use pki_core::{AuthorityRole, CaVersion, ComponentKind};
+use time::{Duration, UtcDateTime};
+
+use super::{Applied, Completed, Machine, Phase, Rotating, shares_key};
+use crate::delivery::Delivery;
+use crate::event::{AuthorityRecord, CrossRecord};
+use crate::facet::Holding;
+use crate::maintenance::Overrides;
+use crate::plan::{Plan, Step};
+use crate::policy::{Trigger, Unit, UnitPolicy, units};
+use crate::rejected::Rejected;
+use crate::settings::Completion;
+use crate::strategy::Strategy;
+use crate::topology::{Address, ConsumerId};
+
+impl Machine {
+    pub(super) fn policy(&self, unit: Unit) -> Result<UnitPolicy, Rejected> {
+        let policies = units(self.topology.hierarchy());
+        policies.iter().find(|policy| policy.unit == unit).cloned().ok_or(Rejected::UnknownUnit(unit))
+    }
+
+    pub(super) fn request(&mut self, unit: Unit) -> Result<CaVersion, Rejected> {
+        self.check_stable()?;
+        let policy = self.policy(unit)?;
+        match policy.trigger {
+            Trigger::User => self.start(policy),
+            Trigger::Automatic { .. } => Err(Rejected::AutomaticOnly(unit)),
+        }
+    }
+
+    fn check_stable(&self) -> Result<(), Rejected> {
+        match self.rotating() {
+            Some(rotating) => Err(Rejected::InProgress { to: rotating.to }),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn start(&mut self, policy: UnitPolicy) -> Result<CaVersion, Rejected> {
+        let from = self.common_version(&policy)?;
+        self.check_expiry(&policy, Duration::ZERO)?;
+        if let Some(consumer) = self.blocking(&policy.roles) {
+            return Err(Rejected::NotReady { consumer: consumer.clone() });
+        }
+        let strategy = self.settings.strategy;
+        let plan = strategy.plan(&self.topology, &policy.roles).map_err(Rejected::Strategy)?;
+        if plan.stages.iter().any(|stage| stage.step() == Step::CrossSign) {
+            self.check_expiry(&policy, self.settings.cross_margin)?;
+        }
+        Ok(self.begin(policy, from, plan, false))
+    }
+
+    /// Begins whatever it costs: nobody who is not in order holds it up, and clients outside are left behind at once.
+    pub(super) fn declare_emergency(&mut self, unit: Unit, applied: &mut Applied) -> Result<CaVersion, Rejected> {
+        self.check_stable()?;
+        let policy = self.policy(unit)?;
+        let from = self.common_version(&policy)?;
+        let plan = Plan::emergency(&self.topology, &policy.roles).map_err(Rejected::Strategy)?;
+        let to = self.begin(policy, from, plan, true);
+        applied.started = Some(to);
+        Ok(to)
+    }
+
+    /// What a rotation of this unit by this strategy would do, if it began now.
+    ///
+    /// # Errors
+    /// As the request itself would be rejected, but for consumers that are not in order.
+    pub fn plan(&self, unit: Unit, strategy: Strategy) -> Result<Plan, Rejected> {
+        let policy = self.policy(unit)?;
+        strategy.plan(&self.topology, &policy.roles).map_err(Rejected::Strategy)
+    }
+
+    fn common_version(&self, policy: &UnitPolicy) -> Result<CaVersion, Rejected> {
+        let mut versions = policy.roles.iter().filter_map(|role| Some(self.authority(*role)?.version));
+        let from = versions.next().ok_or(Rejected::UnknownUnit(policy.unit))?;
+        if versions.any(|version| version != from) {
+            return Err(Rejected::MixedVersions(policy.unit));
+        }
+        Ok(from)
+    }
+
+    pub(super) fn expiry(&self, policy: &UnitPolicy) -> Option<UtcDateTime> {
+        policy.roles.iter().filter_map(|role| self.authority(*role)?.not_after).min()
+    }
+
+    fn check_expiry(&self, policy: &UnitPolicy, margin: Duration) -> Result<(), Rejected> {
+        match self.expiry(policy) {
+            Some(expiry) if self.clock.now().saturating_add(margin) >= expiry => {
+                Err(Rejected::TooLate { unit: policy.unit, expiry, margin })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn begin(&mut self, policy: UnitPolicy, from: CaVersion, plan: Plan, emergency: bool) -> CaVersion {
+        // The version of a rotation that was rolled back is not used again.
+        let given_up = policy.roles.iter().filter_map(|role| Some(self.previous(*role)?.version));
+        let to = given_up.max().map_or(from, |last| last.max(from)).next();
+        let gated = self.settings.completion == Completion::OnRequest && policy.trigger == Trigger::User;
+        self.abandoned.clear();
+        self.overrides = frozen_only(&self.overrides);
+        self.phase = Phase::Rotating(Rotating {
+            open: policy.roles.iter().copied().collect(),
+            moves_address: plan.moves_address(),
+            policy,
+            from,
+            to,
+            plan: Arc::new(plan),
+            stage: 0,
+            started: self.clock.now(),
+            paused: false,
+            may_complete: emergency || !gated,
+            attempts: 0,
+            emergency,
+        });
+        self.epoch += 1;
+        self.expect_anew();
+        to
+    }
+
+    pub(super) fn has_part(&self, kind: ComponentKind, roles: &[AuthorityRole]) -> bool {
+        self.topology.uses(kind).is_some_and(|uses| uses.touches(roles))
+    }
+
+    /// A consumer that has a part in these authorities and is not in order, if there is one. Looked for class by class:
+    /// however many without a part are waiting, they cost nothing.
+    pub(super) fn blocking(&self, roles: &[AuthorityRole]) -> Option<&ConsumerId> {
+        let classes = self.topology.classes().iter().enumerate();
+        let concerned = classes.filter(|(_, class)| self.has_part(class.kind, roles));
+        let first = concerned.filter_map(|(class, _)| self.waiting.of(class)?.iter().next()).next()?;
+        Some(&self.topology.member(first)?.id)
+    }
+
+    pub(super) fn mint(&mut self, role: AuthorityRole, record: AuthorityRecord) -> Result<(), Rejected> {
+        let Some(rotating) = self.rotating() else { return Err(Rejected::NotInStage { current: None }) };
+        if !rotating.policy.roles.contains(&role) || record.version != rotating.to {
+            return Err(Rejected::WrongVersion { role, found: record.version });
+        }
+        if let Some(minted) = self.tracks.authority(role).and_then(|authority| authority.next.as_ref()) {
+            // A duplicate of what is known changes nothing; another key for the same generation is an error.
+            return if *minted == record { Ok(()) } else { Err(Rejected::MintedTwice { role }) };
+        }
+        if let Some(other) = shares_key(&self.tracks.authorities, &record) {
+            return Err(Rejected::SharedKey { role, other });
+        }
+        let margin = match rotating.policy.trigger {
+            Trigger::Automatic { before_expiry } => before_expiry,
+            Trigger::User => Duration::ZERO,
+        };
+        if let Some(not_after) = record.not_after.filter(|end| *end <= self.clock.now().saturating_add(margin)) {
+            return Err(Rejected::ShortLived { role, not_after });
+        }
+        if let Some(authority) = self.tracks.authorities.get_mut(&role) {
+            authority.mint(record);
+        }
+        self.close(role, Step::Mint);
+        self.expect_anew();
+        Ok(())
+    }
+
+    /// The cross-certificate must not outlive the root that signed it, nor begin later than what is shown with it.
+    pub(super) fn cross_sign(&mut self, role: AuthorityRole, record: CrossRecord) -> Result<(), Rejected> {
+        let current = self.stage().map(|stage| stage.id.clone());
+        let Some(rotating) = self.rotating() else { return Err(Rejected::NotInStage { current }) };
+        if rotating.step() != Some(Step::CrossSign) {
+            return Err(Rejected::NotInStage { current });
+        }
+        if !rotating.policy.roles.contains(&role) || (record.version, record.by) != (rotating.to, rotating.from) {
+            return Err(Rejected::WrongVersion { role, found: record.version });
+        }
+        let Some(authority) = self.tracks.authority(role) else { return Err(Rejected::NotInStage { current }) };
+        let expiry = authority.active.not_after;
+        if record.not_before > self.clock.now() || expiry.is_some_and(|end| record.not_after > end) {
+            return Err(Rejected::UnfitCrossCertificate { role, signer_ends: expiry });
+        }
+        if let Some(authority) = self.tracks.authorities.get_mut(&role) {
+            authority.cross = Some(record);
+        }
+        self.close(role, Step::CrossSign);
+        Ok(())
+    }
+
+    pub(super) fn allocate(&mut self, address: &Address) -> Result<(), Rejected> {
+        let current = self.stage().map(|stage| stage.id.clone());
+        if !self.rotating().is_some_and(|rotating| rotating.moves_address && rotating.step() == Some(Step::Mint)) {
+            return Err(Rejected::NotInStage { current });
+        }
+        let Some(addresses) = self.tracks.addresses.as_mut() else { return Err(Rejected::NotInStage { current }) };
+        if addresses.next.as_ref() == Some(address) {
+            return Ok(());
+        }
+        if addresses.holding(address).is_some() || addresses.next.is_some() {
+            return Err(Rejected::AddressInUse(address.clone()));
+        }
+        addresses.next = Some(address.clone());
+        Ok(())
+    }
+
+    pub(super) fn destroy(&mut self, role: AuthorityRole, version: CaVersion) -> Result<(), Rejected> {
+        let current = self.stage().map(|stage| stage.id.clone());
+        let Some(rotating) = self.rotating() else { return Err(Rejected::NotInStage { current }) };
+        if rotating.step() != Some(Step::DestroyKeys) {
+            return Err(Rejected::NotInStage { current });
+        }
+        if !rotating.policy.roles.contains(&role) || version != rotating.retired() {
+            return Err(Rejected::WrongVersion { role, found: version });
+        }
+        self.close(role, Step::DestroyKeys);
+        Ok(())
+    }
+
+    fn close(&mut self, role: AuthorityRole, step: Step) {
+        if let Some(rotating) = self.rotating_mut()
+            && rotating.step() == Some(step)
+        {
+            rotating.open.remove(&role);
+        }
+    }
+
+    pub(super) fn pause(&mut self, paused: bool) -> Result<(), Rejected> {
+        let allowed = self.settings.pause;
+        let Some(rotating) = self.rotating_mut() else { return Err(Rejected::NotInStage { current: None }) };
+        if !allowed {
+            return Err(Rejected::NoPause);
+        }
+        rotating.paused = paused;
+        Ok(())
+    }
+
+    pub(super) fn roll_back(&mut self) -> Result<(), Rejected> {
+        let Some(rotating) = self.rotating() else { return Err(Rejected::NotInStage { current: None }) };
+        if !self.settings.rollback {
+            return Err(Rejected::NoRollback);
+        }
+        if rotating.emergency || rotating.is_rolling_back() {
+            return Err(Rejected::NoWayBack { stage: rotating.stage().map(|stage| stage.id.clone()) });
+        }
+        let back =
+            rotating.plan.rollback(rotating.stage, &self.topology, rotating.roles()).map_err(Rejected::Strategy)?;
+        let stage = rotating.stage().map(|stage| stage.id.clone());
+        let Some(plan) = back else { return Err(Rejected::NoWayBack { stage }) };
+        if let Some(rotating) = self.rotating_mut() {
+            (rotating.plan, rotating.stage, rotating.paused) = (Arc::new(plan), 0, false);
+            rotating.may_complete = true;
+            rotating.open_stage();
+        }
+        self.epoch += 1;
+        self.expect_anew();
+        Ok(())
+    }
+
+    /// Ends every stage whose gate is open. A stage that asks nothing of anybody ends at once.
+    pub(super) fn settle(&mut self, applied: &mut Applied) {
+        while self.may_move_on(applied) {
+            let Some(rotating) = self.rotating_mut() else { return };
+            applied.stages_ended.extend(rotating.stage().map(|stage| stage.id.clone()));
+            rotating.stage += 1;
+            rotating.open_stage();
+            if rotating.stage().is_none() {
+                self.finish();
+                applied.completed = true;
+            }
+            self.epoch += 1;
+            self.expect_anew();
+        }
+    }
+
+    fn may_move_on(&mut self, applied: &mut Applied) -> bool {
+        let Some(rotating) = self.rotating() else { return false };
+        if rotating.paused || !rotating.open.is_empty() || rotating.is_at_gate() {
+            return false;
+        }
+        let addressed = self.tracks.addresses.as_ref().is_none_or(|addresses| addresses.next.is_some());
+        if rotating.step() == Some(Step::Mint) && rotating.moves_address && !addressed {
+            return false;
+        }
+        if rotating.emergency {
+            self.release(applied);
+        }
+        self.rotating().is_some_and(|rotating| self.blocking(rotating.roles()).is_none())
+    }
+
+    fn finish(&mut self) {
+        let Phase::Rotating(rotating) = core::mem::replace(&mut self.phase, Phase::Stable) else { return };
+        let back = rotating.is_rolling_back();
+        for role in rotating.policy.roles.iter() {
+            let step = if back { super::Authority::give_up } else { super::Authority::promote };
+            self.tracks.authorities.entry(*role).and_modify(step);
+        }
+        if let Some(addresses) = self.tracks.addresses.as_mut().filter(|_| rotating.moves_address) {
+            if back { addresses.give_up() } else { addresses.promote() }
+        }
+        let shift = if back { Holding::given_up } else { Holding::promoted };
+        for (index, member) in self.topology.members() {
+            let uses = self.topology.uses(member.id.kind()).into_iter().flat_map(|uses| &uses.facets);
+            let Some(seen) = usize::try_from(index).ok().and_then(|at| self.seen.get_mut(at)) else { continue };
+            for (held, (_, track)) in seen.held.iter_mut().zip(uses) {
+                if rotating.moves(*track) {
+                    *held = shift(*held);
+                }
+            }
+        }
+        let (unit, to) = (rotating.unit(), if back { rotating.from } else { rotating.to });
+        if !back && rotating.policy.hands_out() {
+            self.deliveries.extend(Delivery::ALL);
+        }
+        self.overrides = frozen_only(&self.overrides);
+        let (roles, at) = (rotating.policy.roles, self.clock.now());
+        self.completed = Some(Completed { unit, roles, to, at, rolled_back: back });
+        // The names of the generations moved on, so everybody is compared anew.
+        self.expected = Arc::default();
+    }
+}
+
+/// Orders by hand hold for one rotation, a freeze until it is ended.
+fn frozen_only(overrides: &Overrides) -> Overrides {
+    let mut kept = Overrides::none();
+    kept.set_frozen(overrides.is_frozen());
+    kept
+}
+
+impl Rotating {
+    /// The generation whose keys are destroyed at the end.
+    pub(super) fn retired(&self) -> CaVersion {
+        if self.is_rolling_back() { self.to } else { self.from }
+    }
+
+    /// What the stage that begins needs besides what consumers load.
+    fn open_stage(&mut self) {
+        self.open = match self.step() {
+            Some(Step::Mint | Step::DestroyKeys) => self.policy.roles.iter().copied().collect(),
+            Some(Step::CrossSign) => {
+                self.policy.roles.iter().copied().filter(|role| role.is_certificate_authority()).collect()
+            }
+            _ => Default::default(),
+        };
+    }
+}
