@@ -160,7 +160,7 @@ impl Calendar {
             if free.lasts(seconds) {
                 return Some(free);
             }
-            // The windows are open up to the block: nothing else lies before its end, and there are few blocks.
+            // The windows are open up to the block, so nothing else lies before its end; and each is passed once.
             second = block.end;
         }
     }
@@ -172,16 +172,12 @@ impl Calendar {
         }
     }
 
-    /// The first stretch, of one exclusion or of several that meet, which ends after `second` and keeps the step away.
+    /// The first exclusion that ends after `second` and keeps the step away.
     fn block(&self, step: StepKind, second: i64) -> Option<Run> {
         let blocking = self.exclusions.iter().filter(|exclusion| exclusion.scope().blocks(step));
-        let mut runs = blocking
-            .map(|exclusion| Run { start: second_of(exclusion.start()), end: second_of(exclusion.end()) })
-            .filter(|run| run.end > second);
-        let first = runs.next()?;
-        // They come by their start, so after the first gap none meets the block again.
-        let met = |block: Run, run: Run| if run.start <= block.end { block.end.max(run.end) } else { block.end };
-        Some(runs.fold(first, |block, run| Run { end: met(block, run), ..block }))
+        let mut runs =
+            blocking.map(|exclusion| Run { start: second_of(exclusion.start()), end: second_of(exclusion.end()) });
+        runs.find(|run| run.end > second)
     }
 
     /// The exclusion that keeps the step away in a second; of several the one that ends last.

@@ -249,6 +249,7 @@ mod tests {
         ] {
             assert_eq!(show(table.first_run(0, hours * HOUR)), expected);
         }
+        assert_eq!(show(table.first_run(0, i64::MAX)), "2199-12-31 0:00 for ever");
         // From the middle of the run that the next window prolongs.
         assert_eq!(
             show(table.first_run(second("2099-12-31T02:00:00Z"), 4 * HOUR)),
@@ -258,6 +259,18 @@ mod tests {
             show(table.first_run(second("2099-12-31T02:00:01Z"), 4 * HOUR)),
             "2100-01-01 0:00 to 2100-01-01 6:00"
         );
+    }
+
+    #[test]
+    fn a_run_over_the_end_of_the_week_holds_what_it_meets_there() {
+        // From Saturday over Monday noon, which holds four hours of Monday morning. 2027-01-02 is a Saturday.
+        let weekend = window("2027-01-02T00:00:00Z", 60, "FREQ=WEEKLY");
+        let table = Timetable::new(&[weekend, window("2027-01-04T03:00:00Z", 4, "FREQ=WEEKLY")]);
+        assert_eq!(table, Timetable::new(&[weekend]));
+        // From Sunday evening on, prolonged by a window that begins on Monday.
+        let evening = window("2027-01-03T22:00:00Z", 6, "FREQ=WEEKLY");
+        let table = Timetable::new(&[evening, window("2027-03-01T04:00:00Z", 2, "FREQ=WEEKLY")]);
+        assert_eq!(show(table.first_run(0, 8 * HOUR)), "2027-02-28 22:00 to 2027-03-01 6:00");
     }
 
     #[test]
