@@ -4,14 +4,14 @@ mod action;
 mod clock;
 mod delivery;
 mod event;
-mod facet;
+mod fleet;
+mod insight;
 mod machine;
 mod maintenance;
 mod plan;
 mod policy;
 mod rejected;
 mod schedule;
-mod settings;
 mod status;
 mod strategy;
 mod topology;
@@ -19,6 +19,8 @@ mod topology;
 // The public interface is:
 pub use crate::action::{Action, ActionKey, BundleTarget, ConsumerTarget, LeafTarget};
 pub use crate::event::{AuthorityRecord, Event, Observation, ReportId};
+pub use crate::fleet::{ClusterHandle, DueCluster, Fleet, FleetError, HealthCounts};
+pub use crate::insight::{Feasibility, Insight};
 pub use crate::machine::{Applied, Completed, Machine, Phase, Rotating};
 pub use crate::maintenance::{
     AllowedBecause, Availability, Blocker, Calendar, CalendarError, Closure, ExclusionError, ExclusionName,
@@ -32,7 +34,6 @@ pub use crate::rejected::{Rejected, SetupError, Unreadable};
 pub use crate::schedule::{
     Due, Facts, FactsError, Health, Progress, Standing, Threshold, Thresholds, ThresholdsError, ThresholdsSpec,
 };
-pub use crate::settings::{Completion, Release, Settings};
 pub use crate::status::{AdmissionDenied, PlaneState, Reason, RotationStarted, Status};
 pub use crate::strategy::{Cost, Strategy, StrategyError, UnknownStrategy};
 pub use crate::topology::{
