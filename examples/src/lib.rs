@@ -17,6 +17,7 @@ mod cluster;
 mod component;
 mod dial;
 mod fault;
+pub mod fleet_simulation;
 mod inspect;
 mod issue_cluster;
 mod probe;

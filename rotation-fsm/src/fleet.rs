@@ -28,6 +28,15 @@ pub struct ClusterHandle {
     generation: u32,
 }
 
+impl ClusterHandle {
+    /// The number of its place in the fleet: for a table beside it. Numbers are dense, and that of a cluster that was
+    /// removed is the next one's.
+    #[must_use]
+    pub const fn slot(self) -> u32 {
+        self.slot
+    }
+}
+
 impl fmt::Display for ClusterHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.slot, self.generation)

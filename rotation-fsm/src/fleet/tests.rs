@@ -178,6 +178,8 @@ fn a_handle_is_never_given_to_another_cluster() {
     let second = fleet.insert(&name("two"), GKE, idle(expiry), at(0)).unwrap();
     assert_eq!(fleet.slots.len(), 1, "its slot is");
     assert_ne!(first, second);
+    assert_eq!((first.slot(), second.slot()), (0, 0));
+    assert_eq!(FleetError::UnknownCluster(second).to_string(), "no cluster of the fleet has the handle 0.1");
     assert_eq!(fleet.facts(first), Err(FleetError::UnknownCluster(first)));
     assert_eq!((fleet.find(&name("two")), fleet.cluster(second)), (Some(second), Ok(name("two"))));
     // Not even when the generations of its slot are used up: such a slot is left alone.
