@@ -140,14 +140,14 @@ impl Calendar {
         }
         // What would fit if nothing were excluded, and what keeps it from that.
         let unblocked = self.window_run(second_from(from), seconds).filter(|run| in_time(run.start));
-        let blocking = unblocked.and_then(|run| self.block(step, run.start).map(|block| block.start.max(run.start)));
+        let in_the_way = unblocked.and_then(|run| self.next_exclusion(step, run.start));
         Err(CalendarError::NoWindow {
             step,
             from,
             deadline,
             at_least,
             next: next.and_then(instant),
-            excluded_by: blocking.and_then(|second| self.exclusion_at(step, second)).map(|found| found.name().clone()),
+            excluded_by: in_the_way.map(|exclusion| exclusion.name().clone()),
         })
     }
 
@@ -155,13 +155,13 @@ impl Calendar {
     fn open_run(&self, step: StepKind, mut second: i64, seconds: i64) -> Option<Run> {
         loop {
             let run = self.window_run(second, seconds)?;
-            let Some(block) = self.block(step, run.start) else { return Some(run) };
-            let free = Run { end: run.end.min(block.start), ..run };
+            let Some(exclusion) = self.next_exclusion(step, run.start) else { return Some(run) };
+            let free = Run { end: run.end.min(second_of(exclusion.start())), ..run };
             if free.lasts(seconds) {
                 return Some(free);
             }
-            // The windows are open up to the block, so nothing else lies before its end; and each is passed once.
-            second = block.end;
+            // The windows are open up to the exclusion, so nothing else lies before its end; and each is passed once.
+            second = second_of(exclusion.end());
         }
     }
 
@@ -173,11 +173,9 @@ impl Calendar {
     }
 
     /// The first exclusion that ends after `second` and keeps the step away.
-    fn block(&self, step: StepKind, second: i64) -> Option<Run> {
-        let blocking = self.exclusions.iter().filter(|exclusion| exclusion.scope().blocks(step));
-        let mut runs =
-            blocking.map(|exclusion| Run { start: second_of(exclusion.start()), end: second_of(exclusion.end()) });
-        runs.find(|run| run.end > second)
+    fn next_exclusion(&self, step: StepKind, second: i64) -> Option<&MaintenanceExclusion> {
+        let mut blocking = self.exclusions.iter().filter(|exclusion| exclusion.scope().blocks(step));
+        blocking.find(|exclusion| second_of(exclusion.end()) > second)
     }
 
     /// The exclusion that keeps the step away in a second; of several the one that ends last.
