@@ -347,7 +347,7 @@ impl Fleet {
 impl Fleet {
     fn slot(&self, cluster: ClusterHandle) -> Result<&Slot, FleetError> {
         Slot::at(&self.slots, cluster.slot)
-            .filter(|slot| !slot.is_free() && slot.generation == cluster.generation)
+            .filter(|slot| slot.generation == cluster.generation)
             .ok_or(FleetError::UnknownCluster(cluster))
     }
 

@@ -139,15 +139,17 @@ mod tests {
     fn what_is_removed_leaves_no_list_of_crumbs() {
         const COUNT: u32 = 10_240;
         let slots: Vec<_> = (0..COUNT).map(|number| slot(&format!("c{number:05}").parse().unwrap())).collect();
-        let mut names = Names::default();
-        slots.iter().zip(0..).for_each(|(slot, number)| names.insert(&slots, slot.name(), number));
-        assert_eq!(names.0.len(), 20, "names in order fill their chunks");
-        for (slot, number) in slots.iter().zip(0_u32..) {
-            if number % 100 != 0 {
-                names.remove(&slots, slot.name());
+        for backwards in [false, true] {
+            let mut names = Names::default();
+            slots.iter().zip(0..).for_each(|(slot, number)| names.insert(&slots, slot.name(), number));
+            assert_eq!(names.0.len(), 20, "names in order fill their chunks");
+            let gone = (0..COUNT).filter(|number| number % 100 != 0);
+            let gone: Vec<_> = if backwards { gone.rev().collect() } else { gone.collect() };
+            for number in gone {
+                names.remove(&slots, Slot::at(&slots, number).unwrap().name());
             }
+            assert_eq!(names.iter().count(), 103);
+            assert!(names.0.len() <= 2, "{}", names.0.len());
         }
-        assert_eq!(names.iter().count(), 103);
-        assert!(names.0.len() <= 2, "{}", names.0.len());
     }
 }

@@ -14,13 +14,12 @@ const NAME_LEN_MAX: usize = 63;
 #[derive(Clone, Debug)]
 pub(super) struct Slot {
     name: [u8; NAME_LEN_MAX],
-    /// Zero while the slot is free.
     name_len: u8,
     /// Unix seconds.
     expiry: i64,
     /// Unix seconds of whatever `progress` is about.
     since: i64,
-    /// How many clusters had this slot before.
+    /// How many clusters had this slot before; a slot that is free has a generation that no handle has.
     pub(super) generation: u32,
     progress: Stage,
     /// Which of the fleet's thresholds.
@@ -49,13 +48,8 @@ impl Slot {
         slots.get(index(number))
     }
 
-    pub(super) const fn is_free(&self) -> bool {
-        self.name_len == 0
-    }
-
-    /// The slot is free, and handles to what was in it are worth nothing.
+    /// The cluster is gone, and handles to it are worth nothing.
     pub(super) const fn free(&mut self) {
-        self.name_len = 0;
         self.generation = self.generation.saturating_add(1);
     }
 

@@ -137,6 +137,11 @@ fn what_makes_nothing_worse_and_nothing_due_is_not_told() {
     let (again, facts) = (state(&fleet), fleet.facts(cluster).unwrap());
     fleet.restate(cluster, &facts, now).unwrap();
     assert_eq!(state(&fleet), again);
+    let due = fleet.insert(&name("due"), GKE, idle(now + DAY * 20), now).unwrap();
+    assert!(fleet.next_due(now).unwrap().standing.due.is_some());
+    fleet.restate(due, &idle(now + DAY * 20), now).unwrap();
+    assert_eq!(fleet.next_due(now), None, "what is known is not due again before the next attempt");
+    fleet.remove(due).unwrap();
     // A look that finds an earlier expiry is news.
     fleet.restate(cluster, &idle(now), now).unwrap();
     assert_eq!(fleet.next_due(now).unwrap().standing.health, Health::Unrecoverable);
