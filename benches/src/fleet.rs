@@ -7,8 +7,8 @@ use pki_core::{
     verify::SubjectPublicKey,
 };
 use rotation_fsm::{
-    Action, AuthorityRecord, ConsumerId, ConsumerTarget, Event, Machine, Observation, PoolName, ReportId, Scope, Step,
-    Strategy, Topology, Unit,
+    Action, AuthorityRecord, Completion, ConsumerId, ConsumerTarget, Event, Machine, Observation, PoolName,
+    PresentedLeaf, ReportId, Scope, Settings, Step, Topology, Unit,
 };
 use time::{Duration, UtcDateTime};
 
@@ -59,7 +59,8 @@ impl Fleet {
             .iter()
             .map(|role| Ok((*role, record(&hierarchy, *role, CaVersion::FIRST, now)?)))
             .collect::<Setup<Vec<_>>>()?;
-        let machine = Machine::new("bench".parse()?, topology, Strategy::Staged, authorities, now)?;
+        let settings = Settings::of(&hierarchy).with_completion(Completion::Automatic);
+        let machine = Machine::new("bench".parse()?, topology, settings, authorities, now)?;
         let mut fleet = Self { machine, hierarchy, reports: BTreeMap::new(), now };
         fleet.end_stage()?;
         if fleet.machine.is_at_rest() { Ok(fleet) } else { Err("the cluster is not at rest".into()) }
@@ -122,12 +123,13 @@ impl Fleet {
             if actions.is_empty() {
                 return Err("nothing is pending and the rotation runs".into());
             }
-            for action in actions {
-                let event = self.carry_out(&action)?;
-                let applied = self.machine.apply(&event, self.now)?;
-                events.push(event);
-                if !applied.stages_ended.is_empty() {
-                    break;
+            'round: for action in actions {
+                for event in self.carry_out(&action)? {
+                    let applied = self.machine.apply(&event, self.now)?;
+                    events.push(event);
+                    if !applied.stages_ended.is_empty() {
+                        break 'round;
+                    }
                 }
             }
         }
@@ -143,9 +145,15 @@ impl Fleet {
                 Action::EnsureConsumer { target, .. } => {
                     targets.entry(target.consumer.kind()).or_insert(target);
                 }
+                Action::RecreateNode { targets: on_node, .. } => {
+                    for target in on_node {
+                        targets.entry(target.consumer.kind()).or_insert(target);
+                    }
+                }
                 other => {
-                    let event = self.carry_out(&other)?;
-                    self.apply(&event)?;
+                    for event in self.carry_out(&other)? {
+                        self.apply(&event)?;
+                    }
                 }
             }
         }
@@ -159,13 +167,16 @@ impl Fleet {
         Ok(())
     }
 
-    fn carry_out(&mut self, action: &Action) -> Setup<Event> {
-        Ok(match action {
+    fn carry_out(&mut self, action: &Action) -> Setup<Vec<Event>> {
+        Ok(vec![match action {
             Action::EnsureAuthority { role, version, .. } => {
                 Event::AuthorityMinted { role: *role, record: record(&self.hierarchy, *role, *version, self.now)? }
             }
             Action::EnsureKeyDestroyed { role, version, .. } => Event::KeyDestroyed { role: *role, version: *version },
             Action::EnsureConsumer { target, .. } => Event::Observed(self.take_up(target)?),
+            Action::RecreateNode { targets, .. } => {
+                return targets.iter().map(|target| Ok(Event::Observed(self.take_up(target)?))).collect();
+            }
             Action::AwaitAcknowledgement { target, unit, to, stage, .. } => Event::Acknowledged {
                 consumer: target.consumer.clone(),
                 unit: *unit,
@@ -174,7 +185,7 @@ impl Fleet {
                 by: "operator".to_owned(),
             },
             _ => return Err("an action that this cluster does not know".into()),
-        })
+        }])
     }
 
     /// The consumer's next report, after taking up the target.
@@ -184,33 +195,28 @@ impl Fleet {
         for target_leaf in &target.leaves {
             let issuer = self.machine.issuer_of(&target.consumer, target_leaf.leaf);
             let (role, version) = issuer.ok_or("a leaf that nobody issues")?;
-            leaves.push((target_leaf.leaf, id(role, version)?));
+            leaves.push(PresentedLeaf::alone(target_leaf.leaf, id(role, version)?));
         }
         let signs_with = target.signs.map(|(role, version)| id(role, version)).transpose()?;
         // The signer of a kubelet's client certificate is the CSR signer of the moment it restarts.
-        let csr_signer = leaves.iter().find(|(leaf, _)| *leaf == LeafKind::KubeletClient).map(|(_, id)| *id);
+        let csr_signer = leaves.iter().find(|held| held.leaf == LeafKind::KubeletClient).map(|held| held.issuer);
 
-        let report = self.reports.entry(target.consumer.clone()).or_insert_with(|| Observation {
-            consumer: target.consumer.clone(),
-            id: ReportId::default(),
-            bundles: Vec::new(),
-            leaves: Vec::new(),
-            signs_with: None,
-            csr_signer_at_restart: None,
-        });
+        let report = self
+            .reports
+            .entry(target.consumer.clone())
+            .or_insert_with(|| Observation::new(target.consumer.clone(), ReportId::default()));
         report.id.sequence += 1;
-        replace(&mut report.bundles, target.bundles.iter().map(|bundle| (bundle.slot, bundle.hash)));
-        replace(&mut report.leaves, leaves);
+        for bundle in &target.bundles {
+            report.bundles.retain(|(slot, _)| *slot != bundle.slot);
+            report.bundles.push((bundle.slot, bundle.hash));
+        }
+        for leaf in leaves {
+            report.leaves.retain(|held| held.leaf != leaf.leaf);
+            report.leaves.push(leaf);
+        }
         report.signs_with = signs_with.or(report.signs_with);
         report.csr_signer_at_restart = csr_signer.or(report.csr_signer_at_restart);
         Ok(report.clone())
-    }
-}
-
-fn replace<K: PartialEq, V>(all: &mut Vec<(K, V)>, with: impl IntoIterator<Item = (K, V)>) {
-    for (key, value) in with {
-        all.retain(|(other, _)| *other != key);
-        all.push((key, value));
     }
 }
 

@@ -4,6 +4,7 @@ mod action;
 mod clock;
 mod delivery;
 mod event;
+mod facet;
 mod fleet;
 mod insight;
 mod machine;
@@ -12,28 +13,35 @@ mod plan;
 mod policy;
 mod rejected;
 mod schedule;
+mod settings;
 mod status;
 mod strategy;
 mod topology;
 
 // The public interface is:
-pub use crate::action::{Action, ActionKey, BundleTarget, ConsumerTarget, LeafTarget};
-pub use crate::event::{AuthorityRecord, Event, Observation, ReportId};
+pub use crate::action::{Action, ActionKey, BundleTarget, ConsumerTarget, KeyPair, LeafTarget};
+pub use crate::clock::{ClockDoubt, ClockRule};
+pub use crate::delivery::{ClusterVersion, ClusterVersionError, Delivery};
+pub use crate::event::{
+    AuthorityRecord, CrossRecord, Event, Observation, Operator, PresentedLeaf, ReportId, ServedAddress,
+};
+pub use crate::facet::{Facet, Holding, UnknownHolding};
 pub use crate::fleet::{ClusterHandle, DueCluster, Fleet, FleetError, HealthCounts};
 pub use crate::insight::{Feasibility, Insight};
-pub use crate::machine::{Applied, Completed, Machine, Phase, Rotating};
+pub use crate::machine::{Applied, Blocked, ClusterHealth, Completed, CompletionBlocked, Machine, Phase, Rotating};
 pub use crate::maintenance::{
     AllowedBecause, Availability, Blocker, Calendar, CalendarError, Closure, ExclusionError, ExclusionName,
     ExclusionScope, InstantError, MaintenanceExclusion, MaintenancePolicy, MaintenanceRule, MaintenanceWindow,
     OpenInterval, OpenIntervals, Overrides, Permit, Recurrence, RecurrenceError, StepKind, UnknownScope, Weekdays,
     WindowError, Work, parse_instant,
 };
-pub use crate::plan::{Plan, Scope, Stage, Step, VersionRange};
+pub use crate::plan::{Change, Direction, Loss, Offence, Plan, PlanError, Scope, Stage, StageId, Step, VersionRange};
 pub use crate::policy::{Trigger, Unit, UnitPolicy, units};
 pub use crate::rejected::{Rejected, SetupError, Unreadable};
 pub use crate::schedule::{
     Due, Facts, FactsError, Health, Progress, Standing, Threshold, Thresholds, ThresholdsError, ThresholdsSpec,
 };
+pub use crate::settings::{Completion, Release, Settings};
 pub use crate::status::{AdmissionDenied, PlaneState, Reason, RotationStarted, Status};
 pub use crate::strategy::{Cost, Strategy, StrategyError, UnknownStrategy};
 pub use crate::topology::{

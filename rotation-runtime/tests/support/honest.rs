@@ -9,8 +9,8 @@ use pki_core::{
     TrustSlot,
 };
 use rotation_fsm::{
-    Action, AuthorityRecord, ConsumerId, ConsumerTarget, Event, Machine, Observation, PoolName, ReportId, Strategy,
-    Topology,
+    Action, AuthorityRecord, ConsumerId, ConsumerTarget, Event, Machine, Observation, PoolName, PresentedLeaf,
+    ReportId, Settings, Topology,
 };
 use rotation_runtime::Executor;
 use time::UtcDateTime;
@@ -33,7 +33,8 @@ pub(crate) fn machine() -> Machine {
         }
     }
     let authorities = hierarchy.roles().iter().map(|role| (*role, record(*role, CaVersion::FIRST)));
-    Machine::new("test".parse().unwrap(), topology, Strategy::Staged, authorities, now()).unwrap()
+    let settings = Settings::of(&hierarchy);
+    Machine::new("test".parse().unwrap(), topology, settings, authorities, now()).unwrap()
 }
 
 /// A generation, under a key that is 32 octets of its name.
@@ -107,13 +108,13 @@ impl Executor for Honest {
             }
             Action::EnsureConsumer { target, .. } => {
                 let held = self.take_up(target).clone();
+                let report = ReportId { incarnation: 0, sequence: held.sequence };
                 Event::Observed(Observation {
-                    consumer: target.consumer.clone(),
-                    id: ReportId { incarnation: 0, sequence: held.sequence },
                     bundles: held.bundles.into_iter().collect(),
-                    leaves: held.leaves.into_iter().collect(),
+                    leaves: held.leaves.into_iter().map(|(leaf, issuer)| PresentedLeaf::alone(leaf, issuer)).collect(),
                     signs_with: held.signs,
                     csr_signer_at_restart: held.csr_signer_at_restart,
+                    ..Observation::new(target.consumer.clone(), report)
                 })
             }
             other => panic!("unknown action {other:?}"),
