@@ -437,6 +437,9 @@ mod tests {
             let why = Closure::Exclusion("a".parse().unwrap());
             let until = Some(at("2026-11-28T04:00:00Z"));
             assert_eq!(calendar.is_open(step, now), Availability::Closed { until, why });
+            // Where two hold, the one that ends last is named.
+            let both = calendar.is_open(step, at("2026-11-21T01:30:00Z"));
+            assert_eq!(both, calendar.is_open(step, now));
             let until = at("2026-11-30T00:00:00Z");
             let intervals: Vec<_> = calendar.open_intervals(step, now, until).collect();
             let interval = |start: &str, end: &str| OpenInterval { start: at(start), end: at(end) };

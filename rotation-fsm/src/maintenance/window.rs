@@ -286,6 +286,8 @@ mod tests {
         assert!(lasting(before, Duration::SECOND, "FREQ=WEEKLY;BYDAY=FR").is_ok());
         assert_eq!(lasting(before, Duration::SECOND, "FREQ=WEEKLY;BYDAY=SA"), Err(WindowError::OutOfCalendar));
         assert_eq!(lasting(UtcDateTime::MIN, Duration::HOUR, "FREQ=DAILY"), Err(WindowError::OutOfCalendar));
+        let year_before = at("0000-01-01T00:00:00Z") - Duration::SECOND;
+        assert_eq!(lasting(year_before, Duration::HOUR, "FREQ=DAILY"), Err(WindowError::OutOfCalendar));
         assert!(lasting(at("0000-01-01T00:00:00Z"), Duration::HOUR, "FREQ=DAILY").is_ok());
     }
 
