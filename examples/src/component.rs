@@ -9,7 +9,7 @@ use pki_core::{
     AuthorityId, AuthorityRole, BundleHash, CaVersion, ClientCredential, DnsName, Endpoint, Hierarchy, LeafKind,
     Limits, Path, ServerAuthority, TrustBundle, TrustSlot,
 };
-use rotation_fsm::{ConsumerId, Observation, ReportId, VersionRange};
+use rotation_fsm::{ConsumerId, Observation, PresentedLeaf, ReportId, VersionRange};
 use rustls::crypto::CryptoProvider;
 use rustls::{ClientConfig, ServerConfig};
 use trust_model::tls::{ConfigError, TlsIdentity, client_config, server_config};
@@ -238,16 +238,17 @@ impl Component {
         let hash = |(slot, (_, _, anchors)): (&TrustSlot, &(AuthorityRole, VersionRange, Anchors))| {
             (*slot, claims.bundles.get(slot).copied().unwrap_or_else(|| anchors.hash()))
         };
-        let issuer =
-            |(leaf, held): (&LeafKind, &HeldLeaf)| (*leaf, claims.leaves.get(leaf).copied().unwrap_or(held.issuer));
+        let present = |(leaf, held): (&LeafKind, &HeldLeaf)| {
+            PresentedLeaf::alone(*leaf, claims.leaves.get(leaf).copied().unwrap_or(held.issuer))
+        };
+        // A component of this process keeps its counter through every restart.
+        let id = ReportId { incarnation: 0, sequence: self.sequence.fetch_add(1, Ordering::SeqCst) + 1 };
         Observation {
-            consumer: self.id.clone(),
-            // A component of this process keeps its counter through every restart.
-            id: ReportId { incarnation: 0, sequence: self.sequence.fetch_add(1, Ordering::SeqCst) + 1 },
             bundles: material.bundles.iter().map(hash).collect(),
-            leaves: material.leaves.iter().map(issuer).collect(),
+            leaves: material.leaves.iter().map(present).collect(),
             signs_with: claims.signs.or_else(|| material.signs.map(|(_, id)| id)),
             csr_signer_at_restart: claims.csr_signer_at_restart.or(material.csr_signer_at_restart),
+            ..Observation::new(self.id.clone(), id)
         }
     }
 }

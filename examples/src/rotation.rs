@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use pki_core::{Hierarchy, Preset};
 use rotation_fsm::{
-    Event, Machine, Phase, Rejected, RotationStarted, Stage, Strategy, Trigger, Unit, UnitPolicy, units,
+    Completion, Event, Machine, Phase, Rejected, RotationStarted, Settings, StageId, Strategy, Trigger, Unit,
+    UnitPolicy, units,
 };
 use rotation_runtime::{DriveError, Driver, Failed, MemoryStore, OpenError, Stepped, SubmitError};
 
@@ -199,7 +200,8 @@ pub fn run(options: &Options, progress: &mut dyn FnMut(Progress)) -> Result<Outc
     let cluster = MiniCluster::new(&spec, Arc::clone(&clock), watch)?;
     let name = "miniature".parse().map_err(crate::authorities::AuthorityError::Name)?;
     let records = cluster.authorities().iter().copied();
-    let machine = Machine::new(name, cluster.topology().clone(), Strategy::Staged, records, clock.now())?;
+    let settings = Settings::of(&hierarchy).with_completion(Completion::Automatic);
+    let machine = Machine::new(name, cluster.topology().clone(), settings, records, clock.now())?;
     let driver = Driver::open(MemoryStore::new(), || machine)?;
     let mut run = Run {
         options,
@@ -252,8 +254,8 @@ impl Run<'_> {
         &mut self,
         stage: &str,
         traffic: Option<&Traffic>,
-        done: impl Fn(&Machine, &[Stage]) -> bool,
-    ) -> Result<Vec<Stage>, RunError> {
+        done: impl Fn(&Machine, &[StageId]) -> bool,
+    ) -> Result<Vec<StageId>, RunError> {
         let mut executor = ClusterExecutor::new(self.cluster);
         let mut why = None;
         // Each round brings up at least one consumer, and a consumer is brought up once per stage.
@@ -314,7 +316,7 @@ impl Run<'_> {
         let started = match self.driver.submit(event, now)? {
             Ok(applied) => {
                 let blocked = applied.blocked.into_iter().find(|(unit, _)| *unit == policy.unit);
-                let why = blocked.map(|(_, consumer)| Rejected::NotReady { consumer });
+                let why = blocked.map(|(_, why)| why);
                 applied.started.ok_or(RunError::NotStarted(policy.unit, why))?
             }
             Err(rejected) => return Err(RunError::NotStarted(policy.unit, Some(rejected))),

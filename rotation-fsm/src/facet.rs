@@ -123,7 +123,7 @@ impl Holding {
         let mut versions =
             held.into_iter().filter(|(holding, _)| self.contains(*holding)).filter_map(|(_, version)| version);
         let first = versions.next()?;
-        Some(versions.next_back().map_or(VersionRange::only(first), |last| VersionRange::between(first, last)))
+        Some(VersionRange::between(first, versions.next_back().unwrap_or(first)))
     }
 }
 

@@ -80,7 +80,6 @@ pub(crate) struct LeafRenewal {
 /// Where the cluster stands.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-#[expect(clippy::large_enum_variant, reason = "one of them per cluster, and it is the state that is stepped through")]
 pub enum Phase {
     /// No rotation is running.
     Stable,
@@ -233,7 +232,7 @@ impl Applied {
         self.completed |= later.completed;
         self.unreadable.extend(later.unreadable);
         self.blocked.extend(later.blocked);
-        self.completion_blocked = later.completion_blocked.or(self.completion_blocked.take());
+        self.completion_blocked = later.completion_blocked.or_else(|| self.completion_blocked.take());
         self.released.extend(later.released);
         self.doubted = later.doubted;
     }
@@ -445,8 +444,7 @@ impl Machine {
                 match facet {
                     Facet::Trusts(_) => state.bundles.push(versions),
                     Facet::Presents(_) => {
-                        let oldest = state.oldest_leaf.map_or(versions.first(), |known| known.min(versions.first()));
-                        state.oldest_leaf = Some(oldest);
+                        state.oldest_leaf = state.oldest_leaf.into_iter().chain([versions.first()]).min();
                     }
                     Facet::Signs(_) => state.signs = Some(versions.first()),
                     Facet::RestartedUnder => state.csr_signer_at_restart = Some(versions.first()),

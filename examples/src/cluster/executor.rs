@@ -39,6 +39,14 @@ impl Executor for ClusterExecutor<'_> {
     fn execute(&mut self, action: &Action) -> Result<Vec<Event>, ClusterError> {
         let authorities = &self.cluster.shared.authorities;
         Ok(vec![match action {
+            Action::RecreateNode { targets, .. } => {
+                let bring_up = |target: &ConsumerTarget| {
+                    self.cluster.bring_up(target)?;
+                    Ok(Event::Observed(self.cluster.component(&target.consumer)?.observe()))
+                };
+                return targets.iter().map(bring_up).collect();
+            }
+            Action::EnsureDelivered { delivery, .. } => Event::Delivered { delivery: *delivery },
             Action::EnsureAuthority { role, version, .. } => {
                 let record = authorities.ensure(*role, *version, self.cluster.now())?;
                 Event::AuthorityMinted { role: *role, record }

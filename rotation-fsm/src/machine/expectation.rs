@@ -46,8 +46,8 @@ impl Rotating {
     /// Which key signs at run time, as far as the plan has got.
     fn signer(&self) -> Holding {
         let (history, own) = self.begun();
-        let switches = history.iter().chain(own).filter(|stage| stage.step() == Step::SwitchSigner);
-        switches.last().map_or(Holding::CURRENT, |stage| if stage.id.undo { Holding::CURRENT } else { Holding::NEXT })
+        let mut switches = history.iter().chain(own).rev().filter(|stage| stage.step() == Step::SwitchSigner);
+        switches.next().map_or(Holding::CURRENT, |stage| if stage.id.undo { Holding::CURRENT } else { Holding::NEXT })
     }
 
     fn expectation(&self, class: &Class, facet: Facet) -> (Holding, Holdings) {

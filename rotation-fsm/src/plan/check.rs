@@ -158,8 +158,11 @@ struct May<'a> {
     held: BTreeMap<(usize, Facet), Holdings>,
     /// What may be held of a bundle together with the address that is dialled: both stand in one kubeconfig, so they
     /// change at once.
-    kubeconfigs: BTreeMap<(usize, TrustSlot), BTreeSet<Kubeconfig>>,
+    kubeconfigs: BTreeMap<InClass, BTreeSet<Kubeconfig>>,
 }
+
+/// The bundle of a class.
+type InClass = (usize, TrustSlot);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Kubeconfig {
@@ -295,7 +298,7 @@ impl May<'_> {
     }
 
     /// The kubeconfigs that a stage concerns: what each may be, and what it is then.
-    fn kubeconfigs_in(&self, plan: &Plan, stage: &Stage) -> Vec<((usize, TrustSlot), Vec<(Kubeconfig, Kubeconfig)>)> {
+    fn kubeconfigs_in(&self, plan: &Plan, stage: &Stage) -> Vec<(InClass, Vec<(Kubeconfig, Kubeconfig)>)> {
         let edges = self.topology.edges().iter().filter(|edge| edge.by_address);
         let mut found = Vec::new();
         for edge in edges {
@@ -308,7 +311,7 @@ impl May<'_> {
         found
     }
 
-    fn kubeconfigs_of(&self, key: (usize, TrustSlot)) -> BTreeSet<Kubeconfig> {
+    fn kubeconfigs_of(&self, key: InClass) -> BTreeSet<Kubeconfig> {
         self.kubeconfigs.get(&key).cloned().unwrap_or_else(|| BTreeSet::from([Kubeconfig::FIRST]))
     }
 

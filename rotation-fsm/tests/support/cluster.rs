@@ -322,8 +322,8 @@ impl Cluster {
         if !target.serves.is_empty() {
             held.serves = target.serves.clone();
         }
-        held.service = target.service.clone().or(held.service.take());
-        held.dials = target.dials.clone().or(held.dials.take());
+        held.service = target.service.clone().or_else(|| held.service.take());
+        held.dials = target.dials.clone().or_else(|| held.dials.take());
         if target.consumer.kind() == ComponentKind::Kubelet {
             held.csr_signer_at_restart = csr_signer.map(|(_, version)| version);
         }
