@@ -48,30 +48,33 @@ fn by_pools(criterion: &mut Criterion) {
 
 /// Replayed: the events alone. Driven: with the questions in between, and with a cluster that answers them.
 fn whole_rotation(criterion: &mut Criterion) {
-    let mut begun = Fleet::at_rest(100, POOLS).expect("a cluster");
-    begun.begin().expect("a rotation");
-    let events = begun.clone().rotate().expect("a whole rotation");
+    for nodes in [100, 65_000] {
+        let mut begun = Fleet::at_rest(nodes, POOLS).expect("a cluster");
+        begun.begin().expect("a rotation");
+        let events = begun.clone().rotate().expect("a whole rotation");
 
-    let mut group = criterion.benchmark_group("fsm-step/rotation-of-100-nodes");
-    group.throughput(Throughput::Elements(events.len().try_into().expect("a number of events")));
-    group.bench_function("replayed", |bencher| {
-        bencher.iter_batched_ref(
-            || begun.clone(),
-            |fleet| {
-                events.iter().for_each(|event| fleet.apply(event).expect("every report is in order"));
-                assert!(fleet.machine().is_at_rest(), "the rotation completes");
-            },
-            BatchSize::PerIteration,
-        );
-    });
-    group.bench_function("driven", |bencher| {
-        bencher.iter_batched_ref(
-            || begun.clone(),
-            |fleet| fleet.rotate().expect("a whole rotation"),
-            BatchSize::PerIteration,
-        );
-    });
-    group.finish();
+        let mut group = criterion.benchmark_group(format!("fsm-step/rotation-of-{nodes}-nodes"));
+        group.throughput(Throughput::Elements(events.len().try_into().expect("a number of events")));
+        group.sample_size(10);
+        group.bench_function("replayed", |bencher| {
+            bencher.iter_batched_ref(
+                || begun.clone(),
+                |fleet| {
+                    events.iter().for_each(|event| fleet.apply(event).expect("every report is in order"));
+                    assert!(fleet.machine().is_at_rest(), "the rotation completes");
+                },
+                BatchSize::PerIteration,
+            );
+        });
+        group.bench_function("driven", |bencher| {
+            bencher.iter_batched_ref(
+                || begun.clone(),
+                |fleet| fleet.rotate().expect("a whole rotation"),
+                BatchSize::PerIteration,
+            );
+        });
+        group.finish();
+    }
 }
 
 criterion_group!(benches, by_nodes, by_pools, whole_rotation);
