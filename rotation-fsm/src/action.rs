@@ -51,6 +51,18 @@ pub struct LeafTarget {
     pub key_pair: KeyPair,
 }
 
+/// Which version a node comes back with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
+#[non_exhaustive]
+pub enum NodeVersion {
+    /// The very version that its pool runs (GKE, when a user recreates the nodes by hand).
+    Same,
+    /// The closest one that is supported (GKE, in the rotation's own turn).
+    ClosestSupported,
+}
+
 /// Where the key of a leaf is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -138,8 +150,7 @@ pub enum Action {
         /// The action's name.
         key: ActionKey,
     },
-    /// A node shall be recreated, once, with everything on it. To which version is the embedder's: the one that its pool
-    /// runs, or the closest supported one.
+    /// A node shall be recreated, once, with everything on it.
     RecreateNode {
         /// The action's name.
         key: ActionKey,
@@ -147,6 +158,8 @@ pub enum Action {
         node: NodeName,
         /// Its pool.
         pool: PoolName,
+        /// With which version it comes back.
+        version: NodeVersion,
         /// Its kubelet, and whatever else on it is to run with something new.
         targets: Vec<ConsumerTarget>,
     },

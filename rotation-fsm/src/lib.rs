@@ -19,7 +19,7 @@ mod strategy;
 mod topology;
 
 // The public interface is:
-pub use crate::action::{Action, ActionKey, BundleTarget, ConsumerTarget, KeyPair, LeafTarget};
+pub use crate::action::{Action, ActionKey, BundleTarget, ConsumerTarget, KeyPair, LeafTarget, NodeVersion};
 pub use crate::clock::{ClockDoubt, ClockRule};
 pub use crate::delivery::{ClusterVersion, ClusterVersionError, Delivery};
 pub use crate::event::{
@@ -28,7 +28,10 @@ pub use crate::event::{
 pub use crate::facet::{Facet, Holding, UnknownHolding};
 pub use crate::fleet::{ClusterHandle, DueCluster, Fleet, FleetError, HealthCounts};
 pub use crate::insight::{Feasibility, Insight};
-pub use crate::machine::{Applied, Blocked, ClusterHealth, Completed, CompletionBlocked, Machine, Phase, Rotating};
+pub use crate::machine::{
+    Applied, Blocked, ClusterHealth, Completed, CompletionBlocked, Machine, Operation, OperationId, OperationStatus,
+    Phase, Rotating,
+};
 pub use crate::maintenance::{
     AllowedBecause, Availability, Blocker, Calendar, CalendarError, Closure, ExclusionError, ExclusionName,
     ExclusionScope, InstantError, MaintenanceExclusion, MaintenancePolicy, MaintenanceRule, MaintenanceWindow,

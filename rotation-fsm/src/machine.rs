@@ -6,6 +6,7 @@ mod completion;
 mod expectation;
 mod generations;
 mod life;
+mod operations;
 mod rotate;
 mod seen;
 mod waiting;
@@ -35,6 +36,7 @@ use crate::topology::{Address, ConsumerId, Index, Topology};
 
 pub use self::completion::CompletionBlocked;
 pub use self::life::{Blocked, ClusterHealth};
+pub use self::operations::{Operation, OperationId, OperationStatus};
 
 /// The authorities of one cluster and whatever rotation of them is running.
 ///

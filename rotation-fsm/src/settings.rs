@@ -3,6 +3,7 @@
 use pki_core::{Hierarchy, Origin, Preset};
 use time::Duration;
 
+use crate::action::NodeVersion;
 use crate::clock::ClockRule;
 use crate::maintenance::{Calendar, MaintenancePolicy};
 use crate::policy::{Trigger, UnitPolicy};
@@ -56,6 +57,8 @@ pub struct Settings {
     pub maintenance: MaintenancePolicy,
     /// When the cluster lets itself be disturbed.
     pub calendar: Calendar,
+    /// Which version recreated nodes come back with, unless somebody recreates them by hand.
+    pub node_version: NodeVersion,
     /// Which jumps of the clock are believed.
     pub clock: ClockRule,
     /// How long the old root must outlive the moment at which it certifies the next one: nothing that is shown with the
@@ -82,6 +85,7 @@ impl Settings {
             thresholds: None,
             maintenance: MaintenancePolicy::respect(),
             calendar: Calendar::always(),
+            node_version: NodeVersion::Same,
             clock: ClockRule::DEFAULT,
             cross_margin: Duration::days(7),
         };
@@ -92,6 +96,7 @@ impl Settings {
                 pause: false,
                 rollback: false,
                 maintenance: MaintenancePolicy::gke_001(true),
+                node_version: NodeVersion::ClosestSupported,
                 ..ours
             },
             Origin::Preset(Preset::Gdc) => Self { pause: false, rollback: false, ..ours },

@@ -7,8 +7,9 @@ use pki_core::{AuthorityRole, CaVersion, ComponentKind};
 use super::life::{disturbs, work_of};
 use super::waiting::Lacking;
 use super::{Machine, Rotating};
-use crate::action::{Action, ActionKey, BundleTarget, ConsumerTarget, KeyPair, LeafTarget};
+use crate::action::{Action, ActionKey, BundleTarget, ConsumerTarget, KeyPair, LeafTarget, NodeVersion};
 use crate::facet::{Facet, Track};
+use crate::maintenance::Work;
 use crate::plan::{Stage, Step};
 use crate::topology::{Class, ConsumerId, Index, Reload};
 
@@ -131,7 +132,9 @@ impl Machine {
             let with_it = on_it.iter().filter_map(|other| self.waiting_target(other));
             let targets = [target].into_iter().chain(with_it).collect();
             let (node, pool) = (consumer.instance().clone(), self.topology.pool_of(consumer)?.clone());
-            return Some(Action::RecreateNode { key: self.key(consumer), node, pool, targets });
+            let by_hand = self.overrides.is_ordered(Work::pool(&pool));
+            let version = if by_hand { NodeVersion::Same } else { self.settings.node_version };
+            return Some(Action::RecreateNode { key: self.key(consumer), node, pool, version, targets });
         }
         if consumer.kind() != ComponentKind::Kubelet && self.comes_with_its_node(consumer) {
             return None;
