@@ -14,8 +14,9 @@ use crate::{CaCertificate, CaVersion, Fingerprint, Limits};
 
 /// Which anchors a bundle holds: SHA-256 over their fingerprints, sorted. Order and
 /// repetition do not change what is trusted, so they do not change the hash.
+///
+/// With the feature `serde` it is written in lower-case hexadecimal, as it prints.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct BundleHash([u8; 32]);
 
 hexadecimal!(BundleHash);

@@ -30,8 +30,9 @@ pub(crate) mod oids {
 }
 
 /// SHA-256 over a certificate's DER, or over the `SubjectPublicKeyInfo` where there is no certificate.
+///
+/// With the feature `serde` it is written in lower-case hexadecimal, as it prints.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
@@ -51,9 +52,9 @@ impl Fingerprint {
 /// Which key an authority signs with: the leftmost 160 bits of SHA-256 over the subject public
 /// key (RFC 7093 2, method 1). Equal for every certificate of one key, a cross-certificate included.
 ///
-/// It is also the subject key identifier that this crate writes.
+/// It is also the subject key identifier that this crate writes. With the feature `serde` it is written in lower-case
+/// hexadecimal, as it prints.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct AuthorityId([u8; Self::LEN]);
 
 impl AuthorityId {
@@ -88,11 +89,56 @@ macro_rules! hexadecimal {
                 write!(f, concat!(stringify!($type), "({})"), self)
             }
         }
+
+        #[cfg(feature = "serde")]
+        impl serde::Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        #[cfg(feature = "serde")]
+        impl<'de> serde::Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_str($crate::certificate::Hexadecimal).map(Self)
+            }
+        }
     };
 }
 pub(crate) use hexadecimal;
 hexadecimal!(Fingerprint);
 hexadecimal!(AuthorityId);
+
+/// Reads `N` octets in lower-case hexadecimal: one form, so that equal values are equal texts.
+#[cfg(feature = "serde")]
+pub(crate) struct Hexadecimal<const N: usize>;
+
+#[cfg(feature = "serde")]
+impl<const N: usize> serde::de::Visitor<'_> for Hexadecimal<N> {
+    type Value = [u8; N];
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} lower-case hexadecimal digits", 2 * N)
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<[u8; N], E> {
+        let digit = |octet: &u8| match octet {
+            b'0'..=b'9' => Some(octet - b'0'),
+            b'a'..=b'f' => Some(octet - b'a' + 10),
+            _ => None,
+        };
+        if text.len() != 2 * N {
+            return Err(E::invalid_length(text.len(), &self));
+        }
+        let mut octets = [0; N];
+        for (octet, pair) in octets.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+            let [high, low] = pair else { continue };
+            let wrong = || E::custom(format_args!("not {} lower-case hexadecimal digits", 2 * N));
+            *octet = (digit(high).ok_or_else(wrong)? << 4) | digit(low).ok_or_else(wrong)?;
+        }
+        Ok(octets)
+    }
+}
 
 /// What a certificate may be used for on a connection (RFC 5280 4.2.1.12).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -582,5 +628,24 @@ impl LeafIdentity {
     #[must_use]
     pub const fn validity(&self) -> Validity {
         self.validity
+    }
+}
+
+#[cfg(all(test, feature = "serde"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests_are_written_as_they_print_and_read_in_that_form_only() {
+        let digest = Fingerprint::of(b"carousel");
+        let text = serde_json::to_string(&digest).unwrap();
+        assert_eq!(text, format!("\"{digest}\""));
+        assert_eq!(serde_json::from_str::<Fingerprint>(&text).unwrap(), digest);
+        let id: AuthorityId = serde_json::from_str(&format!("\"{}\"", "0f".repeat(20))).unwrap();
+        assert_eq!(id.as_bytes(), &[0x0f; 20]);
+        for wrong in [text.to_uppercase(), "\"0f\"".to_owned(), format!("\"{}\"", "0g".repeat(32)), "[1,2]".to_owned()]
+        {
+            assert!(serde_json::from_str::<Fingerprint>(&wrong).is_err(), "{wrong}");
+        }
     }
 }
