@@ -107,8 +107,12 @@ impl Holding {
         Self(((self.0 & 6) >> 1) | (self.0 & Self::CHAINED))
     }
 
-    /// The same when the next generation was given up, and is recognised as the last one retired.
+    /// The same when the next generation was given up, and is recognised as the last one retired. What was recognised as
+    /// that until then no longer is.
     pub(crate) const fn given_up(self) -> Self {
+        if self.contains(Self::PREVIOUS) {
+            return Self::UNKNOWN;
+        }
         Self((self.0 & 2) | ((self.0 & 4) >> 2) | (self.0 & Self::CHAINED))
     }
 
@@ -232,6 +236,8 @@ mod tests {
         assert_eq!(Holding::NEXT.given_up(), Holding::PREVIOUS);
         assert_eq!(Holding::BOTH.given_up(), Holding::PREVIOUS.union(Holding::CURRENT));
         assert_eq!(Holding::PREVIOUS.given_up(), Holding::UNKNOWN);
+        // A bundle that also trusts what was retired before is no bundle of the current generation alone.
+        assert_eq!(Holding::PREVIOUS.union(Holding::CURRENT).given_up(), Holding::UNKNOWN);
     }
 
     #[test]

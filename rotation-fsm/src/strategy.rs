@@ -187,7 +187,7 @@ impl Plan {
         if self.point_of_no_return().is_some_and(|end| index >= end) {
             return Ok(None);
         }
-        let plan = rollback::plan(self, index, topology);
+        let plan = rollback::plan(self, index);
         plan.check(topology, roles).map_err(StrategyError::Unlawful)?;
         Ok(Some(plan))
     }

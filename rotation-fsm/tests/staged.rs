@@ -8,8 +8,8 @@ mod cluster;
 use cluster::{Cluster, at, golden};
 use pki_core::{AuthorityRole, CaVersion, ComponentKind, Hierarchy, LeafKind, Preset, Storage, TrustSlot};
 use rotation_fsm::{
-    Action, AdmissionDenied, ConsumerId, Event, Machine, Observation, Phase, Rejected, ReportId, RotationStarted,
-    Settings, SetupError, Step, Unit, Unreadable,
+    Action, AdmissionDenied, ConsumerId, Event, Machine, Observation, Phase, PoolName, Rejected, ReportId,
+    RotationStarted, Settings, SetupError, Step, Unit, Unreadable,
 };
 use time::Duration;
 
@@ -126,6 +126,30 @@ fn a_node_that_restarted_under_the_old_signer_holds_the_rotation_up() {
         _ => None,
     });
     assert!(asked.unwrap().leaves.iter().any(|leaf| leaf.leaf == LeafKind::KubeletClient));
+}
+
+/// The nodes of such a pool count to the last one, on the way back too: their trust goes after the leaves that need it.
+#[test]
+fn a_pool_that_was_added_in_mid_rotation_is_rolled_back_in_its_turn() {
+    let mut cluster = Cluster::new(Hierarchy::kubeadm());
+    cluster.start(Unit::Ca);
+    let pool = PoolName::new("pool-c".parse().unwrap());
+    cluster.apply(&Event::PoolAdded { pool: pool.clone(), max_unavailable: 1 }).unwrap();
+    let node = cluster.consumer(ComponentKind::Kubelet, "node-9");
+    let joined = Event::ConsumerJoined { consumer: node.clone(), pool: Some(pool), incarnation: 0 };
+    cluster.apply(&joined).unwrap();
+    cluster.run_until("signer");
+    cluster.apply(&Event::RollbackRequested { by: "operator".to_owned() }).unwrap();
+    let asked = cluster
+        .machine
+        .pending_actions()
+        .any(|action| matches!(action, Action::EnsureConsumer { target, .. } if target.consumer == node));
+    assert!(!asked, "{:?}", cluster.machine.stage());
+    cluster.run();
+    while !cluster.machine.is_at_rest() {
+        cluster.take_up_everything_pending();
+    }
+    assert!(cluster.machine.completed().unwrap().rolled_back);
 }
 
 #[test]

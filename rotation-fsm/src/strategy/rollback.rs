@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 use crate::facet::{Facet, Holding};
 use crate::plan::{Change, Direction, Plan, Stage, StageId, Step};
-use crate::topology::{Topology, is_signed_at_run_time};
+use crate::topology::is_signed_at_run_time;
 
-pub(super) fn plan(forward: &Plan, index: usize, topology: &Topology) -> Plan {
+pub(super) fn plan(forward: &Plan, index: usize) -> Plan {
     let (begun, to_come) = forward.stages.split_at((index + 1).min(forward.stages.len()));
     let mut held = BTreeMap::new();
     let mut undone: Vec<Stage> = Vec::new();
@@ -32,8 +32,8 @@ pub(super) fn plan(forward: &Plan, index: usize, topology: &Topology) -> Plan {
     undone.sort_by_key(|stage| stage.step() != Step::SwitchSigner);
     let id = StageId { step: Step::DestroyKeys, scope: None, undo: true, part: 0 };
     undone.push(Stage { id, changes: Vec::new() });
-    let pools = topology.pools().cloned().collect();
-    Plan { direction: Direction::Back, pools, history: begun.to_vec(), stages: undone }
+    // A pool that was added since still counts to the last one of then, or nobody would undo what was done there.
+    Plan { direction: Direction::Back, pools: forward.pools.clone(), history: begun.to_vec(), stages: undone }
 }
 
 /// What a stage that was not begun would have asked of leaves that are signed at run time, taken back.
