@@ -208,21 +208,30 @@ pub struct Topology {
 struct Members {
     /// A consumer that left leaves a hole, so that the numbers of the others stay.
     all: Vec<Option<Member>>,
-    holes: Vec<Index>,
+    /// The lowest is given again first: which number is next follows from who is there, and not from who left when.
+    holes: BTreeSet<Index>,
     by_id: HashMap<ConsumerId, Index>,
     by_class: Vec<BTreeSet<Index>>,
 }
 
 impl Members {
     fn insert(&mut self, member: Member) -> Option<Index> {
-        let index = match self.holes.pop() {
+        let index = match self.holes.pop_first() {
             Some(index) => index,
-            None => {
-                let index = Index::try_from(self.all.len()).ok()?;
-                self.all.push(None);
-                index
-            }
+            None => self.leave_hole()?,
         };
+        self.put(index, member)
+    }
+
+    /// A number more, for nobody yet.
+    fn leave_hole(&mut self) -> Option<Index> {
+        let index = Index::try_from(self.all.len()).ok()?;
+        let room = self.all.len() < Topology::MAX_CONSUMERS;
+        room.then(|| self.all.push(None))?;
+        Some(index)
+    }
+
+    fn put(&mut self, index: Index, member: Member) -> Option<Index> {
         self.by_id.insert(member.id.clone(), index);
         if self.by_class.len() <= member.class {
             self.by_class.resize(member.class + 1, BTreeSet::new());
@@ -240,7 +249,7 @@ impl Members {
         if let Some(class) = self.by_class.get_mut(member.class) {
             class.remove(&index);
         }
-        self.holes.push(index);
+        self.holes.insert(index);
         Some((index, member))
     }
 }
@@ -295,8 +304,10 @@ pub enum TopologyError {
     },
     /// The hierarchy has no path on which this component stands.
     NoPath(ConsumerId),
-    /// More consumers came and went than can be numbered: 2^32.
+    /// There are as many consumers as there can be: [`Topology::MAX_CONSUMERS`].
     Full,
+    /// There are as many pools as there can be: [`Topology::MAX_POOLS`].
+    TooManyPools,
 }
 
 impl fmt::Display for TopologyError {
@@ -308,7 +319,8 @@ impl fmt::Display for TopologyError {
             Self::Pool { consumer, pool: Some(pool) } => write!(f, "`{consumer}` cannot be in the pool `{pool}`"),
             Self::Pool { consumer, pool: None } => write!(f, "`{consumer}` is on a node and needs a pool"),
             Self::NoPath(consumer) => write!(f, "the hierarchy has no path for `{consumer}`"),
-            Self::Full => f.write_str("the topology has no number left for another consumer"),
+            Self::Full => write!(f, "the topology has room for {} consumers and no more", Topology::MAX_CONSUMERS),
+            Self::TooManyPools => write!(f, "the topology has room for {} pools and no more", Topology::MAX_POOLS),
         }
     }
 }
@@ -316,6 +328,11 @@ impl fmt::Display for TopologyError {
 impl core::error::Error for TopologyError {}
 
 impl Topology {
+    /// The most consumers at a time. Ours: GKE states 65,000 nodes and Kubernetes 5,000, and a node has three.
+    pub const MAX_CONSUMERS: usize = 1 << 22;
+    /// The most pools. Ours: what a plan is checked for grows with the square of them.
+    pub const MAX_POOLS: usize = 256;
+
     /// A cluster of this hierarchy, without any instance yet.
     #[must_use]
     pub fn new(hierarchy: Hierarchy) -> Self {
@@ -361,10 +378,13 @@ impl Topology {
     /// at most `max_unavailable` (at least one) consumers of a kind at a time.
     ///
     /// # Errors
-    /// When there is a pool of that name.
+    /// When there is a pool of that name, or no room for another.
     pub fn add_pool(&mut self, name: PoolName, max_unavailable: usize) -> Result<(), TopologyError> {
         if self.fixed.pools.iter().any(|pool| pool.name == name) {
             return Err(TopologyError::DuplicatePool(name));
+        }
+        if self.fixed.pools.len() >= Self::MAX_POOLS {
+            return Err(TopologyError::TooManyPools);
         }
         let fixed = Arc::make_mut(&mut self.fixed);
         fixed.pools.push(Pool { name, max_unavailable: max_unavailable.max(1) });
@@ -381,6 +401,26 @@ impl Topology {
     }
 
     pub(crate) fn admit(&mut self, id: ConsumerId, pool: Option<PoolName>) -> Result<Index, TopologyError> {
+        let member = self.place(id, pool)?;
+        Arc::make_mut(&mut self.members).insert(member).ok_or(TopologyError::Full)
+    }
+
+    /// Gives the next number to a consumer, or to nobody, whatever numbers are free before it.
+    pub(crate) fn append(&mut self, consumer: Option<(ConsumerId, Option<PoolName>)>) -> Result<(), TopologyError> {
+        let member = consumer.map(|(id, pool)| self.place(id, pool)).transpose()?;
+        let members = Arc::make_mut(&mut self.members);
+        let index = members.leave_hole().ok_or(TopologyError::Full)?;
+        match member {
+            Some(member) => members.put(index, member).map(|_| ()).ok_or(TopologyError::Full),
+            None => {
+                members.holes.insert(index);
+                Ok(())
+            }
+        }
+    }
+
+    /// Where a consumer that is not there yet belongs.
+    fn place(&self, id: ConsumerId, pool: Option<PoolName>) -> Result<Member, TopologyError> {
         let in_pool = pool.as_ref().is_some_and(|name| self.fixed.pools.iter().any(|pool| pool.name == *name));
         let on_a_node = id.kind.plane() == Plane::Data;
         if pool.is_some() != on_a_node || in_pool != on_a_node {
@@ -391,7 +431,17 @@ impl Topology {
         }
         let class = self.fixed.classes.iter().position(|class| class.kind == id.kind && class.pool == pool);
         let Some(class) = class else { return Err(TopologyError::NoPath(id)) };
-        Arc::make_mut(&mut self.members).insert(Member { id, class }).ok_or(TopologyError::Full)
+        Ok(Member { id, class })
+    }
+
+    /// What is [different](Self::with_reload) in this cluster.
+    pub(crate) fn reloads(&self) -> impl Iterator<Item = (ComponentKind, Facet, Reload)> {
+        self.fixed.reload.iter().map(|((kind, facet), reload)| (*kind, *facet, *reload))
+    }
+
+    /// The pools, and how many of the nodes of each may be away at once.
+    pub(crate) fn pool_rooms(&self) -> impl Iterator<Item = (&PoolName, usize)> {
+        self.fixed.pools.iter().map(|pool| (&pool.name, pool.max_unavailable))
     }
 
     pub(crate) fn remove(&mut self, consumer: &ConsumerId) -> Option<(Index, Member)> {
@@ -525,6 +575,28 @@ mod tests {
             }
         }
         assert_eq!(topology.consumers().count(), 0);
+    }
+
+    #[test]
+    fn the_lowest_free_number_is_given_again_whoever_left_last() {
+        let mut topology = Topology::new(Hierarchy::kubeadm());
+        for name in ["0", "1", "2"] {
+            topology.add(id(ComponentKind::Etcd, name), None).unwrap();
+        }
+        for name in ["0", "1"] {
+            topology.remove(&id(ComponentKind::Etcd, name));
+        }
+        assert_eq!(topology.admit(id(ComponentKind::Etcd, "3"), None), Ok(0));
+    }
+
+    #[test]
+    fn pools_are_limited() {
+        let mut topology = Topology::new(Hierarchy::kubeadm());
+        let pool = |number: usize| PoolName::new(format!("pool-{number}").parse().unwrap());
+        for number in 0..Topology::MAX_POOLS {
+            topology.add_pool(pool(number), 1).unwrap();
+        }
+        assert_eq!(topology.add_pool(pool(Topology::MAX_POOLS), 1), Err(TopologyError::TooManyPools));
     }
 
     #[test]
