@@ -75,6 +75,25 @@ impl HighWater {
         }
     }
 
+    /// Goes where it was when this was recorded: no earlier, and while a jump is doubted it stands.
+    pub(crate) fn advance(&mut self, to: UtcDateTime) -> Result<(), ()> {
+        if to < self.mark || (to > self.mark && self.doubted.is_some()) {
+            return Err(());
+        }
+        self.mark = to;
+        Ok(())
+    }
+
+    /// What is kept of it.
+    pub(crate) const fn parts(self) -> (UtcDateTime, Option<UtcDateTime>) {
+        (self.mark, self.doubted)
+    }
+
+    /// The clock of these parts; `None` when it would doubt what it has passed.
+    pub(crate) fn of_parts(mark: UtcDateTime, doubted: Option<UtcDateTime>) -> Option<Self> {
+        doubted.is_none_or(|doubted| doubted > mark).then_some(Self { mark, doubted })
+    }
+
     /// Takes a reading on somebody's word, or because nothing depends on it.
     pub(crate) fn believe(&mut self, reading: UtcDateTime) {
         self.mark = self.mark.max(reading);

@@ -25,6 +25,13 @@ pub struct AuthorityRecord {
     pub not_after: Option<UtcDateTime>,
 }
 
+impl AuthorityRecord {
+    /// Certificates have no fractions of a second (RFC 5280 4.1.2.5), so nothing that is kept has.
+    pub(crate) fn in_whole_seconds(self) -> Self {
+        Self { not_after: self.not_after.map(UtcDateTime::truncate_to_second), ..self }
+    }
+}
+
 /// The order of a consumer's reports: by incarnation first, since a node that is recreated under its old name
 /// has no counter to go on from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,6 +54,7 @@ pub struct PresentedLeaf {
     /// The authority that issued it.
     pub issuer: AuthorityId,
     /// The authority that signed the cross-certificate that is presented with it, if one is.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     pub through: Option<AuthorityId>,
 }
 
@@ -87,14 +95,19 @@ pub struct Observation {
     /// Every leaf it presents.
     pub leaves: Vec<PresentedLeaf>,
     /// The key with which it signs, where it signs.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     pub signs_with: Option<AuthorityId>,
     /// For a kubelet: who was CSR signer when its node last restarted.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     pub csr_signer_at_restart: Option<AuthorityId>,
     /// For an API server, where addresses are followed: where it answers.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Vec::is_empty"))]
     pub serves: Vec<ServedAddress>,
     /// For an API server, where addresses are followed: where the `kubernetes` Service leads as it has published it.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     pub service: Option<Address>,
     /// For a client of the API server, where addresses are followed: which one it dials.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     pub dials: Option<Address>,
 }
 
@@ -132,6 +145,13 @@ pub struct CrossRecord {
     /// Its last second: no later than that of the root that signed.
     #[cfg_attr(feature = "serde", serde(with = "crate::journal::instant"))]
     pub not_after: UtcDateTime,
+}
+
+impl CrossRecord {
+    pub(crate) fn in_whole_seconds(self) -> Self {
+        let (not_before, not_after) = (self.not_before.truncate_to_second(), self.not_after.truncate_to_second());
+        Self { not_before, not_after, ..self }
+    }
 }
 
 /// Who asked for something, or says so, for the record.

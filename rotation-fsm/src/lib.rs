@@ -7,6 +7,7 @@ mod event;
 mod facet;
 mod fleet;
 mod insight;
+mod journal;
 mod machine;
 mod maintenance;
 mod plan;
@@ -28,6 +29,11 @@ pub use crate::event::{
 pub use crate::facet::{Facet, Holding, UnknownHolding};
 pub use crate::fleet::{ClusterHandle, DueCluster, Fleet, FleetError, HealthCounts};
 pub use crate::insight::{Feasibility, Insight};
+#[cfg(feature = "serde")]
+pub use crate::journal::Versioned;
+pub use crate::journal::{
+    Counted, EVENT_VERSION, Part, Record, ReplayError, RestoreError, SNAPSHOT_VERSION, Snapshot, UnknownVersion, replay,
+};
 pub use crate::machine::{
     Applied, Blocked, ClusterHealth, Completed, CompletionBlocked, Machine, Operation, OperationId, OperationStatus,
     Phase, Rotating,

@@ -51,9 +51,9 @@ pub struct Machine {
     /// What each consumer was last seen to run with.
     pub(crate) seen: Vec<Seen>,
     /// What each class shall run with. Derived, anew when a stage begins.
-    expected: Arc<Vec<Expected>>,
+    pub(crate) expected: Arc<Vec<Expected>>,
     /// The consumers that do not run with what they should, kept so that one report costs O(log n). Derived.
-    waiting: Waiting,
+    pub(crate) waiting: Waiting,
     pub(crate) phase: Phase,
     /// Counts the stages that were ever begun. What is sent to a consumer carries it, and a consumer that has seen a
     /// higher one ignores it.
@@ -208,6 +208,9 @@ pub struct Completed {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Applied {
+    /// Whether anything but the clock moved. A journal can leave out what moved nothing else, such as nearly every
+    /// [`Tick`](crate::Event::Tick), if it keeps the others as [`Machine::record_of`] has them.
+    pub changed: bool,
     /// A rotation began, to this generation.
     pub started: Option<CaVersion>,
     /// Stages that ended, in order.
@@ -229,6 +232,7 @@ pub struct Applied {
 impl Applied {
     /// Takes in what a later event changed.
     pub fn merge(&mut self, later: Self) {
+        self.changed |= later.changed;
         self.started = later.started.or(self.started);
         self.stages_ended.extend(later.stages_ended);
         self.completed |= later.completed;
@@ -257,6 +261,7 @@ impl Machine {
     ) -> Result<Self, SetupError> {
         let mut known: BTreeMap<AuthorityRole, Authority> = BTreeMap::new();
         for (role, record) in authorities {
+            let record = record.in_whole_seconds();
             if let Some(other) = shares_key(&known, &record) {
                 return Err(SetupError::SharedKey(role, other));
             }
@@ -279,7 +284,7 @@ impl Machine {
             waiting: Waiting::default(),
             phase: Phase::Stable,
             epoch: 0,
-            clock: HighWater::new(now),
+            clock: HighWater::new(now.truncate_to_second()),
             overrides: Overrides::none(),
             completed: None,
             deliveries: BTreeSet::new(),
@@ -295,7 +300,7 @@ impl Machine {
     }
 
     /// Works out anew what everybody shall run with, and compares those for whom that changed.
-    pub(super) fn expect_anew(&mut self) {
+    pub(crate) fn expect_anew(&mut self) {
         let expected: Vec<_> = self.topology.classes().iter().map(|class| self.expectation(class)).collect();
         let before = core::mem::replace(&mut self.expected, Arc::new(expected));
         let changed = |class: &usize| before.get(*class) != self.expected.get(*class);
@@ -469,7 +474,10 @@ pub(crate) struct SeenState {
 
 /// The authority, its own other generations included, that has the key or anchor of `record` already. No key serves
 /// two roles, or each authority could speak for the other; and a rotation replaces the key.
-fn shares_key(known: &BTreeMap<AuthorityRole, Authority>, record: &AuthorityRecord) -> Option<AuthorityRole> {
+pub(crate) fn shares_key(
+    known: &BTreeMap<AuthorityRole, Authority>,
+    record: &AuthorityRecord,
+) -> Option<AuthorityRole> {
     let shares = |other: &AuthorityRecord| other.id == record.id || other.anchor == record.anchor;
     known.iter().find(|(_, authority)| authority.generations().any(shares)).map(|(role, _)| *role)
 }

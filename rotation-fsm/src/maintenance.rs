@@ -17,6 +17,9 @@ use core::fmt;
 
 use crate::topology::PoolName;
 
+#[cfg(feature = "serde")]
+pub(crate) use self::instant::{Rfc3339, is_writable};
+
 pub use self::calendar::{Availability, Calendar, CalendarError, Closure, OpenInterval, OpenIntervals};
 pub use self::exclusion::{ExclusionError, ExclusionName, ExclusionScope, MaintenanceExclusion, UnknownScope};
 pub use self::instant::{InstantError, parse_instant};

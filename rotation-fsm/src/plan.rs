@@ -149,10 +149,19 @@ impl Step {
 #[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct StageId {
     pub(crate) step: Step,
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     pub(crate) scope: Option<Scope>,
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "core::ops::Not::not"))]
     pub(crate) undo: bool,
     /// Counts the stages of one step and scope, from zero, where a plan has several: early and late bundles.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_zero"))]
     pub(crate) part: u8,
+}
+
+#[cfg(feature = "serde")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(part: &u8) -> bool {
+    *part == 0
 }
 
 impl StageId {
@@ -232,6 +241,7 @@ impl fmt::Display for Change {
 #[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct Stage {
     pub(crate) id: StageId,
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Vec::is_empty"))]
     pub(crate) changes: Vec<Change>,
 }
 
@@ -290,6 +300,7 @@ pub struct Plan {
     /// The pools at the time, in order. The nodes of others count to the last.
     pub(crate) pools: Vec<PoolName>,
     /// What was begun of the plan that this one undoes.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Vec::is_empty"))]
     pub(crate) history: Vec<Stage>,
     pub(crate) stages: Vec<Stage>,
 }

@@ -17,7 +17,8 @@ impl Machine {
     /// # Errors
     /// [`Rejected`], and nothing has changed.
     pub fn apply(&mut self, event: &Event, now: UtcDateTime) -> Result<Applied, Rejected> {
-        let before = self.clock;
+        let now = now.truncate_to_second();
+        let (before, footprint) = (self.clock, self.footprint());
         // While nothing is rotated nothing depends on the time but that something is begun, which does no harm.
         self.clock.read(now, self.rotating().map(|_| self.settings.clock));
         let mut applied = Applied::default();
@@ -27,7 +28,34 @@ impl Machine {
         }
         applied.doubted = self.clock.doubt();
         self.settle(&mut applied);
+        // What released nobody and left no footprint may still have been a report: only these never are.
+        let may_be_idle = matches!(
+            event,
+            Event::Tick
+                | Event::MaintenanceOverridden { .. }
+                | Event::CalendarChanged { .. }
+                | Event::FreezeChanged { .. }
+                | Event::PauseRequested { .. }
+                | Event::ResumeRequested { .. }
+                | Event::PoolUpgradeRequested { .. }
+                | Event::CompletionRequested { .. }
+                | Event::AuthorityMinted { .. }
+                | Event::CrossSigned { .. }
+                | Event::AddressAllocated { .. }
+                | Event::KeyDestroyed { .. }
+        );
+        applied.changed = !may_be_idle || !applied.released.is_empty() || footprint != self.footprint();
         Ok(applied)
+    }
+
+    /// Everything but the clock that an event changes which is no report: of a few words, and shared data.
+    fn footprint(&self) -> impl PartialEq + use<> {
+        let rotating = self.rotating().map(|rotating| {
+            let (paused, may_complete) = (rotating.paused, rotating.may_complete);
+            (rotating.stage, rotating.open.len(), paused, may_complete, rotating.attempts)
+        });
+        let next = self.tracks.addresses.as_ref().and_then(|addresses| addresses.next.clone());
+        (self.epoch, rotating, self.clock.doubt(), self.overrides.clone(), next, std::sync::Arc::as_ptr(&self.settings))
     }
 
     /// Either changes nothing and says why, or succeeds.
@@ -38,9 +66,7 @@ impl Machine {
             Event::CompletionRequested { unit } => self.complete(*unit, applied)?,
             Event::PoolUpgradeRequested { pool } => self.upgrade(pool)?,
             Event::MaintenanceOverridden { step, .. } => self.overrides.order_step(*step),
-            Event::CalendarChanged { calendar } => {
-                self.change_settings(|settings| settings.calendar = calendar.clone())
-            }
+            Event::CalendarChanged { calendar } => self.change_calendar(calendar),
             Event::FreezeChanged { frozen } => self.overrides.set_frozen(*frozen),
             Event::PauseRequested { .. } => self.pause(true)?,
             Event::ResumeRequested { .. } => self.pause(false)?,

@@ -38,7 +38,7 @@ impl Rotating {
     }
 
     /// The stages that are begun: what was begun of a plan that is undone, and this plan's own.
-    pub(super) fn begun(&self) -> (&[crate::plan::Stage], &[crate::plan::Stage]) {
+    pub(crate) fn begun(&self) -> (&[crate::plan::Stage], &[crate::plan::Stage]) {
         let own = self.plan.stages.get(..=self.stage).unwrap_or(&self.plan.stages);
         (&self.plan.history, own)
     }

@@ -1,10 +1,12 @@
 //! What the time and the calendar have to say.
 
+use std::sync::Arc;
+
 use time::{Duration, UtcDateTime};
 
 use super::{Applied, Machine, Phase};
 use crate::delivery::ClusterVersion;
-use crate::maintenance::{Blocker, Permit, StepKind, Work};
+use crate::maintenance::{Blocker, Calendar, Permit, StepKind, Work};
 use crate::plan::Scope;
 use crate::policy::{Unit, UnitPolicy, units};
 use crate::rejected::Rejected;
@@ -151,8 +153,12 @@ impl Machine {
         Some(Blocked { step: work.kind(), pool: class.pool.clone(), why, until })
     }
 
-    pub(super) fn change_settings(&mut self, change: impl FnOnce(&mut Settings)) {
-        change(std::sync::Arc::make_mut(&mut self.settings));
+    /// A calendar that says the same changes nothing; another one comes with settings of their own, so that the change
+    /// shows without comparing what is in them.
+    pub(super) fn change_calendar(&mut self, calendar: &Calendar) {
+        if self.settings.calendar != *calendar {
+            self.settings = Arc::new(Settings { calendar: calendar.clone(), ..Settings::clone(&self.settings) });
+        }
     }
 
     /// A user recreates the nodes of a pool: whatever the calendar says, and in its turn.

@@ -139,6 +139,7 @@ impl Machine {
         if !rotating.policy.roles.contains(&role) || record.version != rotating.to {
             return Err(Rejected::WrongVersion { role, found: record.version });
         }
+        let record = record.in_whole_seconds();
         if let Some(minted) = self.tracks.authority(role).and_then(|authority| authority.next.as_ref()) {
             // A duplicate of what is known changes nothing; another key for the same generation is an error.
             return if *minted == record { Ok(()) } else { Err(Rejected::MintedTwice { role }) };
@@ -173,6 +174,7 @@ impl Machine {
         }
         let Some(authority) = self.tracks.authority(role) else { return Err(Rejected::NotInStage { current }) };
         let expiry = authority.active.not_after;
+        let record = record.in_whole_seconds();
         if record.not_before > self.clock.now() || expiry.is_some_and(|end| record.not_after > end) {
             return Err(Rejected::UnfitCrossCertificate { role, signer_ends: expiry });
         }

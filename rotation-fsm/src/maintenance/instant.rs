@@ -101,7 +101,7 @@ pub(super) fn quoted(text: &str) -> Printable {
 }
 
 /// Prints as RFC 3339 5.6 writes it, in whole seconds of UTC, for years of four digits.
-pub(super) struct Rfc3339(pub(super) UtcDateTime);
+pub(crate) struct Rfc3339(pub(crate) UtcDateTime);
 
 impl fmt::Display for Rfc3339 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -111,7 +111,7 @@ impl fmt::Display for Rfc3339 {
 }
 
 /// Whether four digits write the year.
-pub(super) fn is_writable(time: UtcDateTime) -> bool {
+pub(crate) fn is_writable(time: UtcDateTime) -> bool {
     (0..=9999).contains(&time.year())
 }
 

@@ -152,6 +152,8 @@ impl MaintenancePolicy {
 /// Both hold until they are taken back. GKE lets manual commands override what maintenance blocks, phase by phase; and it
 /// can pause the automatic recreation of nodes everywhere during a major event.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct Overrides {
     frozen: bool,
     steps: BTreeSet<StepKind>,
@@ -188,6 +190,11 @@ impl Overrides {
     /// Begins or ends the freeze: while it lasts, nodes are recreated by hand only.
     pub const fn set_frozen(&mut self, frozen: bool) {
         self.frozen = frozen;
+    }
+
+    /// The pools that somebody ordered, one by one.
+    pub(crate) fn pools(&self) -> impl Iterator<Item = &PoolName> {
+        self.pools.iter()
     }
 
     /// Whether the freeze lasts.

@@ -12,19 +12,27 @@ use crate::policy::Trigger;
 /// `None` means that this never happens. Begin with one of the presets, `GKE_CREDENTIALS.into()`, or with
 /// [`preset`](Self::preset), and change what differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 #[non_exhaustive]
 pub struct ThresholdsSpec {
     /// So long before the expiry an insight is raised.
+    #[cfg_attr(feature = "serde", serde(with = "crate::journal::seconds::option"))]
     pub insight: Option<Duration>,
     /// So long before the expiry a rotation is begun without a user.
+    #[cfg_attr(feature = "serde", serde(with = "crate::journal::seconds::option"))]
     pub automatic_start: Option<Duration>,
     /// So long after the start of a rotation, whoever began it, its completion is attempted without a user.
+    #[cfg_attr(feature = "serde", serde(with = "crate::journal::seconds::option"))]
     pub completion_attempt_after_start: Option<Duration>,
     /// So long after an automatic start or completion that did not succeed it is attempted again.
+    #[cfg_attr(feature = "serde", serde(with = "crate::journal::seconds"))]
     pub retry: Duration,
     /// So long before the expiry the cluster is DEGRADED.
+    #[cfg_attr(feature = "serde", serde(with = "crate::journal::seconds::option"))]
     pub degraded: Option<Duration>,
     /// So long after a completion the insight of before may still be shown.
+    #[cfg_attr(feature = "serde", serde(with = "crate::journal::seconds"))]
     pub insight_settles: Duration,
 }
 
@@ -49,9 +57,19 @@ impl From<Thresholds> for ThresholdsSpec {
     }
 }
 
+impl TryFrom<ThresholdsSpec> for Thresholds {
+    type Error = ThresholdsError;
+
+    fn try_from(spec: ThresholdsSpec) -> Result<Self, ThresholdsError> {
+        Self::new(spec)
+    }
+}
+
 /// The distances at which something changes in the life of a set of credentials, in whole seconds and in an order
 /// that makes sense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "ThresholdsSpec", into = "ThresholdsSpec"))]
 pub struct Thresholds(ThresholdsSpec);
 
 /// GKE states that a completion which failed is attempted again until the credentials expire, and not how often. Once
