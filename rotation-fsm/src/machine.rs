@@ -37,6 +37,7 @@ use crate::topology::{Address, ConsumerId, Index, Topology};
 pub use self::completion::CompletionBlocked;
 pub use self::life::{Blocked, ClusterHealth};
 pub use self::operations::{Operation, OperationId, OperationStatus};
+pub(crate) use self::life::{disturbs, work_of};
 
 /// The authorities of one cluster and whatever rotation of them is running.
 ///
@@ -323,7 +324,7 @@ impl Machine {
         self.waiting.set(class, index, want);
     }
 
-    pub(super) fn seen(&self, index: Index) -> Option<&Seen> {
+    pub(crate) fn seen(&self, index: Index) -> Option<&Seen> {
         self.seen.get(usize::try_from(index).ok()?)
     }
 

@@ -90,7 +90,8 @@ impl Machine {
         let at_once = if class.pool.is_some() { room } else { usize::MAX };
         let back = away.into_iter().flatten().take(at_once).filter_map(|index| self.consumer_action(*index));
         let mut left = room.saturating_sub(away.map_or(0, |away| away.len()));
-        let blocked = self.is_blocked(class);
+        // Asked only of whom somebody waits for: of many pools nearly all are in order.
+        let blocked = behind.is_some_and(|behind| !behind.is_empty()) && self.is_blocked(class);
         let mut over = false;
         let disturbed = behind.into_iter().flatten().map_while(move |index| {
             if over {

@@ -94,7 +94,7 @@ impl Plan {
 }
 
 impl Machine {
-    pub(super) const fn rotating(&self) -> Option<&Rotating> {
+    pub(crate) const fn rotating(&self) -> Option<&Rotating> {
         match &self.phase {
             Phase::Rotating(rotating) => Some(rotating),
             Phase::Stable => None,

@@ -108,14 +108,19 @@ impl Machine {
     /// The next instant at which the time alone changes something, or might.
     #[must_use]
     pub fn next_change(&self) -> Option<UtcDateTime> {
+        let opening = self.blocked().into_iter().filter_map(|blocked| blocked.until).min();
+        self.next_threshold().into_iter().chain(opening).min()
+    }
+
+    /// The same but for the calendar.
+    pub(crate) fn next_threshold(&self) -> Option<UtcDateTime> {
         let policies = units(self.topology.hierarchy());
         let of_unit = |policy: &UnitPolicy| {
             let thresholds = self.settings.thresholds(self.topology.hierarchy(), policy);
             thresholds.next_change(&self.facts(policy.unit)?, self.clock.now())
         };
         let doubted = self.clock.doubt().map(|doubt| doubt.to.saturating_add(self.settings.clock.stand));
-        let opening = self.blocked().into_iter().filter_map(|blocked| blocked.until).min();
-        policies.iter().filter_map(of_unit).chain(doubted).chain(opening).min()
+        policies.iter().filter_map(of_unit).chain(doubted).min()
     }
 
     pub(super) fn decide(&self, work: Work<'_>, expiry: UtcDateTime) -> Permit {
@@ -144,8 +149,8 @@ impl Machine {
         let stage = rotating.stage()?;
         let classes = self.topology.classes().iter().enumerate();
         let mut disturbing = classes.filter(|(number, class)| {
-            let reload = rotating.plan.reload(stage, class, &self.topology);
-            self.waiting.of(*number).is_some() && reload.is_some_and(disturbs)
+            let reload = || rotating.plan.reload(stage, class, &self.topology);
+            self.waiting.of(*number).is_some() && reload().is_some_and(disturbs)
         });
         let (_, class) = disturbing.next()?;
         let work = work_of(stage.scope()?, class.pool.as_ref())?;
@@ -159,6 +164,10 @@ impl Machine {
         if self.settings.calendar != *calendar {
             self.settings = Arc::new(Settings { calendar: calendar.clone(), ..Settings::clone(&self.settings) });
         }
+    }
+
+    pub(crate) fn change_settings(&mut self, change: impl FnOnce(&mut Settings)) {
+        change(Arc::make_mut(&mut self.settings));
     }
 
     /// A user recreates the nodes of a pool: whatever the calendar says, and in its turn.
@@ -187,12 +196,12 @@ impl Machine {
     }
 }
 
-pub(super) fn disturbs(reload: Reload) -> bool {
+pub(crate) fn disturbs(reload: Reload) -> bool {
     matches!(reload, Reload::Restart | Reload::Recreate)
 }
 
 /// As what a stage of this scope counts with the calendar.
-pub(super) fn work_of<'a>(scope: &Scope, pool: Option<&'a PoolName>) -> Option<Work<'a>> {
+pub(crate) fn work_of<'a>(scope: &Scope, pool: Option<&'a PoolName>) -> Option<Work<'a>> {
     match (scope, pool) {
         (Scope::ControlPlane, _) => Some(Work::step(StepKind::ControlPlane)),
         (Scope::Pool(_) | Scope::Nodes, Some(pool)) => Some(Work::pool(pool)),

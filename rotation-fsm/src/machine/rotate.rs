@@ -82,7 +82,7 @@ impl Machine {
         Ok(from)
     }
 
-    pub(super) fn expiry(&self, policy: &UnitPolicy) -> Option<UtcDateTime> {
+    pub(crate) fn expiry(&self, policy: &UnitPolicy) -> Option<UtcDateTime> {
         policy.roles.iter().filter_map(|role| self.authority(*role)?.not_after).min()
     }
 
