@@ -12,6 +12,7 @@ mod machine;
 mod maintenance;
 mod plan;
 mod policy;
+mod rehearsal;
 mod rejected;
 mod schedule;
 mod settings;
@@ -46,6 +47,10 @@ pub use crate::maintenance::{
 };
 pub use crate::plan::{Change, Direction, Loss, Offence, Plan, PlanError, Scope, Stage, StageId, Step, VersionRange};
 pub use crate::policy::{Trigger, Unit, UnitPolicy, units};
+pub use crate::rehearsal::{
+    Assumptions, BlockedTime, ComponentWork, HardCoded, NodeWork, Outage, Rehearsal, RehearsalError, StageSpan,
+    Timeline, rehearse,
+};
 pub use crate::rejected::{Rejected, SetupError, Unreadable};
 pub use crate::schedule::{
     Due, Facts, FactsError, Health, Progress, Standing, Threshold, Thresholds, ThresholdsError, ThresholdsSpec,
