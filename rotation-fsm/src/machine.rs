@@ -36,8 +36,8 @@ use crate::topology::{Address, ConsumerId, Index, Topology};
 
 pub use self::completion::CompletionBlocked;
 pub use self::life::{Blocked, ClusterHealth};
-pub use self::operations::{Operation, OperationId, OperationStatus};
 pub(crate) use self::life::{disturbs, work_of};
+pub use self::operations::{Operation, OperationId, OperationStatus};
 
 /// The authorities of one cluster and whatever rotation of them is running.
 ///
