@@ -18,6 +18,14 @@ pub trait Executor {
     /// The time. The loop has no clock of its own.
     fn now(&mut self) -> UtcDateTime;
 
+    /// What must be durable before the action is carried out: [`Event::TakenDown`] for every consumer that it takes down,
+    /// so that no other controller takes down the next one meanwhile. When one of these events is rejected the action is
+    /// left alone, and asked for again as long as it is pending.
+    fn prepare(&mut self, action: &Action) -> Vec<Event> {
+        let _nobody_is_taken_down = action;
+        Vec::new()
+    }
+
     /// Carries out one action and reports what was observed since.
     ///
     /// # Errors
@@ -43,7 +51,8 @@ pub struct Driver<S> {
 pub struct Stepped {
     /// What the accepted events changed.
     pub applied: Applied,
-    /// What the machine did not accept: a stale report, or one of a stage that is over.
+    /// What the machine did not accept: a stale report, one of a stage that is over, or that somebody is taken down whose
+    /// turn it is not.
     pub rejected: Vec<Rejected>,
 }
 
@@ -218,6 +227,9 @@ impl<S: Store> Driver<S> {
         let mut stepped = Stepped::default();
         let actions: Vec<_> = self.machine().map_err(SubmitError::Failed)?.pending_actions().collect();
         for action in actions {
+            if !self.prepare(executor, &action, &mut stepped)? {
+                continue;
+            }
             for event in executor.execute(&action).map_err(DriveError::Execute)? {
                 let now = executor.now();
                 match self.submit(event, now)? {
@@ -230,6 +242,26 @@ impl<S: Store> Driver<S> {
             }
         }
         Ok(stepped)
+    }
+
+    /// Whether everything that must be durable before the action is.
+    fn prepare<E: Executor>(
+        &mut self,
+        executor: &mut E,
+        action: &Action,
+        stepped: &mut Stepped,
+    ) -> Result<bool, SubmitError> {
+        for event in executor.prepare(action) {
+            let now = executor.now();
+            match self.submit(event, now)? {
+                Ok(applied) => stepped.applied.merge(applied),
+                Err(rejected) => {
+                    stepped.rejected.push(rejected);
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
     }
 
     /// The machine, to be asked.

@@ -238,6 +238,104 @@ mod driving {
         assert_eq!(cluster.executed.iter().filter(|key| **key == fifth).count(), 2);
     }
 
+    /// The honest cluster, which says beforehand whom it takes down.
+    struct Announcing<F>(Honest, F);
+
+    impl<F: FnMut(&rotation_fsm::Action) -> Vec<Event>> rotation_runtime::Executor for Announcing<F> {
+        type Error = Infallible;
+        fn now(&mut self) -> time::UtcDateTime {
+            now()
+        }
+        fn prepare(&mut self, action: &rotation_fsm::Action) -> Vec<Event> {
+            (self.1)(action)
+        }
+        fn execute(&mut self, action: &rotation_fsm::Action) -> Result<Vec<Event>, Infallible> {
+            self.0.execute(action)
+        }
+    }
+
+    fn etcd(member: &str) -> ConsumerId {
+        ConsumerId::new(ComponentKind::Etcd, member.parse().unwrap())
+    }
+
+    fn taken_down(consumer: ConsumerId) -> Event {
+        Event::TakenDown { consumer, after: rotation_fsm::ReportId::default() }
+    }
+
+    fn restarts(action: &rotation_fsm::Action) -> Vec<Event> {
+        match action {
+            rotation_fsm::Action::EnsureConsumer { target, .. } if target.reload >= rotation_fsm::Reload::Restart => {
+                vec![taken_down(target.consumer.clone())]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    #[test]
+    fn whoever_is_taken_down_is_on_record_before_it_is() {
+        let (store, mut cluster) = (MemoryStore::new(), Honest::default());
+        let mut driver = open(&store);
+        install(&mut driver, &mut cluster);
+        start(&mut driver);
+        let mut cluster = Announcing(cluster, restarts);
+        while driver.machine().unwrap().stage().is_some() {
+            driver.step(&mut cluster).unwrap();
+        }
+        assert!(is_rotated(driver.machine().unwrap()));
+        let journal = store.clone().load().unwrap().unwrap();
+        let mut taken = 0;
+        for pair in journal.events.windows(2) {
+            // The next thing that is known after it was taken down is what it came back with.
+            if let Event::TakenDown { consumer, .. } = &pair[0].event {
+                assert!(matches!(&pair[1].event, Event::Observed(seen) if seen.consumer == *consumer), "{pair:?}");
+                taken += 1;
+            }
+        }
+        assert!(taken > 10, "{taken}");
+    }
+
+    #[test]
+    fn nobody_is_taken_down_whose_turn_it_is_not() {
+        let (store, mut cluster) = (MemoryStore::new(), Honest::default());
+        let mut driver = open(&store);
+        install(&mut driver, &mut cluster);
+        start(&mut driver);
+        let executed = cluster.executed.len();
+        // Another controller takes the other member down in the last moment, every time.
+        let mut cluster = Announcing(cluster, |action: &rotation_fsm::Action| match action {
+            rotation_fsm::Action::EnsureConsumer { target, .. } if target.consumer == etcd("0") => {
+                vec![taken_down(etcd("1")), taken_down(etcd("0"))]
+            }
+            _ => Vec::new(),
+        });
+        let mut rejected = Vec::new();
+        for _ in 0..4 {
+            rejected.extend(driver.step(&mut cluster).unwrap().rejected);
+        }
+        let not_its_turn = |why: &Rejected| matches!(why, Rejected::NotItsTurn { consumer, away: 1, room: 1 } if *consumer == etcd("0"));
+        assert!(rejected.iter().any(not_its_turn), "{rejected:?}");
+        let later = &cluster.0.executed[executed..];
+        assert!(later.iter().any(|key| key.ends_with("control-plane-trust/etcd/1")), "{later:?}");
+        assert!(!later.iter().any(|key| key.ends_with("control-plane-trust/etcd/0")), "{later:?}");
+    }
+
+    #[test]
+    fn nothing_is_done_before_the_journal_knows_who_is_taken_down() {
+        let (inner, mut cluster) = (MemoryStore::new(), Honest::default());
+        let mut driver = open(&inner);
+        install(&mut driver, &mut cluster);
+        start(&mut driver);
+        while driver.machine().unwrap().stage().unwrap().to_string() == "mint" {
+            driver.step(&mut cluster).unwrap();
+        }
+        let executed = cluster.executed.len();
+        let mut cluster = Announcing(cluster, restarts);
+        let mut driver = Driver::open(Failing { inner, left: 0 }, machine).unwrap();
+        assert!(matches!(driver.step(&mut cluster), Err(DriveError::Submit(SubmitError::Store(StoreError::Lost)))));
+        let live = &cluster.0.executed[executed..];
+        assert!(live.is_empty(), "{live:?}");
+    }
+
     #[test]
     fn a_rejected_event_is_not_journaled() {
         let store = MemoryStore::new();
