@@ -229,7 +229,8 @@ impl Machine {
         let mut joined = self.clone();
         let index =
             joined.topology.admit(consumer.clone(), pool.cloned()).map_err(crate::rejected::Rejected::Topology)?;
-        joined.admit(index, 0);
+        // Not admitted but unseen: it has nothing yet, be it one that nobody can see.
+        joined.record(index, super::Seen::default());
         joined.target(index).ok_or_else(|| crate::rejected::Rejected::UnknownConsumer(consumer.clone()))
     }
 }
