@@ -10,9 +10,10 @@ use std::time::Duration;
 use clap::error::ErrorKind as Misuse;
 use clap::{Parser, ValueEnum};
 use comfy_table::{CellAlignment, Table, presets};
-use examples::{Fault, Options, Outcome, Progress, Row, run};
+use examples::{CostReport, Fault, Options, Outcome, Progress, Row, UnitReport, run};
 use indicatif::{ProgressBar, ProgressStyle};
-use pki_core::Preset;
+use pki_core::{NodeName, Preset};
+use rotation_fsm::Strategy;
 
 /// The paths held, and every old credential was refused.
 const EXIT_CLEAN: u8 = 0;
@@ -33,11 +34,19 @@ const EXIT_UNUSABLE: u8 = 2;
   rotate_cluster                                   a GDC user cluster, six nodes
   rotate_cluster --preset gke --nodes 20           GKE with its two etcd authorities
   rotate_cluster --out report                      keep report/report.json and report/timeline.svg
+  rotate_cluster --preset gke --strategy dual-endpoint
+                                                   clients move to a second address, nodes are recreated once
+  rotate_cluster --strategy cross-signed           nobody hears of the new CA before its leaves are shown
+  rotate_cluster --emergency                       as if the keys were stolen: what breaks is said beforehand
+  rotate_cluster --preset kubeadm --rollback-at node-leaves/pool-a
+                                                   turn back, and see the new CA refused
+  rotate_cluster --sleeping-node node-0            a node sleeps through stages, and is waited for
   rotate_cluster --plant retire-old-ca-early       see the check fail
   rotate_cluster --format json | jq .probes        for machines
 
-Exit status: 0 nothing failed; 1 a path broke, an old credential was accepted, or the rotation could not be carried
-through; 2 unusable arguments or output directory."
+Exit status: 0 nothing failed but what was declared, and it cost what was planned; 1 a path broke, an old credential was
+accepted, something lingers, the cost is another, or the rotation could not be carried through; 2 unusable arguments or
+output directory."
 )]
 struct Arguments {
     /// The cluster's hierarchy: gke, gke-spanner, gdc or kubeadm
@@ -47,6 +56,22 @@ struct Arguments {
     /// Nodes, in two pools
     #[arg(long, value_name = "N", default_value = "6", value_parser = parse_nodes)]
     nodes: NonZeroU16,
+
+    /// The order of the stages: staged, dual-endpoint or cross-signed
+    #[arg(long, value_name = "STRATEGY", default_value_t = Strategy::Staged)]
+    strategy: Strategy,
+
+    /// Rotate what users may rotate as if its keys were stolen: fast, with losses that are told beforehand
+    #[arg(long)]
+    emergency: bool,
+
+    /// Turn back when this stage of the first rotation begins
+    #[arg(long, value_name = "STAGE", conflicts_with = "emergency")]
+    rollback_at: Option<String>,
+
+    /// A node that cannot be reached from the beginning of the first rotation until that one waits for it
+    #[arg(long, value_name = "NODE")]
+    sleeping_node: Option<NodeName>,
 
     /// Where report.json and timeline.svg are written [default: a new directory among the temporary files]
     #[arg(long, value_name = "DIR")]
@@ -88,14 +113,22 @@ fn main() -> ExitCode {
         // One line: what is wrong. The usage is a --help away.
         Err(error) => return unusable(error.to_string().lines().next().unwrap_or("error: unusable arguments")),
     };
+    let mut options = Options::new(arguments.preset);
+    options.nodes = arguments.nodes.into();
+    options.strategy = arguments.strategy;
+    options.emergency = arguments.emergency;
+    options.rollback_at = arguments.rollback_at;
+    options.sleeping_node = arguments.sleeping_node;
+    options.fault = arguments.plant;
+    options.dwell = Duration::from_millis(arguments.dwell);
+
+    if let Err(error) = options.check() {
+        return unusable(&format!("error: {error}"));
+    }
     let out = match Output::open(arguments.out.as_deref()) {
         Ok(out) => out,
         Err(error) => return unusable(&format!("error: {error}")),
     };
-    let mut options = Options::new(arguments.preset);
-    options.nodes = arguments.nodes.into();
-    options.fault = arguments.plant;
-    options.dwell = Duration::from_millis(arguments.dwell);
 
     let mut screen = Screen::new(arguments.format);
     let outcome = run(&options, &mut |progress| screen.show(progress));
@@ -134,6 +167,7 @@ fn conclude(outcome: &Outcome, out: &Output, format: Format) -> std::io::Result<
         stdout.write_all(json.as_bytes())?;
     } else {
         writeln!(stdout, "\n{}\n", table(&outcome.rows))?;
+        writeln!(stdout, "{}\n", costs(&outcome.report.units))?;
         writeln!(stdout, "report and timeline: {}", out.directory.display())?;
     }
     // What broke is for the reader of either format; the report has it in numbers.
@@ -156,6 +190,18 @@ fn conclude(outcome: &Outcome, out: &Output, format: Format) -> std::io::Result<
             "accepted: {judge} took an old credential of {presenter} ({}): {}",
             accepted.path, accepted.found
         ))?;
+    }
+    for lingering in &outcome.lingering {
+        say(format!("lingering: {lingering}"))?;
+    }
+    for unit in &outcome.report.units {
+        unit.mismatches().try_for_each(|cost| {
+            let (found, most) = (found(cost), if unit.at_most { "at most " } else { "" });
+            say(format!("cost: {} of `{}`: planned {most}{}, found {found}", cost.of, unit.unit, cost.planned))
+        })?;
+    }
+    if outcome.report.emergency {
+        say(format!("declared losses: {}", outcome.sum(|row| row.declared_losses)))?;
     }
     let probes = outcome.report.probes;
     say(format!(
@@ -191,6 +237,37 @@ fn table(rows: &[Row]) -> Table {
         column.set_cell_alignment(CellAlignment::Right);
     }
     table
+}
+
+/// What each rotation cost, and the planner's word beside it.
+fn costs(units: &[UnitReport]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header(["ROTATION", "OF", "PLANNED", "FOUND"]);
+    for unit in units {
+        let rotation = format!("{} ({})", unit.unit, unit.order);
+        let mut add = |cost: &CostReport, what: &str| {
+            let planned = if unit.at_most { format!("<= {}", cost.planned) } else { cost.planned.to_string() };
+            table.add_row([rotation.clone(), format!("{what} {}", cost.of), planned, found(cost)]);
+        };
+        unit.components.iter().for_each(|cost| add(cost, "restarts of"));
+        add(&unit.recreations, "recreations of a");
+    }
+    if let Some(column) = table.column_mut(2) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+/// One number where all are the same, or else each.
+fn found(cost: &CostReport) -> String {
+    let mut counts = cost.found.values();
+    match counts.next() {
+        Some(first) if counts.all(|count| count == first) => match cost.found.len() {
+            1 => first.to_string(),
+            instances => format!("{first} on each of {instances}"),
+        },
+        _ => cost.found.iter().map(|(name, count)| format!("{name}: {count}")).collect::<Vec<_>>().join(", "),
+    }
 }
 
 /// Progress: a live line on a terminal, plain lines elsewhere, nothing in between on a JSON standard output.

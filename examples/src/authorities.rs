@@ -2,17 +2,19 @@
 
 use core::fmt;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use getrandom::SysRng;
 use pki_core::verify::{SubjectPublicKey, Verifiers};
 use pki_core::{
     AdmitError, Approval, AuthorityId, AuthorityRole, BundleError, CaCertificate, CaVersion, CertificationRequest,
-    ClusterId, DecodeError, Fingerprint, Hierarchy, IssueError, Issuer, KeyAlgorithm, KeyLedger, LeafIdentity,
-    LeafKind, Limits, NameError, NodeName, RequestError, Serial, SignError, Signer, SubjectAltName, TokenError,
-    TokenKeys, TrustBundle, Validity, ValidityError, create_request, issue_token, mint_external_root, mint_root,
+    ClusterId, CrossCertificate, CrossSignError, DecodeError, Fingerprint, Hierarchy, IssueError, Issuer, KeyAlgorithm,
+    KeyLedger, LeafIdentity, LeafKind, Limits, NameError, NodeName, RequestError, Serial, SignError, Signer,
+    SubjectAltName, TokenError, TokenKeys, TrustBundle, Validity, ValidityError, create_request, cross_sign,
+    issue_token, mint_external_root, mint_root,
 };
-use rotation_fsm::{AuthorityRecord, VersionRange};
+use rotation_fsm::{AuthorityRecord, CrossRecord, VersionRange};
 use rustls_pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
 use signer_hsm::{KeyLabel, KeySpec, KeyStore, KeyStoreError, SoftwareKey, SoftwareKeyStore};
 use time::{Duration, UtcDateTime};
@@ -39,6 +41,8 @@ pub enum AuthorityError {
     Request(RequestError),
     /// No certificate was issued.
     Issue(IssueError),
+    /// An authority did not certify the next one.
+    CrossSign(CrossSignError),
     /// The signer failed.
     Sign(SignError),
     /// A token could not be issued.
@@ -67,6 +71,7 @@ impl fmt::Display for AuthorityError {
             Self::LeafKey(error) => write!(f, "{error}"),
             Self::Request(error) => write!(f, "{error}"),
             Self::Issue(error) => write!(f, "{error}"),
+            Self::CrossSign(error) => write!(f, "{error}"),
             Self::Sign(error) => write!(f, "{error}"),
             Self::Token(error) => write!(f, "{error}"),
             Self::Decode(error) => write!(f, "{error}"),
@@ -88,6 +93,7 @@ wraps! {
     signer_hsm::KeyError => LeafKey,
     RequestError => Request,
     IssueError => Issue,
+    CrossSignError => CrossSign,
     SignError => Sign,
     TokenError => Token,
     DecodeError => Decode,
@@ -126,6 +132,8 @@ impl Anchors {
 pub(crate) struct HeldLeaf {
     pub(crate) issuer: AuthorityId,
     pub(crate) version: CaVersion,
+    /// Who signed the cross-certificate that is shown with it, if one is.
+    pub(crate) through: Option<AuthorityId>,
     pub(crate) credential: Credential,
 }
 
@@ -186,9 +194,9 @@ impl Enrolment {
         &self.request
     }
 
-    /// The identity that a certificate makes with this key.
-    pub(crate) fn finish(self, certificate: CertificateDer<'static>) -> Result<TlsIdentity, AuthorityError> {
-        Ok(TlsIdentity::new(vec![certificate], self.signer)?)
+    /// The identity that a chain, leaf first, makes with this key.
+    pub(crate) fn finish(self, chain: Vec<CertificateDer<'static>>) -> Result<TlsIdentity, AuthorityError> {
+        Ok(TlsIdentity::new(chain, self.signer)?)
     }
 }
 
@@ -209,6 +217,8 @@ pub(crate) struct Authorities {
     /// Whose every key is: no key serves two roles, the org CA's included.
     ledger: Mutex<KeyLedger>,
     generations: Mutex<BTreeMap<(AuthorityRole, CaVersion), Generation>>,
+    /// By the generation that is certified: the certificate of it by the one before.
+    crossed: Mutex<BTreeMap<(AuthorityRole, CaVersion), CrossCertificate>>,
     /// An organization's own CA, where the hierarchy has clients that are served by it.
     external: Option<(CaCertificate, Issuer, Arc<dyn Signer>)>,
 }
@@ -229,7 +239,8 @@ impl Authorities {
         };
         let keys = SoftwareKeyStore::new();
         let ledger = Mutex::new(ledger);
-        let authorities = Self { cluster, hierarchy, keys, verifiers, ledger, generations: Mutex::default(), external };
+        let (generations, crossed) = (Mutex::default(), Mutex::default());
+        let authorities = Self { cluster, hierarchy, keys, verifiers, ledger, generations, crossed, external };
         for role in authorities.hierarchy.roles() {
             authorities.ensure(*role, CaVersion::FIRST, born)?;
         }
@@ -276,6 +287,50 @@ impl Authorities {
         Ok(record)
     }
 
+    /// Has one generation certify another. A certificate that exists is not made again.
+    pub(crate) fn cross_certify(
+        &self,
+        role: AuthorityRole,
+        version: CaVersion,
+        by: CaVersion,
+        now: UtcDateTime,
+    ) -> Result<CrossRecord, AuthorityError> {
+        let (new, old) = (self.issuer(role, version)?, self.issuer(role, by)?);
+        let mut crossed = self.crossed.lock().unwrap_or_else(PoisonError::into_inner);
+        let certificate = match crossed.entry((role, version)) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => {
+                let signer = self.keys.open(&self.label(role, by))?;
+                let (new, old) = (new.certificate(), old.certificate());
+                place.insert(cross_sign(new, old, serial()?, now, &*signer, self.verifiers)?)
+            }
+        };
+        let validity = certificate.validity();
+        Ok(CrossRecord { version, by, not_before: validity.not_before(), not_after: validity.not_after() })
+    }
+
+    /// The generations of a role, oldest first.
+    pub(crate) fn versions(&self, role: AuthorityRole) -> Vec<CaVersion> {
+        let generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
+        generations.keys().filter(|(of, _)| *of == role).map(|(_, version)| *version).collect()
+    }
+
+    /// Whether a generation's private key exists.
+    pub(crate) fn has_key(&self, role: AuthorityRole, version: CaVersion) -> Result<bool, AuthorityError> {
+        Ok(self.keys.find(&self.label(role, version))?)
+    }
+
+    /// Which generation a certificate names as its issuer, if it is one of these authorities.
+    pub(crate) fn issuer_named_by(&self, certificate: &[u8]) -> Option<(AuthorityRole, CaVersion)> {
+        let read = LeafIdentity::parse(certificate, &Limits::DEFAULT).ok()?;
+        let generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
+        let named = generations.iter().find(|(_, generation)| match generation {
+            Generation::Certificate(issuer) => read.authority_key_id() == Some(issuer.certificate().subject_key_id()),
+            Generation::Key(_) => false,
+        });
+        named.map(|(of, _)| *of)
+    }
+
     /// Destroys a generation's private key. Its certificate stays, to be recognised.
     pub(crate) fn destroy_key(&self, role: AuthorityRole, version: CaVersion) -> Result<(), AuthorityError> {
         Ok(self.keys.destroy(&self.label(role, version))?)
@@ -285,12 +340,12 @@ impl Authorities {
     pub(crate) fn anchors(&self, role: AuthorityRole, versions: VersionRange) -> Result<Anchors, AuthorityError> {
         let generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut certificates, mut keys) = (Vec::new(), Vec::new());
-        for ((_, version), generation) in generations.range((role, versions.first())..=(role, versions.last())) {
+        for version in versions.versions() {
+            let generation = generations.get(&(role, version)).ok_or(AuthorityError::Unknown(role, version))?;
             match generation {
-                Generation::Certificate(issuer) => certificates.push((*version, issuer.certificate().clone())),
+                Generation::Certificate(issuer) => certificates.push((version, issuer.certificate().clone())),
                 Generation::Key(key) => keys.push(key.clone()),
             }
-            debug_assert!((versions.first()..=versions.last()).contains(version), "the range is one role's");
         }
         Ok(if role.is_certificate_authority() {
             Anchors::Certificates(Arc::new(TrustBundle::of_generations(certificates)?))
@@ -339,7 +394,7 @@ impl Authorities {
         let holder = Holder { node: None, names };
         let enrolment = Enrolment::new(leaf, &holder)?;
         let certificate = self.issue(issuer, signer, leaf, &holder, enrolment.request(), now)?;
-        enrolment.finish(certificate)
+        enrolment.finish(vec![certificate])
     }
 
     /// Answers a request for a certificate with the key of this generation.
@@ -385,7 +440,24 @@ impl Authorities {
     ) -> Result<HeldLeaf, AuthorityError> {
         let enrolment = Enrolment::new(leaf, holder)?;
         let certificate = self.sign_request(leaf, version, holder, enrolment.request(), now)?;
-        self.hold(leaf, enrolment.finish(certificate)?)
+        self.hold(leaf, enrolment.finish(vec![certificate])?)
+    }
+
+    /// The same, to be shown with the cross-certificate of its issuer.
+    pub(crate) fn enrol_chained(
+        &self,
+        leaf: LeafKind,
+        version: CaVersion,
+        holder: &Holder,
+        now: UtcDateTime,
+    ) -> Result<HeldLeaf, AuthorityError> {
+        let role = self.hierarchy.issuer_of(leaf).ok_or(IssueError::NotACertificate(leaf))?;
+        let crossed = self.crossed.lock().unwrap_or_else(PoisonError::into_inner);
+        let cross = crossed.get(&(role, version)).ok_or(AuthorityError::Unknown(role, version))?.der().clone();
+        drop(crossed);
+        let enrolment = Enrolment::new(leaf, holder)?;
+        let certificate = self.sign_request(leaf, version, holder, enrolment.request(), now)?;
+        self.hold(leaf, enrolment.finish(vec![certificate, cross])?)
     }
 
     /// An identity as a held leaf of the generation that the certificate itself names as its issuer, whichever was asked.
@@ -403,7 +475,14 @@ impl Authorities {
             _ => None,
         });
         let (version, issuer) = named.ok_or(AuthorityError::ForeignIssuer(leaf))?;
-        Ok(HeldLeaf { issuer, version, credential: Credential::Certificate(identity) })
+        let through = identity.chain().get(1).and_then(|second| self.signer_of_cross(role, second));
+        Ok(HeldLeaf { issuer, version, through, credential: Credential::Certificate(identity) })
+    }
+
+    fn signer_of_cross(&self, role: AuthorityRole, certificate: &CertificateDer<'_>) -> Option<AuthorityId> {
+        let crossed = self.crossed.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = crossed.iter().find(|((of, _), known)| *of == role && known.der() == certificate);
+        found.map(|(_, cross)| cross.issuer())
     }
 
     /// A service-account token signed with this generation's key.
@@ -419,7 +498,7 @@ impl Authorities {
         let not_before = now.saturating_sub(Duration::MINUTE);
         let token = issue_token(&*signer, self.verifiers, TOKEN_ISSUER, TOKEN_ISSUER, subject, not_before, expiry)?;
         let issuer = self.id(role, version)?;
-        Ok(HeldLeaf { issuer, version, credential: Credential::Token(token.into()) })
+        Ok(HeldLeaf { issuer, version, through: None, credential: Credential::Token(token.into()) })
     }
 
     /// Which key a generation signs with.

@@ -8,6 +8,7 @@ use core::num::NonZeroUsize;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use getrandom::SysRng;
@@ -16,12 +17,15 @@ use pki_core::{
     SubjectAltName,
 };
 use rand_core::TryRng as _;
-use rotation_fsm::{AuthorityRecord, ConsumerId, PoolName, SetupError, Topology, TopologyError, VersionRange};
+use rotation_fsm::{
+    Address, AddressError, AuthorityRecord, ConsumerId, PoolName, SetupError, Strategy, Topology, TopologyError,
+    VersionRange,
+};
 use rustls::crypto::aws_lc_rs;
 use time::Duration;
 use trust_model::tls::ConfigError;
 
-use crate::authorities::{Authorities, AuthorityError, HeldLeaf, Holder};
+use crate::authorities::{Authorities, AuthorityError, Credential, HeldLeaf, Holder};
 use crate::clock::{Clock, Stopwatch};
 use crate::component::{Component, Environment};
 use crate::dial::NoAnswer;
@@ -43,6 +47,8 @@ pub struct ClusterSpec {
     pub hierarchy: Hierarchy,
     /// Its nodes.
     pub nodes: NonZeroUsize,
+    /// How it is to be rotated: with a second address only where addresses are followed.
+    pub strategy: Strategy,
     /// How old its authorities are when the run begins.
     pub age: Duration,
     /// What is done wrong, if anything.
@@ -53,7 +59,26 @@ impl ClusterSpec {
     /// A new cluster of this hierarchy with so many nodes.
     #[must_use]
     pub const fn new(hierarchy: Hierarchy, nodes: NonZeroUsize) -> Self {
-        Self { hierarchy, nodes, age: Duration::ZERO, fault: None }
+        Self { hierarchy, nodes, strategy: Strategy::Staged, age: Duration::ZERO, fault: None }
+    }
+
+    /// The consumers, as the rotation machine sees them.
+    ///
+    /// # Errors
+    /// When a consumer does not fit the hierarchy.
+    pub fn topology(&self) -> Result<Topology, ClusterError> {
+        let mut topology = match self.strategy {
+            Strategy::DualEndpoint => Topology::with_address(self.hierarchy.clone(), address(1)?),
+            _ => Topology::new(self.hierarchy.clone()),
+        };
+        for pool in POOLS {
+            topology.add_pool(pool_name(pool)?, 1)?;
+        }
+        for (kind, instance, pool, _) in instances(&self.hierarchy, self.nodes.get()) {
+            let name: NodeName = instance.parse().map_err(AuthorityError::Name)?;
+            topology.add(ConsumerId::new(kind, name), pool.map(pool_name).transpose()?)?;
+        }
+        Ok(topology)
     }
 }
 
@@ -80,6 +105,10 @@ pub enum ClusterError {
     },
     /// There is no such component.
     Unknown(ConsumerId),
+    /// There is no such node.
+    UnknownNode(NodeName),
+    /// The control plane has no further address.
+    Address(AddressError),
     /// What was written is not what was asked for.
     WrongBundle(ConsumerId),
 }
@@ -94,6 +123,8 @@ impl fmt::Display for ClusterError {
             Self::Io(error) => write!(f, "{error}"),
             Self::Join { node, reason } => write!(f, "`{node}` could not join: {reason}"),
             Self::Unknown(consumer) => write!(f, "there is no `{consumer}`"),
+            Self::UnknownNode(node) => write!(f, "there is no node `{node}`"),
+            Self::Address(error) => write!(f, "{error}"),
             Self::WrongBundle(consumer) => write!(f, "the bundle written for `{consumer}` is not the one asked for"),
         }
     }
@@ -107,6 +138,7 @@ wraps! {
     ConfigError => Config,
     TopologyError => Topology,
     SetupError => Setup,
+    AddressError => Address,
     io::Error => Io,
 }
 
@@ -127,6 +159,10 @@ impl Shared {
 
     pub(crate) fn hierarchy(&self) -> &Hierarchy {
         &self.environment.hierarchy
+    }
+
+    pub(crate) const fn authorities(&self) -> &Authorities {
+        &self.authorities
     }
 
     pub(crate) fn bootstrap_token(&self) -> &str {
@@ -160,8 +196,10 @@ pub struct MiniCluster {
     watch: Stopwatch,
     changes: Mutex<Vec<Change>>,
     fault: Option<Fault>,
-    /// The leaves of the first installation, to be tried again when they should no longer count.
-    first_leaves: OnceLock<BTreeMap<(ConsumerId, LeafKind), HeldLeaf>>,
+    /// Leaves of a generation that is to be gone in the end, to be tried then.
+    old_leaves: Mutex<BTreeMap<(ConsumerId, LeafKind), HeldLeaf>>,
+    /// How many addresses the control plane was given.
+    addresses: AtomicU8,
 }
 
 impl MiniCluster {
@@ -185,15 +223,11 @@ impl MiniCluster {
             external_name: "api.example.com".parse().map_err(AuthorityError::Name)?,
             components: OnceLock::new(),
         });
-        let mut topology = Topology::new(hierarchy.clone());
-        for pool in POOLS {
-            topology.add_pool(pool_name(pool)?, 1)?;
-        }
+        let topology = spec.topology()?;
         let mut components = BTreeMap::new();
-        for (kind, instance, pool, host) in instances(&hierarchy, spec.nodes.get()) {
+        for (kind, instance, _, host) in instances(&hierarchy, spec.nodes.get()) {
             let name: NodeName = instance.parse().map_err(AuthorityError::Name)?;
             let id = ConsumerId::new(kind, name.clone());
-            topology.add(id.clone(), pool.map(pool_name).transpose()?)?;
             let own = own_name(kind, name)?;
             let holder = Holder { names: server_names(kind, &own, host)?, node: Some(own) };
             components.insert(id.clone(), Arc::new(Component::new(id, host, holder)));
@@ -211,7 +245,8 @@ impl MiniCluster {
             watch,
             changes: Mutex::default(),
             fault: spec.fault,
-            first_leaves: OnceLock::new(),
+            old_leaves: Mutex::default(),
+            addresses: AtomicU8::new(1),
         };
         cluster.prepare()?;
         Ok(cluster)
@@ -235,7 +270,8 @@ impl MiniCluster {
         }
         for client in self.shared.of_kind(ComponentKind::ExternalClient) {
             let bundle = authorities.external_bundle()?;
-            client.write(|material| material.external_bundle = bundle);
+            let dials = self.topology.address().cloned();
+            client.write(|material| (material.external_bundle, material.dials) = (bundle, dials));
             for path in Path::of(hierarchy).filter(|path| path.client() == client.id.kind()) {
                 if let Some((slot, role)) = path.client_trusts(hierarchy) {
                     let versions = VersionRange::only(CaVersion::FIRST);
@@ -286,6 +322,12 @@ impl MiniCluster {
         self.changes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// How often nodes were recreated, by their kubelets.
+    pub(crate) fn recreations(&self) -> BTreeMap<String, u64> {
+        let kubelets = self.shared.of_kind(ComponentKind::Kubelet);
+        kubelets.map(|kubelet| (kubelet.id.to_string(), kubelet.recreations())).collect()
+    }
+
     /// Keeps the leaves of now, which are the first, to be tried when the rotation is over.
     pub(crate) fn remember_first_leaves(&self) {
         let leaves = self.shared.components().flat_map(|component| {
@@ -293,11 +335,58 @@ impl MiniCluster {
             let held: Vec<_> = loaded.material.leaves.iter().map(|(leaf, held)| (*leaf, held.clone())).collect();
             held.into_iter().map(|(leaf, held)| ((component.id.clone(), leaf), held))
         });
-        let _first = self.first_leaves.set(leaves.collect());
+        *self.old_leaves.lock().unwrap_or_else(PoisonError::into_inner) = leaves.collect();
     }
 
-    pub(crate) fn first_leaf(&self, consumer: &ConsumerId, leaf: LeafKind) -> Option<&HeldLeaf> {
-        self.first_leaves.get()?.get(&(consumer.clone(), leaf))
+    /// Has a generation that is about to be given up issue a leaf for everybody, to be tried when it is gone.
+    pub(crate) fn forge_leaves(&self, roles: &[AuthorityRole], version: CaVersion) -> Result<(), ClusterError> {
+        let authorities = &self.shared.authorities;
+        let mut old = self.old_leaves.lock().unwrap_or_else(PoisonError::into_inner);
+        for ((consumer, leaf), held) in old.iter_mut() {
+            let role = self.shared.hierarchy().issuer_of(*leaf).filter(|role| roles.contains(role));
+            let (Some(_), Some(component)) = (role, self.shared.component(consumer)) else { continue };
+            *held = match held.credential {
+                Credential::Token(_) => authorities.token(version, &token_subject(component), self.now())?,
+                Credential::Certificate(_) => {
+                    authorities.enrol(*leaf, version, &holder_of(component, *leaf), self.now())?
+                }
+            };
+        }
+        Ok(())
+    }
+
+    pub(crate) fn old_leaf(&self, consumer: &ConsumerId, leaf: LeafKind) -> Option<HeldLeaf> {
+        self.old_leaves.lock().unwrap_or_else(PoisonError::into_inner).get(&(consumer.clone(), leaf)).cloned()
+    }
+
+    /// Nobody reaches this node any more, and nothing on it does anything.
+    pub(crate) fn put_to_sleep(&self, node: &NodeName) -> Result<(), ClusterError> {
+        for component in self.on_node(node)? {
+            component.set_asleep(true);
+            component.close();
+        }
+        Ok(())
+    }
+
+    /// The node is there again, with what was on its disk.
+    pub(crate) fn wake(&self, node: &NodeName) -> Result<(), ClusterError> {
+        for component in self.on_node(node)? {
+            self.open_sockets(component)?;
+            component.set_asleep(false);
+        }
+        Ok(())
+    }
+
+    fn on_node(&self, node: &NodeName) -> Result<Vec<&Arc<Component>>, ClusterError> {
+        let is_on =
+            |component: &&Arc<Component>| component.id.kind().plane() == Plane::Data && component.id.instance() == node;
+        let found: Vec<_> = self.shared.components().filter(is_on).collect();
+        if found.is_empty() { Err(ClusterError::UnknownNode(node.clone())) } else { Ok(found) }
+    }
+
+    /// The next address of the control plane.
+    fn allocate_address(&self) -> Result<Address, ClusterError> {
+        address(self.addresses.fetch_add(1, Ordering::SeqCst).saturating_add(1))
     }
 
     /// Writes down what a component holds now, by what it has loaded.
@@ -321,7 +410,7 @@ impl MiniCluster {
 impl Drop for MiniCluster {
     fn drop(&mut self) {
         for component in self.shared.components() {
-            component.listeners.values().for_each(crate::server::Listener::stop);
+            component.close();
         }
     }
 }
@@ -333,6 +422,16 @@ fn holder_of(component: &Component, leaf: LeafKind) -> Holder {
         node: component.holder.node.clone().filter(|_| bound),
         names: if leaf.has_subject_alt_names() { component.holder.names.clone() } else { Vec::new() },
     }
+}
+
+/// The account of a pod's token.
+fn token_subject(component: &Component) -> String {
+    format!("system:serviceaccount:default:{}", component.id.instance())
+}
+
+/// An address of the control plane: every API server listens on it, on a port of its own.
+fn address(number: u8) -> Result<Address, ClusterError> {
+    Ok(Ipv4Addr::new(127, 201, 0, number).to_string().parse()?)
 }
 
 type Instance = (ComponentKind, String, Option<&'static str>, IpAddr);

@@ -9,7 +9,7 @@ use pki_core::{
     AuthorityId, AuthorityRole, BundleHash, CaVersion, ClientCredential, DnsName, Endpoint, Hierarchy, LeafKind,
     Limits, Path, ServerAuthority, TrustBundle, TrustSlot,
 };
-use rotation_fsm::{ConsumerId, Observation, PresentedLeaf, ReportId, VersionRange};
+use rotation_fsm::{Address, ConsumerId, Observation, PresentedLeaf, ReportId, ServedAddress, VersionRange};
 use rustls::crypto::CryptoProvider;
 use rustls::{ClientConfig, ServerConfig};
 use trust_model::tls::{ConfigError, TlsIdentity, client_config, server_config};
@@ -33,6 +33,13 @@ pub(crate) struct Material {
     pub(crate) by_server_name: Option<(DnsName, TlsIdentity)>,
     /// What it serves where nobody vouches for it.
     pub(crate) unvouched: Option<TlsIdentity>,
+    /// For an API server, where addresses are followed: the addresses of the control plane on which it serves, each with
+    /// the certificate that it shows there, if that is not the one among `leaves`.
+    pub(crate) serves: Vec<(Address, Option<HeldLeaf>)>,
+    /// Where the `kubernetes` Service leads, as this API server publishes it.
+    pub(crate) service: Option<Address>,
+    /// The address of the control plane in its kubeconfig.
+    pub(crate) dials: Option<Address>,
 }
 
 /// What a process runs with since it last loaded.
@@ -41,6 +48,7 @@ pub(crate) struct Loaded {
     pub(crate) material: Material,
     clients: BTreeMap<Path, Arc<ClientConfig>>,
     servers: BTreeMap<Endpoint, Arc<ServerConfig>>,
+    servers_at: BTreeMap<Address, Arc<ServerConfig>>,
 }
 
 impl Loaded {
@@ -50,6 +58,10 @@ impl Loaded {
 
     pub(crate) fn server(&self, endpoint: Endpoint) -> Option<&Arc<ServerConfig>> {
         self.servers.get(&endpoint)
+    }
+
+    pub(crate) fn server_at(&self, address: &Address) -> Option<&Arc<ServerConfig>> {
+        self.servers_at.get(address)
     }
 }
 
@@ -73,6 +85,13 @@ impl Environment {
         for endpoint in Endpoint::ALL.into_iter().filter(|endpoint| endpoint.component() == id.kind()) {
             if let Some(config) = self.server(endpoint, &material)? {
                 loaded.servers.insert(endpoint, Arc::new(config));
+            }
+        }
+        let main = material.leaves.get(&LeafKind::ApiServer);
+        for (address, own) in &material.serves {
+            if let Some(identity) = own.as_ref().or(main).and_then(HeldLeaf::identity) {
+                let config = self.server_showing(Endpoint::ApiServer, &material, identity)?;
+                loaded.servers_at.insert(address.clone(), Arc::new(config));
             }
         }
         Ok(Loaded { material, ..loaded })
@@ -116,7 +135,15 @@ impl Environment {
             Some(leaf) => material.leaves.get(&leaf).and_then(HeldLeaf::identity),
             None => material.unvouched.as_ref(),
         };
-        let Some(identity) = identity else { return Ok(None) };
+        identity.map(|identity| self.server_showing(endpoint, material, identity)).transpose()
+    }
+
+    fn server_showing(
+        &self,
+        endpoint: Endpoint,
+        material: &Material,
+        identity: &TlsIdentity,
+    ) -> Result<ServerConfig, ConfigError> {
         let paths: Vec<_> = Path::of(&self.hierarchy).filter(|path| path.endpoint() == endpoint).collect();
         let by_certificate: Vec<_> = paths
             .iter()
@@ -130,7 +157,7 @@ impl Environment {
         });
         let verified: Vec<_> = verified.collect::<Result<_, _>>()?;
         let named = material.by_server_name.iter().filter(|_| endpoint == Endpoint::ApiServer).cloned().collect();
-        self.server_with(verified, mandatory, identity, named).map(Some)
+        self.server_with(verified, mandatory, identity, named)
     }
 
     /// The configuration of a socket that serves this certificate.
@@ -156,11 +183,16 @@ pub(crate) struct Component {
     pub(crate) id: ConsumerId,
     pub(crate) host: IpAddr,
     pub(crate) holder: Holder,
-    pub(crate) listeners: BTreeMap<Endpoint, Listener>,
+    pub(crate) listeners: BTreeMap<Endpoint, Arc<Listener>>,
+    /// The sockets on addresses of the control plane, those that were closed for good included.
+    at_address: Mutex<BTreeMap<Address, Arc<Listener>>>,
     disk: Mutex<Material>,
     loaded: RwLock<Arc<Loaded>>,
     running: AtomicBool,
+    /// Nobody reaches it, and it does nothing.
+    asleep: AtomicBool,
     restarts: AtomicU64,
+    recreations: AtomicU64,
     sequence: AtomicU64,
     /// What a planted fault makes it say it runs with.
     claims: Mutex<Claims>,
@@ -178,16 +210,19 @@ pub(crate) struct Claims {
 impl Component {
     pub(crate) fn new(id: ConsumerId, host: IpAddr, holder: Holder) -> Self {
         let endpoints = Endpoint::ALL.into_iter().filter(|endpoint| endpoint.component() == id.kind());
-        let listeners = endpoints.map(|endpoint| (endpoint, Listener::new(host))).collect();
+        let listeners = endpoints.map(|endpoint| (endpoint, Arc::new(Listener::new(host)))).collect();
         Self {
             id,
             host,
             holder,
             listeners,
+            at_address: Mutex::default(),
             disk: Mutex::default(),
             loaded: RwLock::default(),
             running: AtomicBool::new(false),
+            asleep: AtomicBool::new(false),
             restarts: AtomicU64::new(0),
+            recreations: AtomicU64::new(0),
             sequence: AtomicU64::new(0),
             claims: Mutex::default(),
         }
@@ -222,8 +257,51 @@ impl Component {
         self.running.store(running, Ordering::SeqCst);
     }
 
-    pub(crate) fn count_restart(&self) {
+    pub(crate) fn is_asleep(&self) -> bool {
+        self.asleep.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn set_asleep(&self, asleep: bool) {
+        self.asleep.store(asleep, Ordering::SeqCst);
+    }
+
+    /// The socket on an address of the control plane, if it ever had one.
+    pub(crate) fn listener_at(&self, address: &Address) -> Option<Arc<Listener>> {
+        self.at_address.lock().unwrap_or_else(PoisonError::into_inner).get(address).cloned()
+    }
+
+    /// The socket on an address of the control plane, which is an address of this machine too.
+    pub(crate) fn listener_for(&self, address: &Address) -> Arc<Listener> {
+        let host = address.to_string().parse().unwrap_or(self.host);
+        let mut listeners = self.at_address.lock().unwrap_or_else(PoisonError::into_inner);
+        let listener = listeners.entry(address.clone()).or_insert_with(|| Arc::new(Listener::new(host)));
+        Arc::clone(listener)
+    }
+
+    /// The sockets on addresses of the control plane, those that were closed for good included.
+    pub(crate) fn listeners_at(&self) -> BTreeMap<Address, Arc<Listener>> {
+        self.at_address.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Closes every socket.
+    pub(crate) fn close(&self) {
+        self.listeners.values().for_each(|listener| listener.stop());
+        self.listeners_at().values().for_each(|listener| listener.stop());
+    }
+
+    pub(crate) fn count_restart(&self, recreated: bool) {
         self.restarts.fetch_add(1, Ordering::SeqCst);
+        self.recreations.fetch_add(u64::from(recreated), Ordering::SeqCst);
+    }
+
+    /// How often it restarted because its node was recreated.
+    pub(crate) fn recreations(&self) -> u64 {
+        self.recreations.load(Ordering::SeqCst)
+    }
+
+    /// The last report that it gave.
+    pub(crate) fn last_report(&self) -> ReportId {
+        ReportId { incarnation: 0, sequence: self.sequence.load(Ordering::SeqCst) }
     }
 
     pub(crate) fn restarts(&self) -> u64 {
@@ -238,8 +316,14 @@ impl Component {
         let hash = |(slot, (_, _, anchors)): (&TrustSlot, &(AuthorityRole, VersionRange, Anchors))| {
             (*slot, claims.bundles.get(slot).copied().unwrap_or_else(|| anchors.hash()))
         };
-        let present = |(leaf, held): (&LeafKind, &HeldLeaf)| {
-            PresentedLeaf::alone(*leaf, claims.leaves.get(leaf).copied().unwrap_or(held.issuer))
+        let present = |(leaf, held): (&LeafKind, &HeldLeaf)| PresentedLeaf {
+            through: held.through,
+            ..PresentedLeaf::alone(*leaf, claims.leaves.get(leaf).copied().unwrap_or(held.issuer))
+        };
+        let main = material.leaves.get(&LeafKind::ApiServer);
+        let serve = |(address, own): &(Address, Option<HeldLeaf>)| {
+            let issuer = own.as_ref().or(main)?.issuer;
+            Some(ServedAddress { address: address.clone(), issuer })
         };
         // A component of this process keeps its counter through every restart.
         let id = ReportId { incarnation: 0, sequence: self.sequence.fetch_add(1, Ordering::SeqCst) + 1 };
@@ -248,6 +332,9 @@ impl Component {
             leaves: material.leaves.iter().map(present).collect(),
             signs_with: claims.signs.or_else(|| material.signs.map(|(_, id)| id)),
             csr_signer_at_restart: claims.csr_signer_at_restart.or(material.csr_signer_at_restart),
+            serves: material.serves.iter().filter_map(serve).collect(),
+            service: material.service.clone(),
+            dials: material.dials.clone(),
             ..Observation::new(self.id.clone(), id)
         }
     }

@@ -1,12 +1,12 @@
 //! One exchange of a client: connect, full handshake, request, answer.
 
 use std::io;
-use std::net::TcpStream;
+use std::net::{IpAddr, TcpStream};
 use std::sync::Arc;
 
-use pki_core::{ClientCredential, Path, ServerAuthority};
+use pki_core::{ClientCredential, ComponentKind, Endpoint, Path, ServerAuthority};
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, StreamOwned};
-use rustls_pki_types::ServerName;
+use rustls_pki_types::{CertificateDer, ServerName};
 
 use crate::cluster::Shared;
 use crate::component::{Component, Loaded};
@@ -23,7 +23,7 @@ pub(crate) enum NoAnswer {
 }
 
 /// The name that a client of this path dials.
-pub(crate) fn dialled_name(shared: &Shared, path: Path, server: &Component) -> Result<ServerName<'static>, NoAnswer> {
+fn dialled_name(shared: &Shared, path: Path, server: &Component) -> Result<ServerName<'static>, NoAnswer> {
     let dns = |name: &str| {
         ServerName::try_from(name.to_owned()).map_err(|_| NoAnswer::Failed(format!("`{name}` is not a DNS name")))
     };
@@ -32,6 +32,32 @@ pub(crate) fn dialled_name(shared: &Shared, path: Path, server: &Component) -> R
         _ if path.server_authority(shared.hierarchy()) == ServerAuthority::External => dns(shared.external_name()),
         _ => Ok(ServerName::IpAddress(server.host.into())),
     }
+}
+
+/// Where a client of this path finds a server, and under which name.
+pub(crate) struct Way {
+    pub(crate) listener: Arc<Listener>,
+    pub(crate) name: ServerName<'static>,
+}
+
+/// How a client that has loaded this reaches a server. Where addresses of the control plane are followed, its kubeconfig
+/// says which one it dials; a pod goes where the `kubernetes` Service leads, and API servers know each other's own.
+pub(crate) fn way(shared: &Shared, path: Path, client: &Loaded, server: &Component) -> Result<Way, NoAnswer> {
+    let material = &server.loaded().material;
+    let follows = path.endpoint() == Endpoint::ApiServer && !material.serves.is_empty();
+    if !follows || path.client() == ComponentKind::KubeApiServer {
+        let listener = server.listeners.get(&path.endpoint()).ok_or(NoAnswer::Unavailable)?;
+        return Ok(Way { listener: Arc::clone(listener), name: dialled_name(shared, path, server)? });
+    }
+    let in_service = path.client() == ComponentKind::Pod;
+    let address = if in_service { &material.service } else { &client.material.dials };
+    let address = address.as_ref().ok_or(NoAnswer::Unavailable)?;
+    let listener = server.listener_at(address).ok_or(NoAnswer::Unavailable)?;
+    let name = match address.to_string().parse::<IpAddr>() {
+        Ok(address) if !in_service => ServerName::IpAddress(address.into()),
+        _ => dialled_name(shared, path, server)?,
+    };
+    Ok(Way { listener, name })
 }
 
 /// What a client of this path sends: its credential, where that is not a certificate.
@@ -50,12 +76,17 @@ pub(crate) fn health_request(shared: &Shared, path: Path, loaded: &Loaded) -> Re
 ///
 /// In TLS 1.3 a client has finished before the server has judged it, so only an answer is a success.
 /// When it fails by an alert, the server's own reason is reported.
-pub(crate) fn exchange(
+pub(crate) fn exchange(config: Arc<ClientConfig>, way: &Way, request: &Request) -> Result<Response, NoAnswer> {
+    exchange_showing(config, way, request).map(|(response, _)| response)
+}
+
+/// The same, with the chain that the server showed.
+pub(crate) fn exchange_showing(
     config: Arc<ClientConfig>,
-    name: ServerName<'static>,
-    listener: &Listener,
+    way: &Way,
     request: &Request,
-) -> Result<Response, NoAnswer> {
+) -> Result<(Response, Vec<CertificateDer<'static>>), NoAnswer> {
+    let listener = &way.listener;
     let address = listener.address().ok_or(NoAnswer::Unavailable)?;
     let _begun = listener.exchange();
     let socket = match TcpStream::connect_timeout(&address, EXCHANGE_TIMEOUT) {
@@ -67,7 +98,7 @@ pub(crate) fn exchange(
         Ok(local) => local,
         Err(error) => return Err(NoAnswer::Failed(error.to_string())),
     };
-    let answer = over(config, name, socket, request);
+    let answer = over(config, way.name.clone(), socket, request);
     // The socket is closed by now, so the server comes to its end too, and says which.
     let refusal = listener.ending_of(local);
     match (answer, refusal) {
@@ -83,7 +114,7 @@ fn over(
     name: ServerName<'static>,
     socket: TcpStream,
     request: &Request,
-) -> io::Result<Response> {
+) -> io::Result<(Response, Vec<CertificateDer<'static>>)> {
     socket.set_nodelay(true)?;
     socket.set_read_timeout(Some(EXCHANGE_TIMEOUT))?;
     socket.set_write_timeout(Some(EXCHANGE_TIMEOUT))?;
@@ -96,7 +127,8 @@ fn over(
     }
     tls.conn.send_close_notify();
     let _sent = tls.conn.write_tls(&mut tls.sock);
-    Ok(response)
+    let shown = tls.conn.peer_certificates().unwrap_or_default().to_vec();
+    Ok((response, shown))
 }
 
 /// Whether the other side refused: by an alert, or by hanging up before one was read.

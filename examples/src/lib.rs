@@ -41,7 +41,7 @@ pub use crate::issue_cluster::{
     ClusterTree, Destination, FileReport, PublishError, PublishErrorKind, TreeError, TreeReport, TreeSpec, machine,
 };
 pub use crate::probe::Accepted;
-pub use crate::report::{PathReport, ProbeReport, Report, StageReport};
+pub use crate::report::{CostReport, PathReport, ProbeReport, Report, SleepReport, StageReport, UnitReport};
 pub use crate::rotation::{Options, Outcome, Progress, Row, RunError, run};
 pub use crate::timeline::{Change, Holding, Timeline};
 pub use crate::traffic::Broken;

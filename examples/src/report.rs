@@ -14,19 +14,27 @@ pub struct Report {
     pub preset: String,
     /// The strategy.
     pub strategy: String,
+    /// Whether what users may rotate was rotated because its keys are suspect.
+    pub emergency: bool,
+    /// The stage in which the first rotation turned back, if it did.
+    pub rolled_back_at: Option<String>,
+    /// The node that slept through stages, if one did.
+    pub slept: Option<SleepReport>,
     /// What held the CA keys.
     pub signer: String,
     /// The stages, in order; the first is the traffic before anything began.
     pub stages: Vec<StageReport>,
     /// How often each component restarted.
     pub restarts: BTreeMap<String, u64>,
+    /// What each rotation asked of everybody, and what the planner had said.
+    pub units: Vec<UnitReport>,
     /// The old credentials that were tried at the end.
     pub probes: ProbeReport,
 }
 
 impl Report {
     /// The version of the shape.
-    pub const VERSION: u32 = 1;
+    pub const VERSION: u32 = 2;
 }
 
 /// One stage.
@@ -65,8 +73,68 @@ pub struct PathReport {
     pub handshakes: u64,
     /// Exchanges that failed, on either side.
     pub failed: u64,
+    /// Exchanges that failed as the plan of an emergency had said.
+    pub declared_losses: u64,
     /// Connections that were refused because nothing listened.
     pub unavailable: u64,
+}
+
+/// A node that could not be reached for a while.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct SleepReport {
+    /// The node.
+    pub node: String,
+    /// The stages that ended without it.
+    pub through: Vec<String>,
+    /// The stage that waited for it.
+    pub waited_in: Option<String>,
+}
+
+/// One rotation: what it cost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct UnitReport {
+    /// What was rotated.
+    pub unit: String,
+    /// In which order: a strategy, `emergency` or `rollback`.
+    pub order: String,
+    /// What the planner said, in words.
+    pub planned: String,
+    /// Whether the planner's numbers are the most that may be: of a way back, where what was not done yet is not undone.
+    pub at_most: bool,
+    /// Restarts by component.
+    pub components: Vec<CostReport>,
+    /// Recreations of nodes.
+    pub recreations: CostReport,
+    /// The losses that the plan declared beforehand.
+    pub losses: Vec<String>,
+}
+
+impl UnitReport {
+    /// Where what was found is not what the planner had said.
+    pub fn mismatches(&self) -> impl Iterator<Item = &CostReport> {
+        let all = self.components.iter().chain([&self.recreations]);
+        all.filter(|cost| !cost.found.values().all(|found| cost.fits(*found, self.at_most)))
+    }
+}
+
+/// How often each instance of a component restarted, or each node was recreated.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct CostReport {
+    /// The component, or `node`.
+    pub of: String,
+    /// How often the planner said.
+    pub planned: u64,
+    /// How often it happened, by instance.
+    pub found: BTreeMap<String, u64>,
+}
+
+impl CostReport {
+    const fn fits(&self, found: u64, at_most: bool) -> bool {
+        found == self.planned || (at_most && found < self.planned)
+    }
 }
 
 /// Old credentials that were tried when the rotation was over.
@@ -77,4 +145,8 @@ pub struct ProbeReport {
     pub refused: u64,
     /// Tried.
     pub total: u64,
+    /// Chains that servers and clients sent when all was over, looked through for what the retired generation signed.
+    pub chains: u64,
+    /// Sockets on retired addresses of the control plane on which nobody answers any more.
+    pub closed_sockets: u64,
 }

@@ -1,24 +1,28 @@
 //! A whole run: install the cluster, start traffic, rotate every authority, try the old credentials.
 
+mod cost;
+mod drive;
+mod sleep;
+
 use core::fmt;
 use core::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pki_core::{Hierarchy, Preset};
+use pki_core::{Hierarchy, NodeName, Preset};
 use rotation_fsm::{
-    Completion, Event, Machine, Phase, Rejected, RotationStarted, Settings, StageId, Strategy, Trigger, Unit,
-    UnitPolicy, units,
+    Completion, ConsumerId, Machine, Plan, Rejected, Settings, StageId, Strategy, Trigger, Unit, UnitPolicy, units,
 };
-use rotation_runtime::{DriveError, Driver, Failed, MemoryStore, OpenError, Stepped, SubmitError};
+use rotation_runtime::{DriveError, Driver, Failed, MemoryStore, OpenError, SubmitError};
 
-use crate::clock::{Clock, Stopwatch, pause};
-use crate::cluster::{ClusterError, ClusterExecutor, ClusterSpec, MiniCluster};
+use self::drive::Run;
+use crate::clock::{Clock, Stopwatch};
+use crate::cluster::{ClusterError, ClusterSpec, MiniCluster};
 use crate::fault::Fault;
-use crate::probe::{Accepted, probe};
-use crate::report::{ProbeReport, Report, StageReport};
+use crate::probe::{Accepted, lingering, probe};
+use crate::report::{ProbeReport, Report};
 use crate::timeline::Timeline;
-use crate::traffic::{Broken, Tally, Traffic};
+use crate::traffic::{Broken, Traffic};
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -28,6 +32,14 @@ pub struct Options {
     pub preset: Preset,
     /// Nodes.
     pub nodes: NonZeroUsize,
+    /// The order of the stages.
+    pub strategy: Strategy,
+    /// Whether what users may rotate is rotated as if its keys were suspect.
+    pub emergency: bool,
+    /// The stage of the first unit that users may rotate in which its rotation turns back.
+    pub rollback_at: Option<String>,
+    /// A node that cannot be reached from the beginning of the first rotation until that one waits for it.
+    pub sleeping_node: Option<NodeName>,
     /// What is done wrong, if anything.
     pub fault: Option<Fault>,
     /// How long each stage lasts at least, so that traffic flows in it.
@@ -35,11 +47,89 @@ pub struct Options {
 }
 
 impl Options {
-    /// A run of this preset with six nodes.
+    /// A run of this preset with six nodes, rotated in stages.
     #[must_use]
     pub const fn new(preset: Preset) -> Self {
-        Self { preset, nodes: NODES, fault: None, dwell: Duration::from_millis(250) }
+        Self {
+            preset,
+            nodes: NODES,
+            strategy: Strategy::Staged,
+            emergency: false,
+            rollback_at: None,
+            sleeping_node: None,
+            fault: None,
+            dwell: Duration::from_millis(250),
+        }
     }
+
+    fn spec(&self) -> ClusterSpec {
+        let mut spec = ClusterSpec::new(Hierarchy::preset(self.preset), self.nodes);
+        spec.fault = self.fault;
+        spec.strategy = self.strategy;
+        if matches!(self.preset, Preset::Gke(_)) {
+            spec.age = GKE_AGE;
+        }
+        spec
+    }
+
+    fn settings(&self) -> Settings {
+        let hierarchy = Hierarchy::preset(self.preset);
+        Settings::of(&hierarchy).with_completion(Completion::Automatic).with_strategy(self.strategy)
+    }
+
+    /// The units that a user may rotate, in the order in which they are rotated.
+    fn of_user(&self) -> Vec<UnitPolicy> {
+        let policies = units(&Hierarchy::preset(self.preset));
+        policies.iter().filter(|policy| policy.trigger == Trigger::User).cloned().collect()
+    }
+
+    /// Whether this can be run at all, before anything is begun.
+    ///
+    /// # Errors
+    /// When the preset does not allow the strategy or the way back, or the stage or the node does not exist.
+    pub fn check(&self) -> Result<(), RunError> {
+        let topology = self.spec().topology()?;
+        for policy in self.of_user() {
+            let planned = self.strategy.plan(&topology, &policy.roles);
+            planned.map_err(|error| RunError::Refused(Rejected::Strategy(error)))?;
+        }
+        if let Some(node) = &self.sleeping_node {
+            let is_there = topology.consumers().any(|(id, pool)| pool.is_some() && id.instance() == node);
+            if !is_there {
+                return Err(RunError::Cluster(ClusterError::UnknownNode(node.clone())));
+            }
+        }
+        if self.rollback_at.is_some() {
+            if !self.settings().rollback {
+                return Err(RunError::Refused(Rejected::NoRollback));
+            }
+            if let Some(policy) = self.of_user().first() {
+                let plan = self.strategy.plan(&topology, &policy.roles);
+                let plan = plan.map_err(|error| RunError::Refused(Rejected::Strategy(error)))?;
+                let (index, stage) = self.turning_point(policy.unit, &plan)?.unwrap_or_default();
+                if self.emergency || plan.point_of_no_return().is_some_and(|end| index >= end) {
+                    return Err(RunError::Refused(Rejected::NoWayBack { stage }));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Where in the plan of a unit the way back begins, if it is to.
+    fn turning_point(&self, unit: Unit, plan: &Plan) -> Result<Option<(usize, Option<StageId>)>, RunError> {
+        let Some(name) = &self.rollback_at else { return Ok(None) };
+        let is_named =
+            |id: &str| id == name || name.strip_prefix(unit.id()).and_then(|rest| rest.strip_prefix('/')) == Some(id);
+        let found = plan.stages().iter().position(|stage| is_named(&stage.to_string()));
+        match found {
+            Some(index) => Ok(Some((index, plan.stages().get(index).map(|stage| stage.id().clone())))),
+            None => Err(RunError::NoSuchStage { name: name.clone(), unit, stages: names(plan) }),
+        }
+    }
+}
+
+fn names(plan: &Plan) -> Vec<String> {
+    plan.stages().iter().map(ToString::to_string).collect()
 }
 
 /// What a run tells while it runs.
@@ -80,6 +170,8 @@ pub struct Row {
     pub handshakes: u64,
     /// Exchanges that failed on either side.
     pub failed: u64,
+    /// Exchanges that failed as the plan of an emergency had said.
+    pub declared_losses: u64,
     /// Connections refused because nothing listened.
     pub unavailable: u64,
     /// Components that restarted.
@@ -100,6 +192,8 @@ pub struct Outcome {
     pub broken: Vec<(String, Broken)>,
     /// Old credentials that were not refused.
     pub accepted: Vec<Accepted>,
+    /// What should have been gone when all was over.
+    pub lingering: Vec<String>,
     /// For the picture.
     pub timeline: Timeline,
 }
@@ -111,11 +205,13 @@ impl Outcome {
         self.rows.iter().map(count).sum()
     }
 
-    /// Whether nothing broke and nothing old was accepted.
+    /// Whether nothing broke but what was declared, nothing old was accepted or lingers, and it cost what was planned.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         let ProbeReport { refused, total, .. } = self.report.probes;
-        self.broken.is_empty() && self.accepted.is_empty() && total > 0 && refused == total
+        let as_planned = self.report.units.iter().all(|unit| unit.mismatches().next().is_none());
+        let refused = self.accepted.is_empty() && total > 0 && refused == total;
+        self.broken.is_empty() && refused && self.lingering.is_empty() && as_planned
     }
 }
 
@@ -129,6 +225,21 @@ pub enum RunError {
     Open(OpenError),
     /// The drive loop failed.
     Drive(DriveError<ClusterError>),
+    /// The preset does not allow what is asked.
+    Refused(Rejected),
+    /// The plan has no such stage.
+    NoSuchStage {
+        /// What was asked for.
+        name: String,
+        /// The unit whose plan it is.
+        unit: Unit,
+        /// The stages that it has.
+        stages: Vec<String>,
+    },
+    /// The machine would not turn back.
+    NotRolledBack(Rejected),
+    /// The machine would not take up again what it had left behind.
+    NotTakenUp(ConsumerId, Rejected),
     /// The machine would not begin the rotation of a unit.
     NotStarted(Unit, Option<Rejected>),
     /// Rounds of actions lead nowhere; what the machine last rejected or could not read, if anything.
@@ -141,6 +252,13 @@ impl fmt::Display for RunError {
             Self::Cluster(error) => write!(f, "{error}"),
             Self::Open(error) => write!(f, "{error}"),
             Self::Drive(error) => write!(f, "{error}"),
+            Self::Refused(rejected) => write!(f, "{rejected}"),
+            Self::NoSuchStage { name, unit, stages } => {
+                write!(f, "the plan of `{unit}` has no stage `{name}`, expected one of")?;
+                stages.iter().try_for_each(|stage| write!(f, " `{stage}`"))
+            }
+            Self::NotRolledBack(rejected) => write!(f, "the rotation did not turn back: {rejected}"),
+            Self::NotTakenUp(consumer, rejected) => write!(f, "`{consumer}` was not taken up again: {rejected}"),
             Self::NotStarted(unit, Some(rejected)) => write!(f, "`{unit}` did not begin to rotate: {rejected}"),
             Self::NotStarted(unit, None) => write!(f, "`{unit}` is not due"),
             Self::Stuck(stage, Some(why)) => write!(f, "`{stage}` does not end: {why}"),
@@ -150,6 +268,14 @@ impl fmt::Display for RunError {
 }
 
 impl core::error::Error for RunError {}
+
+impl RunError {
+    /// Whether what was asked for cannot be run, so that nothing was begun.
+    #[must_use]
+    pub const fn is_misuse(&self) -> bool {
+        matches!(self, Self::Refused(_) | Self::NoSuchStage { .. } | Self::Cluster(ClusterError::UnknownNode(_)))
+    }
+}
 
 impl<E: Into<ClusterError>> From<E> for RunError {
     fn from(error: E) -> Self {
@@ -178,231 +304,36 @@ wraps! {
 /// As many nodes as make both pools plural.
 const NODES: NonZeroUsize = NonZeroUsize::new(6).unwrap();
 
-/// Rounds that a stage may take beyond one per consumer: what restarts in between is brought up again.
-const ROUNDS_SPARE: usize = 16;
-
 /// GKE's etcd authorities live five years: a cluster that was made so long before that they are due in two months.
 const GKE_AGE: time::Duration = time::Duration::days(5 * 365 - 90);
 
 /// Runs it all.
 ///
 /// # Errors
-/// When the cluster cannot be installed or an action cannot be carried out. Broken paths are no error but
-/// part of the [`Outcome`].
+/// When this cannot be run, the cluster cannot be installed, or an action cannot be carried out. Broken paths are no
+/// error but part of the [`Outcome`].
 pub fn run(options: &Options, progress: &mut dyn FnMut(Progress)) -> Result<Outcome, RunError> {
-    let hierarchy = Hierarchy::preset(options.preset);
+    options.check()?;
     let (watch, clock) = (Stopwatch::start(), Arc::new(Clock::default()));
-    let mut spec = ClusterSpec::new(hierarchy.clone(), options.nodes);
-    spec.fault = options.fault;
-    if matches!(options.preset, Preset::Gke(_)) {
-        spec.age = GKE_AGE;
-    }
-    let cluster = MiniCluster::new(&spec, Arc::clone(&clock), watch)?;
+    let cluster = MiniCluster::new(&options.spec(), Arc::clone(&clock), watch)?;
     let name = "miniature".parse().map_err(crate::authorities::AuthorityError::Name)?;
     let records = cluster.authorities().iter().copied();
-    let settings = Settings::of(&hierarchy).with_completion(Completion::Automatic);
-    let machine = Machine::new(name, cluster.topology().clone(), settings, records, clock.now())?;
+    let machine = Machine::new(name, cluster.topology().clone(), options.settings(), records, clock.now())?;
     let driver = Driver::open(MemoryStore::new(), || machine)?;
-    let mut run = Run {
-        options,
-        clock,
-        watch,
-        cluster: &cluster,
-        driver,
-        progress,
-        stages: Vec::new(),
-        rows: Vec::new(),
-        broken: Vec::new(),
-    };
+    let mut run = Run::new(options, clock, watch, &cluster, driver, progress);
     run.install()?;
     let traffic = Traffic::start(cluster.shared()).map_err(ClusterError::Io)?;
-    let rotated = run.rotate(&hierarchy, &traffic);
+    let rotated = run.rotate(&traffic);
     let unnoticed = traffic.stop();
     rotated?;
     // What was broken when the run was ended is still broken now; only on a clean run is this news.
     if run.broken.is_empty() {
         run.broken.extend(unnoticed.into_iter().map(|broken| ("after".to_owned(), broken)));
     }
-    let probed = if run.broken.is_empty() { probe(&cluster)? } else { Default::default() };
-    Ok(run.finish(probed))
-}
-
-struct Run<'a> {
-    options: &'a Options,
-    clock: Arc<Clock>,
-    watch: Stopwatch,
-    cluster: &'a MiniCluster,
-    driver: Driver<MemoryStore>,
-    progress: &'a mut dyn FnMut(Progress),
-    stages: Vec<StageReport>,
-    rows: Vec<Row>,
-    broken: Vec<(String, Broken)>,
-}
-
-impl Run<'_> {
-    /// The machine has seen nobody yet, so what it asks for is the whole installation.
-    fn install(&mut self) -> Result<(), RunError> {
-        self.steps("installation", None, |machine, _| machine.is_at_rest())?;
-        self.cluster.remember_first_leaves();
-        let nodes = self.options.nodes;
-        (self.progress)(Progress::Note(format!("a `{}` cluster with {nodes} nodes stands", self.options.preset)));
-        Ok(())
+    let (mut probes, mut accepted, mut left) = (ProbeReport::default(), Vec::new(), Vec::new());
+    if run.broken.is_empty() {
+        (probes, accepted) = probe(&cluster)?;
+        left = lingering(&cluster, run.machine()?, &mut probes)?;
     }
-
-    /// Rounds of pending actions until `done` says so: the stages that the last one ended.
-    fn steps(
-        &mut self,
-        stage: &str,
-        traffic: Option<&Traffic>,
-        done: impl Fn(&Machine, &[StageId]) -> bool,
-    ) -> Result<Vec<StageId>, RunError> {
-        let mut executor = ClusterExecutor::new(self.cluster);
-        let mut why = None;
-        // Each round brings up at least one consumer, and a consumer is brought up once per stage.
-        let rounds = self.driver.machine()?.topology().consumers().count().saturating_add(ROUNDS_SPARE);
-        for _ in 0..rounds {
-            if let Some(traffic) = traffic {
-                let (handshakes, failed) = traffic.totals();
-                (self.progress)(Progress::Traffic { handshakes, failed });
-            }
-            let before = self.driver.revision();
-            let Stepped { applied, rejected, .. } = self.driver.step(&mut executor)?;
-            let unreadable = applied.unreadable.iter().map(|(consumer, why)| format!("`{consumer}`: {why}"));
-            why = unreadable.chain(rejected.iter().map(ToString::to_string)).last().or(why);
-            if done(self.driver.machine()?, &applied.stages_ended) {
-                return Ok(applied.stages_ended);
-            }
-            if self.driver.revision() == before {
-                break;
-            }
-        }
-        Err(RunError::Stuck(stage.to_owned(), why))
-    }
-
-    fn rotate(&mut self, hierarchy: &Hierarchy, traffic: &Traffic) -> Result<(), RunError> {
-        let began = self.watch.elapsed_ms();
-        self.settle_and_record("before".to_owned(), began, 0, traffic);
-        for policy in units(hierarchy).iter() {
-            if !self.broken.is_empty() {
-                return Ok(());
-            }
-            self.begin(policy)?;
-            self.rotate_unit(policy.unit, traffic)?;
-        }
-        Ok(())
-    }
-
-    fn begin(&mut self, policy: &UnitPolicy) -> Result<(), RunError> {
-        let event = match policy.trigger {
-            Trigger::Automatic { before_expiry } => {
-                let machine = self.driver.machine()?;
-                let expiries = policy.roles.iter().filter_map(|role| machine.authority(*role)?.not_after);
-                if let Some(expiry) = expiries.min() {
-                    let wait = expiry.saturating_sub(before_expiry) - self.clock.now();
-                    if wait.is_positive() {
-                        self.clock.skip(wait + time::Duration::SECOND);
-                        let days = wait.whole_days();
-                        (self.progress)(Progress::Note(format!(
-                            "the clock moves on by {days} days, until `{}` is due",
-                            policy.unit
-                        )));
-                    }
-                }
-                Event::Tick
-            }
-            _ => Event::RotationRequested { unit: policy.unit },
-        };
-        let now = self.clock.now();
-        let started = match self.driver.submit(event, now)? {
-            Ok(applied) => {
-                let blocked = applied.blocked.into_iter().find(|(unit, _)| *unit == policy.unit);
-                let why = blocked.map(|(_, why)| why);
-                applied.started.ok_or(RunError::NotStarted(policy.unit, why))?
-            }
-            Err(rejected) => return Err(RunError::NotStarted(policy.unit, Some(rejected))),
-        };
-        match self.driver.machine()?.phase() {
-            Phase::Rotating(rotating) if rotating.unit() == policy.unit => {}
-            _ => return Err(RunError::NotStarted(policy.unit, None)),
-        }
-        let words = match (self.options.preset, policy.unit) {
-            (Preset::Gdc, Unit::Ca) => RotationStarted(started).to_string(),
-            (_, unit) => format!("`{unit}` begins to rotate to CAVersion {started}"),
-        };
-        (self.progress)(Progress::Note(words));
-        Ok(())
-    }
-
-    fn rotate_unit(&mut self, unit: Unit, traffic: &Traffic) -> Result<(), RunError> {
-        let plan = match self.driver.machine()?.phase() {
-            Phase::Rotating(rotating) => rotating.plan().stages().to_vec(),
-            _ => return Err(RunError::NotStarted(unit, None)),
-        };
-        let mut stages = plan.iter().enumerate();
-        while self.driver.machine()?.stage().is_some() {
-            let (began, restarts) = (self.watch.elapsed_ms(), self.restarts());
-            let Some((index, stage)) = stages.next() else { return Err(RunError::Stuck(unit.to_string(), None)) };
-            let id = format!("{unit}/{stage}");
-            (self.progress)(Progress::StageBegan { id: id.clone(), number: index + 1, of: plan.len() });
-            let ended = self.steps(&id, Some(traffic), |_, ended| !ended.is_empty())?;
-            self.settle_and_record(id, began, self.restarts() - restarts, traffic);
-            // Stages that asked nothing of anybody end together with the one before; each gets its traffic all the same.
-            for _ in 1..ended.len() {
-                let began = self.watch.elapsed_ms();
-                let Some((_, stage)) = stages.next() else { break };
-                self.settle_and_record(format!("{unit}/{stage}"), began, 0, traffic);
-            }
-            if !self.broken.is_empty() {
-                return Ok(());
-            }
-        }
-        Ok(())
-    }
-
-    /// Lets every path be used under what the stage has led to, and the stage last its time; then counts.
-    fn settle_and_record(&mut self, id: String, began: u64, restarts: u64, traffic: &Traffic) {
-        let unfinished = traffic.complete_round();
-        let least = u64::try_from(self.options.dwell.as_millis()).unwrap_or(u64::MAX);
-        while self.watch.elapsed_ms().saturating_sub(began) < least {
-            let (handshakes, failed) = traffic.totals();
-            (self.progress)(Progress::Traffic { handshakes, failed });
-            pause(Duration::from_millis(20));
-        }
-        let ended = self.watch.elapsed_ms();
-        let Tally { paths, broken } = traffic.take();
-        let stage = StageReport { id: id.clone(), started_ms: began, ended_ms: ended, paths };
-        let row = Row {
-            id: id.clone(),
-            duration_ms: ended.saturating_sub(began),
-            handshakes: stage.sum(|path| path.handshakes),
-            failed: stage.sum(|path| path.failed),
-            unavailable: stage.sum(|path| path.unavailable),
-            restarts,
-            status: self.driver.machine().ok().and_then(Machine::status).map(|status| status.to_string()),
-        };
-        self.stages.push(stage);
-        (self.progress)(Progress::StageEnded(row.clone()));
-        self.rows.push(row);
-        self.broken.extend(unfinished.into_iter().chain(broken).map(|broken| (id.clone(), broken)));
-    }
-
-    fn restarts(&self) -> u64 {
-        self.cluster.restarts().values().sum()
-    }
-
-    fn finish(self, (probes, accepted): (ProbeReport, Vec<Accepted>)) -> Outcome {
-        let ended = self.watch.elapsed_ms();
-        let report = Report {
-            version: Report::VERSION,
-            preset: self.options.preset.to_string(),
-            strategy: Strategy::Staged.id().to_owned(),
-            signer: "software".to_owned(),
-            stages: self.stages,
-            restarts: self.cluster.restarts(),
-            probes,
-        };
-        let marks = report.stages.iter().map(|stage| (stage.id.clone(), stage.started_ms)).collect();
-        let timeline = Timeline::new(self.options.preset.to_string(), self.cluster.changes(), marks, ended);
-        Outcome { report, rows: self.rows, broken: self.broken, accepted, timeline }
-    }
+    Ok(run.finish(probes, accepted, left))
 }

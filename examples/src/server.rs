@@ -95,6 +95,11 @@ impl Listener {
         ended.into_iter().filter_map(|(client, refusal)| Some((client, refusal?))).collect()
     }
 
+    /// Whether it listens.
+    pub(crate) fn is_open(&self) -> bool {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     /// Opens the socket: any free port at first, the same one after a restart.
     pub(crate) fn start(&self, config: Box<Config>, handler: Arc<Handler>) -> io::Result<()> {
         let socket = self.bind()?;

@@ -11,9 +11,8 @@ use pki_core::{ComponentKind, Path};
 use crate::clock::{Stopwatch, pause};
 use crate::cluster::Shared;
 use crate::component::Component;
-use crate::dial::{NoAnswer, dialled_name, exchange, health_request};
+use crate::dial::{NoAnswer, exchange, health_request, way};
 use crate::report::PathReport;
-use crate::server::Listener;
 
 /// Exchanges that run at once.
 const WORKERS: usize = 4;
@@ -105,7 +104,7 @@ impl Traffic {
     pub(crate) fn complete_round(&self) -> Vec<Broken> {
         let round = self.inner.round.fetch_add(1, Ordering::SeqCst) + 1;
         let watch = Stopwatch::start();
-        let is_done = |edge: &Edge| edge.round.load(Ordering::SeqCst) >= round;
+        let is_done = |edge: &Edge| edge.is_asleep() || edge.round.load(Ordering::SeqCst) >= round;
         let is_old = |busy: &AtomicU64| (1..round).contains(&busy.load(Ordering::SeqCst));
         loop {
             let late: Vec<_> = self.inner.edges.iter().filter(|edge| !is_done(edge)).collect();
@@ -135,6 +134,8 @@ impl Traffic {
             let Failures { count: failed, first } = std::mem::take(&mut *edge.failures());
             if let Some(error) = first {
                 tally.broken.push(edge.broken(error));
+            } else if handshakes == 0 && edge.is_asleep() {
+                // Nobody expects anything of it.
             } else if handshakes == 0 {
                 tally.broken.push(edge.broken("no exchange succeeded".to_owned()));
             } else if unavailable > 0 && !edge.others.is_empty() {
@@ -146,6 +147,7 @@ impl Traffic {
                 server: edge.server.id.to_string(),
                 handshakes,
                 failed,
+                declared_losses: 0,
                 unavailable,
             });
         }
@@ -160,8 +162,10 @@ impl Traffic {
         let failed = |edge: &Edge| edge.failures().first.take().map(|error| edge.broken(error));
         let mut broken: Vec<_> = self.inner.edges.iter().filter_map(failed).collect();
         for edge in &self.inner.edges {
-            let refusals = edge.server.listeners.get(&edge.path.endpoint()).map(Listener::unasked_refusals);
-            broken.extend(refusals.unwrap_or_default().into_values().map(|refusal| edge.broken(refusal)));
+            let at_address = edge.server.listeners_at();
+            let own = edge.server.listeners.get(&edge.path.endpoint());
+            let refusals = own.into_iter().chain(at_address.values()).flat_map(|listener| listener.unasked_refusals());
+            broken.extend(refusals.map(|(_, refusal)| edge.broken(refusal)));
         }
         if let (1.., Some(edge)) = (panicked, self.inner.edges.first()) {
             broken.push(edge.broken("a client's thread ended early".to_owned()));
@@ -173,6 +177,10 @@ impl Traffic {
 impl Edge {
     fn failures(&self) -> MutexGuard<'_, Failures> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_asleep(&self) -> bool {
+        self.client.is_asleep() || self.server.is_asleep()
     }
 
     fn count(&self, outcome: Result<(), NoAnswer>, round: u64) {
@@ -236,18 +244,17 @@ impl Inner {
     }
 
     fn exchange(&self, edge: &Edge) -> Option<Result<(), NoAnswer>> {
-        if !edge.client.is_running() {
+        if !edge.client.is_running() || edge.is_asleep() {
             return None;
         }
         let loaded = edge.client.loaded();
         let config = Arc::clone(loaded.client(edge.path)?);
-        let listener = edge.server.listeners.get(&edge.path.endpoint())?;
-        let name = match dialled_name(&self.shared, edge.path, &edge.server) {
-            Ok(name) => name,
+        let way = match way(&self.shared, edge.path, &loaded, &edge.server) {
+            Ok(way) => way,
             Err(error) => return Some(Err(error)),
         };
         let request = health_request(&self.shared, edge.path, &loaded);
-        Some(exchange(config, name, listener, &request).and_then(|response| match response.status {
+        Some(exchange(config, &way, &request).and_then(|response| match response.status {
             200 => Ok(()),
             status => Err(NoAnswer::Failed(format!("{status} {}", String::from_utf8_lossy(&response.body)))),
         }))

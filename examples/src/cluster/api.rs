@@ -24,12 +24,18 @@ pub(super) fn answer(
 ) -> Response {
     match target(request) {
         Some(Target::Health(path)) => match authenticate(shared, server, path, request, chain) {
-            Ok(_) => Response::ok("ok"),
+            Ok(_) => Response::ok(chain_of(shared, chain)),
             Err(refused) => refused,
         },
         Some(Target::Enrol(leaf, node)) => enrol(shared, server, leaf, &node, request, chain).unwrap_or_else(|r| r),
         None => Response::refused(404, "no such resource"),
     }
+}
+
+/// Which generations signed what the client showed, one per line: what it really sent, not what it says that it holds.
+fn chain_of(shared: &Shared, chain: &[CertificateDer<'static>]) -> String {
+    let signers = chain.iter().filter_map(|certificate| shared.authorities.issuer_named_by(certificate));
+    signers.map(|(role, version)| format!("{role}/{version}\n")).collect()
 }
 
 enum Target {

@@ -1,17 +1,18 @@
 //! Carrying out what the rotation machine asks for, on the real components.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use pki_core::{AuthorityRole, CaVersion, ComponentKind, LeafKind, Path};
-use rotation_fsm::{Action, ConsumerId, ConsumerTarget, Event, Reload, VersionRange};
+use pki_core::{AuthorityRole, CaVersion, ComponentKind, LeafKind, Path, SubjectAltName};
+use rotation_fsm::{Action, Address, ConsumerId, ConsumerTarget, Event, Reload, VersionRange};
 use rotation_runtime::Executor;
 use rustls_pki_types::CertificateDer;
 use time::UtcDateTime;
 
-use super::{ClusterError, MiniCluster, api, holder_of};
-use crate::authorities::Enrolment;
+use super::{ClusterError, MiniCluster, api, holder_of, token_subject};
+use crate::authorities::{AuthorityError, Enrolment, HeldLeaf, Holder};
 use crate::component::Component;
-use crate::dial::{NoAnswer, dialled_name, exchange};
+use crate::dial::{NoAnswer, exchange, way};
 use crate::fault::Fault;
 use crate::wire::Request;
 
@@ -36,7 +37,23 @@ impl Executor for ClusterExecutor<'_> {
         self.cluster.now()
     }
 
+    /// Two controllers must not take two members of etcd down, so each says it first and waits for the answer.
+    fn prepare(&mut self, action: &Action) -> Vec<Event> {
+        let restarts = |target: &&ConsumerTarget| target.reload >= Reload::Restart;
+        let targets = targets_of(action).iter().filter(restarts);
+        let components = targets.filter_map(|target| self.cluster.shared.component(&target.consumer));
+        let there = components.filter(|component| component.is_running() && !component.is_asleep());
+        there.map(|it| Event::TakenDown { consumer: it.id.clone(), after: it.last_report() }).collect()
+    }
+
     fn execute(&mut self, action: &Action) -> Result<Vec<Event>, ClusterError> {
+        // Whoever cannot be reached is given nothing, and reports nothing.
+        let asleep = |target: &ConsumerTarget| {
+            self.cluster.shared.component(&target.consumer).is_some_and(|component| component.is_asleep())
+        };
+        if targets_of(action).iter().any(asleep) {
+            return Ok(Vec::new());
+        }
         let authorities = &self.cluster.shared.authorities;
         Ok(vec![match action {
             Action::RecreateNode { targets, .. } => {
@@ -51,6 +68,11 @@ impl Executor for ClusterExecutor<'_> {
                 let record = authorities.ensure(*role, *version, self.cluster.now())?;
                 Event::AuthorityMinted { role: *role, record }
             }
+            Action::EnsureCrossCertificate { role, version, by, .. } => {
+                let record = authorities.cross_certify(*role, *version, *by, self.cluster.now())?;
+                Event::CrossSigned { role: *role, record }
+            }
+            Action::EnsureAddress { .. } => Event::AddressAllocated { address: self.cluster.allocate_address()? },
             Action::EnsureConsumer { target, .. } => {
                 self.cluster.bring_up(target)?;
                 Event::Observed(self.cluster.component(&target.consumer)?.observe())
@@ -72,16 +94,26 @@ impl Executor for ClusterExecutor<'_> {
     }
 }
 
+/// The consumers that an action sees to itself.
+fn targets_of(action: &Action) -> &[ConsumerTarget] {
+    match action {
+        Action::RecreateNode { targets, .. } => targets,
+        Action::EnsureConsumer { target, .. } => core::slice::from_ref(target),
+        _ => &[],
+    }
+}
+
 impl MiniCluster {
     fn component(&self, id: &ConsumerId) -> Result<&Arc<Component>, ClusterError> {
         self.shared.component(id).ok_or_else(|| ClusterError::Unknown(id.clone()))
     }
 
     /// Writes what is missing, and has the component load it in the way that it needs.
-    fn bring_up(&self, target: &ConsumerTarget) -> Result<(), ClusterError> {
+    pub(crate) fn bring_up(&self, target: &ConsumerTarget) -> Result<(), ClusterError> {
         let component = self.component(&target.consumer)?;
         self.switch_late(target)?;
         self.write_bundles(component, target)?;
+        self.write_addresses(component, target)?;
         self.write_leaves(component, target)?;
         self.write_signer(component, target)?;
         let joins = component.id.kind() == ComponentKind::Kubelet
@@ -91,8 +123,8 @@ impl MiniCluster {
         let stops = was_running && matches!(target.reload, Reload::Restart | Reload::Recreate);
         if stops {
             component.set_running(false);
-            component.listeners.values().for_each(crate::server::Listener::stop);
-            component.count_restart();
+            component.close();
+            component.count_restart(target.reload == Reload::Recreate);
         }
         if component.id.kind() == ComponentKind::Kubelet && (stops || !was_running) {
             self.note_csr_signer(component, target)?;
@@ -101,10 +133,13 @@ impl MiniCluster {
             self.join(component)?;
             self.claim_leaves(component, target)?;
         }
+        close_left_addresses(component);
         component.load(self.shared.environment())?;
         if stops || !was_running {
             self.open_sockets(component)?;
             component.set_running(true);
+        } else {
+            self.open_addresses(component)?;
         }
         self.log(component);
         Ok(())
@@ -137,18 +172,52 @@ impl MiniCluster {
             let held = match wanted.leaf {
                 LeafKind::KubeletClient | LeafKind::KubeletServing => continue,
                 LeafKind::ServiceAccountToken => {
-                    let subject = format!("system:serviceaccount:default:{}", component.id.instance());
                     let version = self.token_signer(wanted.issuer);
-                    self.shared.authorities.token(version, &subject, self.now())?
+                    self.shared.authorities.token(version, &token_subject(component), self.now())?
                 }
                 leaf => {
-                    let holder = holder_of(component, leaf);
-                    self.shared.authorities.enrol(leaf, wanted.issuer, &holder, self.now())?
+                    let mut holder = holder_of(component, leaf);
+                    if leaf == LeafKind::ApiServer {
+                        component.write(|material| add_addresses(&mut holder, &material.serves))?;
+                    }
+                    let authorities = &self.shared.authorities;
+                    match wanted.through {
+                        Some(_) => authorities.enrol_chained(leaf, wanted.issuer, &holder, self.now())?,
+                        None => authorities.enrol(leaf, wanted.issuer, &holder, self.now())?,
+                    }
                 }
             };
             component.write(|material| material.leaves.insert(wanted.leaf, held));
         }
         Ok(())
+    }
+
+    /// Where it serves, where the Service leads as it says, and which address it dials. The only address shows the
+    /// certificate that everything else of the API server shows; beside it a second one shows the next generation's.
+    fn write_addresses(&self, component: &Component, target: &ConsumerTarget) -> Result<(), ClusterError> {
+        let known = component.write(|material| {
+            material.service = target.service.clone().or_else(|| material.service.take());
+            material.dials = target.dials.clone().or_else(|| material.dials.take());
+            material.serves.clone()
+        });
+        let Some((first, others)) = target.serves.split_first() else { return Ok(()) };
+        let mut serves = vec![(first.clone(), None)];
+        for address in others {
+            let own = known.iter().find(|(served, _)| served == address).and_then(|(_, own)| own.clone());
+            let own = own.map_or_else(|| self.next_serving_leaf(component, address), Ok)?;
+            serves.push((address.clone(), Some(own)));
+        }
+        component.write(|material| material.serves = serves);
+        Ok(())
+    }
+
+    fn next_serving_leaf(&self, component: &Component, address: &Address) -> Result<HeldLeaf, ClusterError> {
+        let (leaf, authorities) = (LeafKind::ApiServer, &self.shared.authorities);
+        let mut holder = holder_of(component, leaf);
+        add_addresses(&mut holder, &[(address.clone(), None)])?;
+        let role = self.shared.hierarchy().issuer_of(leaf).unwrap_or(AuthorityRole::Cluster);
+        let newest = authorities.versions(role).last().copied().unwrap_or(CaVersion::FIRST);
+        Ok(authorities.enrol(leaf, newest, &holder, self.now())?)
     }
 
     /// With which generation the API servers sign tokens now.
@@ -227,7 +296,7 @@ impl MiniCluster {
                 body: enrolment.request().to_vec(),
             };
             let certificate = self.ask_api_server(kubelet, path, &request)?;
-            let held = self.shared.authorities.hold(leaf, enrolment.finish(certificate)?)?;
+            let held = self.shared.authorities.hold(leaf, enrolment.finish(vec![certificate])?)?;
             kubelet.write(|material| material.leaves.insert(leaf, held));
         }
         Ok(())
@@ -244,9 +313,9 @@ impl MiniCluster {
         let config = loaded.client(path).ok_or_else(|| failed(NoAnswer::Unavailable))?;
         let mut last = NoAnswer::Unavailable;
         for server in self.shared.of_kind(ComponentKind::KubeApiServer) {
-            let Some(listener) = server.listeners.get(&path.endpoint()) else { continue };
-            let name = dialled_name(&self.shared, path, server).map_err(failed)?;
-            match exchange(Arc::clone(config), name, listener, request) {
+            let answer =
+                way(&self.shared, path, &loaded, server).and_then(|way| exchange(Arc::clone(config), &way, request));
+            match answer {
                 Ok(response) if response.status == 200 => return Ok(response.body.into()),
                 Ok(response) => {
                     let reason = String::from_utf8_lossy(&response.body);
@@ -258,7 +327,7 @@ impl MiniCluster {
         Err(failed(last))
     }
 
-    fn open_sockets(&self, component: &Arc<Component>) -> Result<(), ClusterError> {
+    pub(super) fn open_sockets(&self, component: &Arc<Component>) -> Result<(), ClusterError> {
         for (&endpoint, listener) in &component.listeners {
             if component.loaded().server(endpoint).is_none() {
                 continue;
@@ -270,6 +339,42 @@ impl MiniCluster {
                 Arc::new(move |request, chain| api::answer(&shared, &answering, request, chain)),
             )?;
         }
+        self.open_addresses(component)
+    }
+
+    /// Opens the sockets on addresses of the control plane that are not open yet.
+    fn open_addresses(&self, component: &Arc<Component>) -> Result<(), ClusterError> {
+        for (address, _) in &component.loaded().material.serves {
+            let listener = component.listener_for(address);
+            if listener.is_open() {
+                continue;
+            }
+            let (configured, answering) = (Arc::clone(component), Arc::clone(component));
+            let (shared, address) = (Arc::clone(&self.shared), address.clone());
+            listener.start(
+                Box::new(move || configured.loaded().server_at(&address).cloned()),
+                Arc::new(move |request, chain| api::answer(&shared, &answering, request, chain)),
+            )?;
+        }
         Ok(())
     }
+}
+
+/// Closes the sockets on addresses of the control plane that the component is to leave, before it loses what it shows
+/// there.
+fn close_left_addresses(component: &Component) {
+    let serves: Vec<_> =
+        component.write(|material| material.serves.iter().map(|(address, _)| address.clone()).collect());
+    let left = component.listeners_at().into_iter().filter(|(address, _)| !serves.contains(address));
+    left.for_each(|(_, listener)| listener.stop());
+}
+
+/// Has a certificate name the addresses on which it is shown.
+fn add_addresses(holder: &mut Holder, serves: &[(Address, Option<HeldLeaf>)]) -> Result<(), ClusterError> {
+    for (address, _) in serves.iter().filter(|(_, own)| own.is_none()) {
+        if let Ok(address) = address.to_string().parse::<IpAddr>() {
+            holder.names.push(SubjectAltName::ip(address).map_err(AuthorityError::Name)?);
+        }
+    }
+    Ok(())
 }
