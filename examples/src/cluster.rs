@@ -341,6 +341,9 @@ impl MiniCluster {
     /// Has a generation that is about to be given up issue a leaf for everybody, to be tried when it is gone.
     pub(crate) fn forge_leaves(&self, roles: &[AuthorityRole], version: CaVersion) -> Result<(), ClusterError> {
         let authorities = &self.shared.authorities;
+        for role in roles {
+            authorities.ensure(*role, version, self.now())?;
+        }
         let mut old = self.old_leaves.lock().unwrap_or_else(PoisonError::into_inner);
         for ((consumer, leaf), held) in old.iter_mut() {
             let role = self.shared.hierarchy().issuer_of(*leaf).filter(|role| roles.contains(role));
@@ -398,7 +401,7 @@ impl MiniCluster {
         }
         for (leaf, held) in &loaded.material.leaves {
             if let Some(role) = self.shared.hierarchy().issuer_of(*leaf) {
-                holdings.entry(role).or_default().presents(held.version);
+                holdings.entry(role).or_default().presents(held.version, held.through.is_some());
             }
         }
         let at_ms = self.watch.elapsed_ms();

@@ -16,6 +16,8 @@ pub struct Holding {
     pub trust: Option<VersionRange>,
     /// The oldest generation whose leaf it presents.
     pub leaf: Option<CaVersion>,
+    /// Whether a leaf of it is presented with a cross-certificate.
+    pub chained: bool,
 }
 
 impl Holding {
@@ -25,7 +27,8 @@ impl Holding {
         }));
     }
 
-    pub(crate) fn presents(&mut self, version: CaVersion) {
+    pub(crate) fn presents(&mut self, version: CaVersion, chained: bool) {
+        self.chained |= chained;
         self.leaf = Some(self.leaf.map_or(version, |leaf| leaf.min(version)));
     }
 }
@@ -70,10 +73,10 @@ const STYLE: &str = "
 text { font-family: ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace; font-size: 11px; fill: #111827; }
 .title { font-size: 15px; font-weight: bold; } .quiet { fill: #4b5563; }
 .stage { stroke: #9ca3af; stroke-width: 1; stroke-dasharray: 2 3; }
-.old { fill: #d97706; } .both { fill: #7c3aed; } .new { fill: #0891b2; }
+.old { fill: #d97706; } .both { fill: #7c3aed; } .new { fill: #0891b2; } .chained { fill: #16a34a; }
 @media (prefers-color-scheme: dark) {
   .ground { fill: #0f172a; } .band { fill: #1e293b; } text { fill: #e5e7eb; } .quiet { fill: #9ca3af; }
-  .stage { stroke: #475569; } .old { fill: #f59e0b; } .both { fill: #a78bfa; } .new { fill: #22d3ee; }
+  .stage { stroke: #475569; } .old { fill: #f59e0b; } .both { fill: #a78bfa; } .new { fill: #22d3ee; } .chained { fill: #4ade80; }
 }";
 
 impl Timeline {
@@ -139,7 +142,12 @@ impl Timeline {
 
     /// What the colours mean.
     fn key() -> Group {
-        let entries = [("old", "generation 1"), ("both", "both"), ("new", "generation 2")];
+        let entries = [
+            ("old", "generation 1"),
+            ("both", "both"),
+            ("new", "generation 2"),
+            ("chained", "generation 2 with a cross-certificate"),
+        ];
         let meaning = "upper bar: what it trusts, lower bar: whose certificate or token it presents";
         let mut group = Group::new();
         let mut x = MARGIN;
@@ -184,7 +192,8 @@ impl Timeline {
                     group = group.add(rectangle(class, x, y + 2, width, 7));
                 }
                 if let Some(leaf) = holding.leaf {
-                    group = group.add(rectangle(newest(VersionRange::only(leaf)), x, y + 10, width, 4));
+                    let class = if holding.chained { "chained" } else { newest(VersionRange::only(leaf)) };
+                    group = group.add(rectangle(class, x, y + 10, width, 4));
                 }
             }
         }

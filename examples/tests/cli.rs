@@ -26,6 +26,21 @@ mod cli {
         refused(&["--nodes", "many"], "many");
         refused(&["--plant", "nonsense"], "expected one of `skip-trust-distribution`");
         refused(&["--nonsense"], "--nonsense");
+        refused(&["--strategy", "nonsense"], "expected `staged`, `dual-endpoint` or `cross-signed`");
+        refused(
+            &["--preset", "gdc", "--strategy", "dual-endpoint"],
+            "`dual-endpoint` is not a strategy of `gdc`: its control plane has no second address",
+        );
+        for preset in ["gdc", "gke"] {
+            refused(
+                &["--preset", preset, "--rollback-at", "signer"],
+                "a rotation cannot be rolled back once it has started",
+            );
+        }
+        refused(&["--preset", "kubeadm", "--rollback-at", "tea"], "the plan of `ca` has no stage `tea`");
+        refused(&["--preset", "kubeadm", "--rollback-at", "destroy-keys"], "there is no way back from `destroy-keys`");
+        refused(&["--emergency", "--rollback-at", "signer"], "cannot be used with");
+        refused(&["--sleeping-node", "node-6"], "there is no node `node-6`");
     }
 
     #[test]
@@ -55,6 +70,10 @@ mod cli {
         let (refused, total) = last.rsplit_once(' ').unwrap().1.split_once('/').unwrap();
         assert!(refused == total && total != "0", "{last}");
         assert!(stdout.contains("status: True, reason: CARotationCompleted"));
+        // The planner's word and what came of it, side by side.
+        let restarts = stdout.lines().find(|line| line.contains("restarts of kubelet ")).unwrap();
+        let columns: Vec<_> = restarts.split_whitespace().collect();
+        assert_eq!(columns, ["ca", "(staged)", "restarts", "of", "kubelet", "2", "2", "on", "each", "of", "2"]);
         assert!(!stdout.contains('\u{1b}'), "escape codes off a terminal");
 
         let mut files: Vec<_> =
@@ -101,7 +120,19 @@ mod cli {
         let output = rotate_cluster(&["--help"]);
         assert_eq!(output.status.code(), Some(0));
         let help = text(&output.stdout);
-        for part in ["--preset", "--nodes", "--out", "--plant", "--format", "Examples:", "Exit status:"] {
+        for part in [
+            "--preset",
+            "--nodes",
+            "--strategy",
+            "--emergency",
+            "--rollback-at",
+            "--sleeping-node",
+            "--out",
+            "--plant",
+            "--format",
+            "Examples:",
+            "Exit status:",
+        ] {
             assert!(help.contains(part), "{part}");
         }
     }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use pki_core::{AuthorityRole, CaVersion, ComponentKind, LeafKind, Path, SubjectAltName};
+use pki_core::{AuthorityRole, CaVersion, ComponentKind, LeafKind, Path, SubjectAltName, TrustSlot};
 use rotation_fsm::{Action, Address, ConsumerId, ConsumerTarget, Event, Reload, VersionRange};
 use rotation_runtime::Executor;
 use rustls_pki_types::CertificateDer;
@@ -241,10 +241,11 @@ impl MiniCluster {
         Ok(())
     }
 
-    /// Under the fault, the CSR signer switches when the first old generation is to be dropped: the nodes are done.
+    /// Under the fault, the CSR signer switches when the API servers are to drop the old generation of clients: the nodes
+    /// are done.
     fn switch_late(&self, target: &ConsumerTarget) -> Result<(), ClusterError> {
         let retires = |bundle: &&rotation_fsm::BundleTarget| {
-            bundle.role == AuthorityRole::Cluster && bundle.versions.first() != CaVersion::FIRST
+            bundle.slot == TrustSlot::ApiServerClientCa && bundle.versions.first() != CaVersion::FIRST
         };
         if let (Some(Fault::SwitchSignerAfterNodes), Some(bundle), Some(signer)) =
             (self.fault, target.bundles.iter().find(retires), api::csr_signer(&self.shared))

@@ -154,7 +154,7 @@ impl<'a> Run<'a> {
         self.declared = losses.iter().filter_map(|loss| Some((loss.stage.to_string(), path_of(loss)?.id()))).collect();
         let losses: Vec<_> = losses.iter().map(ToString::to_string).collect();
         if emergency {
-            self.note(format!("an emergency of `{unit}` will break {} paths, in their stages", losses.len()));
+            self.note(format!("an emergency of `{unit}` declares {} losses", losses.len()));
             losses.iter().for_each(|loss| self.note(format!("  declared loss {loss}")));
         }
         let now = self.clock.now();
