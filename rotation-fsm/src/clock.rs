@@ -23,7 +23,7 @@ impl ClockRule {
     pub const DEFAULT: Self = Self { step: Duration::DAY, stand: Duration::HOUR };
 }
 
-/// A clock that never steps back, and steps far only when it is sure.
+/// A clock that never steps back by itself, and steps far only when it is sure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct HighWater {
     mark: UtcDateTime,
@@ -94,9 +94,15 @@ impl HighWater {
         doubted.is_none_or(|doubted| doubted > mark).then_some(Self { mark, doubted })
     }
 
-    /// Takes a reading on somebody's word, or because nothing depends on it.
-    pub(crate) fn believe(&mut self, reading: UtcDateTime) {
+    /// Takes a reading because nothing depends on it, or because it is near.
+    fn believe(&mut self, reading: UtcDateTime) {
         self.mark = self.mark.max(reading);
+        self.doubted = None;
+    }
+
+    /// Takes a reading on somebody's word, back too: a clock that once ran far ahead would count for ever otherwise.
+    pub(crate) const fn confirm(&mut self, reading: UtcDateTime) {
+        self.mark = reading;
         self.doubted = None;
     }
 }
@@ -152,7 +158,9 @@ mod tests {
     fn somebodys_word_is_enough() {
         let mut clock = HighWater::new(at(0));
         clock.read(at(200), RULE);
-        clock.believe(at(200));
+        clock.confirm(at(200));
         assert_eq!((clock.now(), clock.doubt()), (at(200), None));
+        clock.confirm(at(2));
+        assert_eq!((clock.now(), clock.doubt()), (at(2), None));
     }
 }

@@ -220,7 +220,7 @@ pub enum Event {
     },
     /// The clock was read. It may begin an automatic rotation, or attempt to complete one; it authorises no removal.
     Tick,
-    /// Somebody vouches for the clock after it jumped.
+    /// Somebody vouches for the clock after it jumped: the time of this event is right, be it before what was believed.
     ClockConfirmed {
         /// Who.
         by: Operator,
