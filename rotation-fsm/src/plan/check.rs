@@ -88,7 +88,7 @@ pub enum PlanError {
         /// What it has not.
         facet: Facet,
     },
-    /// A stage asks for a holding that its facet cannot have.
+    /// A stage asks for a holding that its facet cannot have, or not in this stage, or for two of one facet.
     Impossible {
         /// The stage.
         stage: StageId,
@@ -121,6 +121,11 @@ pub enum PlanError {
         /// Which holding.
         holds: Holding,
     },
+    /// A leaf is to be presented with a cross-certificate that nobody has signed by then.
+    NotCrossSigned {
+        /// The stage.
+        stage: StageId,
+    },
     /// The two authorities of etcd would be replaced at once, and both restart the same members.
     EtcdTogether,
 }
@@ -137,6 +142,9 @@ impl fmt::Display for PlanError {
             }
             Self::SignerNotSwitched { stage } => {
                 write!(f, "`{stage}` has nodes renew their certificates while the other key signs them")
+            }
+            Self::NotCrossSigned { stage } => {
+                write!(f, "`{stage}` has a cross-certificate presented that is not signed by then")
             }
             Self::Repeated(stage) => write!(f, "the plan has two stages `{stage}`"),
             Self::Ends { step: Step::Mint } => f.write_str("the plan does not begin with minting the next generation"),
@@ -155,6 +163,7 @@ impl core::error::Error for PlanError {}
 struct May<'a> {
     topology: &'a Topology,
     roles: &'a [AuthorityRole],
+    cross_signed: bool,
     held: BTreeMap<(usize, Facet), Holdings>,
     /// What may be held of a bundle together with the address that is dialled: both stand in one kubeconfig, so they
     /// change at once.
@@ -203,7 +212,7 @@ impl Plan {
             return Err(PlanError::EtcdTogether);
         }
         self.check_frame()?;
-        let mut may = May { topology, roles, held: BTreeMap::new(), kubeconfigs: BTreeMap::new() };
+        let mut may = May { topology, roles, cross_signed: false, held: BTreeMap::new(), kubeconfigs: BTreeMap::new() };
         for stage in &self.history {
             may.begin(self, stage)?;
             // The last one may have been left half-way.
@@ -229,6 +238,14 @@ impl Plan {
         }
         if steps(self.stages.last()) != Some(Step::DestroyKeys) {
             return Err(PlanError::Ends { step: Step::DestroyKeys });
+        }
+        let (first, last) = (self.direction == Direction::Forward, self.stages.len().saturating_sub(1));
+        for (index, stage) in self.stages.iter().enumerate() {
+            match stage.step() {
+                Step::Mint if index > 0 || !first => return Err(PlanError::Ends { step: Step::Mint }),
+                Step::DestroyKeys if index < last => return Err(PlanError::Ends { step: Step::DestroyKeys }),
+                _ => {}
+            }
         }
         let mut seen = BTreeSet::new();
         match self.stages.iter().find(|stage| !seen.insert(&stage.id)) {
@@ -266,8 +283,14 @@ impl May<'_> {
             {
                 return Err(unknown());
             }
-            if !is_possible(facet, to) {
+            // The machine follows the switch by its step, and one change by its facet.
+            let misplaced = matches!(facet, Facet::Signs(_)) && stage.step() != Step::SwitchSigner;
+            let same = |other: &&Change| (other.kind, other.facet) == (kind, facet);
+            if !is_possible(facet, to) || misplaced || stage.changes.iter().filter(same).count() > 1 {
                 return Err(PlanError::Impossible { stage: stage.id.clone(), kind, facet, to });
+            }
+            if to.is_chained() && !self.cross_signed {
+                return Err(PlanError::NotCrossSigned { stage: stage.id.clone() });
             }
             let renews = match facet {
                 Facet::Presents(leaf) => is_signed_at_run_time(leaf),
@@ -317,6 +340,7 @@ impl May<'_> {
 
     /// The stage is over: everybody concerned holds what it asked for, and nothing else.
     fn end(&mut self, plan: &Plan, stage: &Stage) {
+        self.cross_signed |= stage.step() == Step::CrossSign;
         for (key, kubeconfigs) in self.kubeconfigs_in(plan, stage) {
             self.kubeconfigs.insert(key, kubeconfigs.into_iter().map(|(_, changed)| changed).collect());
         }
