@@ -65,7 +65,7 @@ pub struct Machine {
     /// What is to be handed out since the last rotation.
     pub(crate) deliveries: BTreeSet<Delivery>,
     pub(crate) leaf_renewal: LeafRenewal,
-    /// Who was given up, until a rotation begins.
+    /// Who was given up while a rotation ran, until the next one begins.
     pub(crate) abandoned: Vec<ConsumerId>,
     #[cfg(feature = "proof")]
     pub(crate) faults: crate::proof::Faults,
@@ -362,7 +362,7 @@ impl Machine {
         left.map(|(_, member)| &member.id)
     }
 
-    /// The consumers that somebody gave up since the last rotation began.
+    /// The consumers that somebody gave up while the rotation ran that is running, or else the last one.
     #[must_use]
     pub fn abandoned(&self) -> &[ConsumerId] {
         &self.abandoned

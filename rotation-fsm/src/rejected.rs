@@ -101,7 +101,7 @@ pub enum Rejected {
         /// The stage that runs.
         stage: Option<StageId>,
     },
-    /// The cross-certificate is not valid yet, or outlives the root that signed it.
+    /// The cross-certificate is not valid yet, ends before it could serve, or outlives the root that signed it.
     UnfitCrossCertificate {
         /// Which authority.
         role: AuthorityRole,
@@ -172,11 +172,12 @@ impl fmt::Display for Rejected {
             Self::UnfitCrossCertificate { role, signer_ends: Some(end) } => {
                 write!(
                     f,
-                    "the cross-certificate of `{role}` must be valid now and end by {end}, as the root that signed it"
+                    "the cross-certificate of `{role}` must be valid now and for long enough, and end by {end}, as the root \
+                     that signed it"
                 )
             }
             Self::UnfitCrossCertificate { role, signer_ends: None } => {
-                write!(f, "the cross-certificate of `{role}` must be valid now")
+                write!(f, "the cross-certificate of `{role}` must be valid now and for long enough")
             }
             Self::AddressInUse(address) => write!(f, "`{address}` is no new address of the control plane"),
             Self::UnknownPool(pool) => write!(f, "the pool `{pool}` is not part of the topology"),

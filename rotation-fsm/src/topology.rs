@@ -400,14 +400,28 @@ impl Topology {
         self.admit(consumer, pool).map(|_| ())
     }
 
+    /// The class in which a consumer would be that is not there yet.
+    pub(crate) fn place(&self, id: &ConsumerId, pool: Option<&PoolName>) -> Result<usize, TopologyError> {
+        let in_pool = pool.is_some_and(|name| self.fixed.pools.iter().any(|pool| pool.name == *name));
+        let on_a_node = id.kind.plane() == Plane::Data;
+        if pool.is_some() != on_a_node || in_pool != on_a_node {
+            return Err(TopologyError::Pool { consumer: id.clone(), pool: pool.cloned() });
+        }
+        if self.contains(id) {
+            return Err(TopologyError::Duplicate(id.clone()));
+        }
+        let place = |class: &Class| class.kind == id.kind && class.pool.as_ref() == pool;
+        self.fixed.classes.iter().position(place).ok_or_else(|| TopologyError::NoPath(id.clone()))
+    }
+
     pub(crate) fn admit(&mut self, id: ConsumerId, pool: Option<PoolName>) -> Result<Index, TopologyError> {
-        let member = self.place(id, pool)?;
-        Arc::make_mut(&mut self.members).insert(member).ok_or(TopologyError::Full)
+        let class = self.place(&id, pool.as_ref())?;
+        Arc::make_mut(&mut self.members).insert(Member { id, class }).ok_or(TopologyError::Full)
     }
 
     /// Gives the next number to a consumer, or to nobody, whatever numbers are free before it.
     pub(crate) fn append(&mut self, consumer: Option<(ConsumerId, Option<PoolName>)>) -> Result<(), TopologyError> {
-        let member = consumer.map(|(id, pool)| self.place(id, pool)).transpose()?;
+        let member = consumer.map(|(id, pool)| Ok(Member { class: self.place(&id, pool.as_ref())?, id })).transpose()?;
         let members = Arc::make_mut(&mut self.members);
         let index = members.leave_hole().ok_or(TopologyError::Full)?;
         match member {
@@ -417,21 +431,6 @@ impl Topology {
                 Ok(())
             }
         }
-    }
-
-    /// Where a consumer that is not there yet belongs.
-    fn place(&self, id: ConsumerId, pool: Option<PoolName>) -> Result<Member, TopologyError> {
-        let in_pool = pool.as_ref().is_some_and(|name| self.fixed.pools.iter().any(|pool| pool.name == *name));
-        let on_a_node = id.kind.plane() == Plane::Data;
-        if pool.is_some() != on_a_node || in_pool != on_a_node {
-            return Err(TopologyError::Pool { consumer: id, pool });
-        }
-        if self.contains(&id) {
-            return Err(TopologyError::Duplicate(id));
-        }
-        let class = self.fixed.classes.iter().position(|class| class.kind == id.kind && class.pool == pool);
-        let Some(class) = class else { return Err(TopologyError::NoPath(id)) };
-        Ok(Member { id, class })
     }
 
     /// What is [different](Self::with_reload) in this cluster.

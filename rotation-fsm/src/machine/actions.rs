@@ -4,33 +4,38 @@ use core::fmt;
 
 use pki_core::{AuthorityRole, CaVersion, ComponentKind};
 
+use super::expectation::Expected;
 use super::life::{disturbs, work_of};
+use super::seen::Held;
 use super::waiting::Lacking;
 use super::{Machine, Rotating};
 use crate::action::{Action, ActionKey, BundleTarget, ConsumerTarget, KeyPair, LeafTarget, NodeVersion};
 use crate::facet::{Facet, Track};
 use crate::maintenance::Work;
 use crate::plan::{Stage, Step};
-use crate::topology::{Class, ConsumerId, Index, Reload};
+use crate::rejected::Rejected;
+use crate::topology::{Class, ConsumerId, Index, PoolName, Reload, Topology, Uses};
 
 impl Machine {
     /// Everything that is to be done now, from the state alone. Ask again after every event and restart.
     ///
     /// Of consumers that restart, as many of a kind (of a pool's nodes, as many of the pool) as may be away at once, those
     /// that are away already included; what the calendar does not allow now is left out, and stands in
-    /// [`blocked`](Self::blocked).
+    /// [`blocked`](Self::blocked). While a rotation is paused nobody is touched but whoever is away: what was begun is ended.
     pub fn pending_actions(&self) -> impl Iterator<Item = Action> + '_ {
         let paused = self.rotating().is_some_and(|rotating| rotating.paused);
-        let authorities = self.rotating().into_iter().flat_map(|rotating| self.authority_actions(rotating));
+        let begins = self.rotating().filter(|_| !paused);
+        let authorities = begins.into_iter().flat_map(|rotating| self.authority_actions(rotating));
         let classes = self.topology.classes().iter().enumerate();
-        let consumers = classes.flat_map(|(number, class)| self.class_actions(number, class));
-        let all = authorities.chain(consumers).filter(move |_| !paused);
-        all.chain(self.deliveries()).chain(self.leaf_renewal())
+        let consumers = classes.flat_map(move |(number, class)| self.class_actions(number, class, paused));
+        authorities.chain(consumers).chain(self.deliveries()).chain(self.leaf_renewal())
     }
 
+    /// Named by the generation that is handed out: the same action whatever is rotated meanwhile.
     fn deliveries(&self) -> impl Iterator<Item = Action> + '_ {
-        self.deliveries.iter().map(|delivery| Action::EnsureDelivered {
-            key: ActionKey(format!("{}/deliver/{delivery}/{}", self.cluster, self.epoch)),
+        let generation = self.authority(AuthorityRole::Cluster).map_or(CaVersion::FIRST, |record| record.version);
+        self.deliveries.iter().map(move |delivery| Action::EnsureDelivered {
+            key: ActionKey(format!("{}/deliver/{delivery}/{generation}", self.cluster)),
             delivery: *delivery,
         })
     }
@@ -80,10 +85,15 @@ impl Machine {
     }
 
     /// Of one class: whoever is away is brought back, and of the others as many are disturbed as may be.
-    fn class_actions<'a>(&'a self, number: usize, class: &'a Class) -> impl Iterator<Item = Action> + 'a {
+    fn class_actions<'a>(
+        &'a self,
+        number: usize,
+        class: &'a Class,
+        paused: bool,
+    ) -> impl Iterator<Item = Action> + 'a {
         let room = self.topology.max_unavailable(class);
         let (away, behind) = match self.waiting.of(number) {
-            Some(Lacking { away, behind }) => (Some(away), Some(behind)),
+            Some(Lacking { away, behind }) => (Some(away), Some(behind).filter(|_| !paused)),
             None => (None, None),
         };
         // Of a pool no more than may be away at once are worked on; a control plane that is down comes up at once.
@@ -112,9 +122,7 @@ impl Machine {
     }
 
     fn is_blocked(&self, class: &Class) -> bool {
-        let scope = self.stage().and_then(Stage::scope);
-        let work = scope.and_then(|scope| work_of(scope, class.pool.as_ref()));
-        work.is_some_and(|work| self.permit(work).is_some())
+        work_of(class).is_some_and(|work| self.permit(work).is_some())
     }
 
     /// What a node is recreated for counts for everything on it: its other consumers come with it.
@@ -156,36 +164,27 @@ impl Machine {
         (lacking.away.contains(&index) || lacking.behind.contains(&index)).then(|| self.target(index)).flatten()
     }
 
-    /// What of a consumer's facets is missing.
-    fn missing(&self, index: Index) -> impl Iterator<Item = (usize, Facet, Track)> + '_ {
-        let member = self.topology.member(index);
-        let uses = member.and_then(|member| self.topology.uses(member.id.kind()));
-        let facets = uses.into_iter().flat_map(|uses| uses.facets.iter().enumerate());
-        let (seen, expected) = (self.seen(index), self.expected_of(index));
-        // A restart is what a kubelet's certificates come with, so all of them count while it is owed one.
-        let lacks = move |place: usize| {
-            seen.zip(expected).is_none_or(|(seen, expected)| !expected.is_met_at(place, &seen.held))
-        };
-        let owed = uses.and_then(|uses| uses.position(Facet::RestartedUnder)).is_some_and(lacks);
-        facets
-            .filter(move |(place, (facet, _))| lacks(*place) || (owed && matches!(facet, Facet::Presents(_))))
-            .map(|(place, (facet, track))| (place, *facet, *track))
+    /// How far a consumer is from what it shall run with.
+    fn gap(&self, index: Index) -> Option<Gap<'_>> {
+        let kind = self.topology.member(index)?.id.kind();
+        let held = self.seen(index).map(|seen| seen.held).unwrap_or_default();
+        Some(Gap { kind, uses: self.topology.uses(kind)?, held, expected: self.expected_of(index)? })
     }
 
-    fn reload_needed(&self, index: Index) -> Option<Reload> {
-        let kind = self.topology.member(index)?.id.kind();
-        let reloads = self.missing(index).map(|(_, facet, _)| self.topology.reload(kind, facet));
-        Some(reloads.max().unwrap_or(Reload::Live))
+    pub(super) fn reload_needed(&self, index: Index) -> Option<Reload> {
+        Some(self.gap(index)?.reload(&self.topology))
     }
 
     /// What is missing at a consumer; everything, while it is unseen.
     pub(crate) fn target(&self, index: Index) -> Option<ConsumerTarget> {
-        let consumer = self.topology.member(index)?.id.clone();
-        let expected = self.expected_of(index)?;
+        self.target_of(self.topology.member(index)?.id.clone(), &self.gap(index)?)
+    }
+
+    fn target_of(&self, consumer: ConsumerId, gap: &Gap<'_>) -> Option<ConsumerTarget> {
         let mut target = ConsumerTarget::new(consumer, self.epoch);
-        target.reload = self.reload_needed(index)?;
-        for (place, facet, track) in self.missing(index) {
-            let want = *expected.want.get(place)?;
+        target.reload = gap.reload(&self.topology);
+        for (place, facet, track) in gap.missing() {
+            let want = *gap.expected.want.get(place)?;
             match (track, facet) {
                 (Track::Authority(role), Facet::Trusts(slot)) => {
                     let authority = self.tracks.authority(role)?;
@@ -217,20 +216,43 @@ impl Machine {
         Some(target)
     }
 
-    /// What a consumer that joins now is to be given, so that it is in order from its first report on.
+    /// What a consumer that joins now is to be given, so that it is in order from its first report on: everything that
+    /// its kind has, as its pool has it by now. However large the cluster, it costs the same.
     ///
     /// # Errors
     /// As it would be rejected if it joined.
-    pub fn provision(
-        &self,
-        consumer: &ConsumerId,
-        pool: Option<&crate::topology::PoolName>,
-    ) -> Result<ConsumerTarget, crate::rejected::Rejected> {
-        let mut joined = self.clone();
-        let index =
-            joined.topology.admit(consumer.clone(), pool.cloned()).map_err(crate::rejected::Rejected::Topology)?;
-        // Not admitted but unseen: it has nothing yet, be it one that nobody can see.
-        joined.record(index, super::Seen::default());
-        joined.target(index).ok_or_else(|| crate::rejected::Rejected::UnknownConsumer(consumer.clone()))
+    pub fn provision(&self, consumer: &ConsumerId, pool: Option<&PoolName>) -> Result<ConsumerTarget, Rejected> {
+        let class = self.topology.place(consumer, pool).map_err(Rejected::Topology)?;
+        let (kind, unknown) = (consumer.kind(), || Rejected::UnknownConsumer(consumer.clone()));
+        let uses = self.topology.uses(kind).ok_or_else(unknown)?;
+        let expected = self.expected.get(class).ok_or_else(unknown)?;
+        let gap = Gap { kind, uses, held: Held::default(), expected };
+        self.target_of(consumer.clone(), &gap).ok_or_else(unknown)
+    }
+}
+
+/// What a consumer was seen to hold, beside what it shall hold.
+struct Gap<'a> {
+    kind: ComponentKind,
+    uses: &'a Uses,
+    held: Held,
+    expected: &'a Expected,
+}
+
+impl Gap<'_> {
+    /// What of its facets is missing.
+    fn missing(&self) -> impl Iterator<Item = (usize, Facet, Track)> + '_ {
+        let lacks = |place: usize| !self.expected.is_met_at(place, &self.held);
+        // A restart is what a kubelet's certificates come with, so all of them count while it is owed one.
+        let owed = self.uses.position(Facet::RestartedUnder).is_some_and(lacks);
+        let facets = self.uses.facets.iter().enumerate();
+        facets
+            .filter(move |(place, (facet, _))| lacks(*place) || (owed && matches!(facet, Facet::Presents(_))))
+            .map(|(place, (facet, track))| (place, *facet, *track))
+    }
+
+    fn reload(&self, topology: &Topology) -> Reload {
+        let reloads = self.missing().map(|(_, facet, _)| topology.reload(self.kind, facet));
+        reloads.max().unwrap_or(Reload::Live)
     }
 }

@@ -72,7 +72,7 @@ impl Machine {
             Event::ResumeRequested { .. } => self.pause(false)?,
             Event::RollbackRequested { .. } => self.roll_back()?,
             Event::Tick => self.tick(applied),
-            Event::ClockConfirmed { .. } => self.clock.believe(now),
+            Event::ClockConfirmed { .. } => self.clock.confirm(now),
             Event::AuthorityMinted { role, record } => self.mint(*role, *record)?,
             Event::CrossSigned { role, record } => self.cross_sign(*role, *record)?,
             Event::AddressAllocated { address } => self.allocate(address)?,
@@ -90,7 +90,10 @@ impl Machine {
             Event::ConsumerRemoved { consumer } => self.remove(consumer)?,
             Event::ConsumerAbandoned { consumer, .. } => {
                 self.remove(consumer)?;
-                self.abandoned.push(consumer.clone());
+                // At rest nothing is retired over anybody's head, and nodes come and go for years.
+                if !self.is_stable() {
+                    self.abandoned.push(consumer.clone());
+                }
             }
             Event::KeyDestroyed { role, version } => self.destroy(*role, *version)?,
             Event::Delivered { delivery } => {

@@ -5,13 +5,14 @@ use core::fmt;
 use pki_core::Plane;
 
 use super::seen::Seen;
+use super::waiting::Lacking;
 use super::{Applied, Machine, Rotating};
 use crate::maintenance::{Blocker, StepKind, Work};
 use crate::plan::{Scope, Step};
 use crate::policy::Unit;
 use crate::rejected::Rejected;
 use crate::settings::Release;
-use crate::topology::{ConsumerId, PoolName};
+use crate::topology::{Class, ConsumerId, PoolName};
 
 /// What keeps a rotation from completing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +58,11 @@ impl Machine {
     pub(super) fn attempt_completion(&mut self, attempt: u32, applied: &mut Applied) {
         let Some(rotating) = self.rotating() else { return };
         // Attempts are counted from the start, so each is made once however often the clock is read.
-        if rotating.may_complete || rotating.attempts >= attempt || rotating.is_rolling_back() {
+        if rotating.may_complete && !rotating.is_rolling_back() {
+            // Clients outside whose turn came only since are not waited for any longer.
+            return self.release(applied);
+        }
+        if rotating.attempts >= attempt || rotating.is_rolling_back() {
             return;
         }
         let blocked = match self.permit(Work::step(StepKind::Complete)) {
@@ -114,21 +119,34 @@ impl Machine {
 
     /// Leaves behind whoever nobody can see and everybody is waiting for.
     pub(super) fn release(&mut self, applied: &mut Applied) {
-        let emergency = self.rotating().is_some_and(|rotating| rotating.emergency);
-        if self.settings.release != Release::AtCompletion && !emergency {
+        let Some(rotating) = self.rotating() else { return };
+        if self.settings.release != Release::AtCompletion && !rotating.emergency {
             return;
         }
-        let waiting: Vec<_> = self.waiting.iter().collect();
-        for index in waiting {
+        let concerned = self.outside().filter(|(_, class)| self.has_part(class.kind, rotating.roles()));
+        let waiting = concerned.filter_map(|(number, _)| self.waiting.of(number));
+        for index in waiting.flat_map(Lacking::iter).collect::<Vec<_>>() {
             let Some(member) = self.topology.member(index) else { continue };
-            if member.id.kind().plane() != Plane::External {
-                continue;
-            }
             applied.released.push(member.id.clone());
             if let Some(seen) = self.seen(index).cloned() {
                 self.record(index, Seen { released: true, ..seen });
             }
         }
+    }
+
+    /// The turn of those outside has come in another rotation: those who were left behind in an earlier one are asked like
+    /// the others. Before their turn they hold nothing up, since they fail as it is.
+    pub(super) fn ask_released_again(&mut self) {
+        let members = self.outside().flat_map(|(number, _)| self.topology.members_of(number));
+        for index in members.collect::<Vec<_>>() {
+            if let Some(seen) = self.seen(index).filter(|seen| seen.released).cloned() {
+                self.record(index, Seen { released: false, ..seen });
+            }
+        }
+    }
+
+    fn outside(&self) -> impl Iterator<Item = (usize, &Class)> {
+        self.topology.classes().iter().enumerate().filter(|(_, class)| class.kind.plane() == Plane::External)
     }
 }
 

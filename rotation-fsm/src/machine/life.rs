@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
+use pki_core::Plane;
 use time::{Duration, UtcDateTime};
 
 use super::{Applied, Machine, Phase};
 use crate::delivery::ClusterVersion;
 use crate::maintenance::{Blocker, Calendar, Permit, StepKind, Work};
-use crate::plan::Scope;
 use crate::policy::{Unit, UnitPolicy, units};
 use crate::rejected::Rejected;
 use crate::schedule::{Due, Facts, Progress, Standing};
 use crate::settings::Settings;
-use crate::topology::{PoolName, Reload};
+use crate::topology::{Class, Index, PoolName, Reload};
 
 /// Within so long after an upgrade the leaves of a cluster are renewed (GDC).
 const LEAF_RENEWAL: Duration = Duration::hours(10);
@@ -108,8 +108,12 @@ impl Machine {
     /// The next instant at which the time alone changes something, or might.
     #[must_use]
     pub fn next_change(&self) -> Option<UtcDateTime> {
-        let opening = self.blocked().into_iter().filter_map(|blocked| blocked.until).min();
-        self.next_threshold().into_iter().chain(opening).min()
+        let policies = units(self.topology.hierarchy());
+        let opening = self.blocked().and_then(|blocked| blocked.until);
+        let attempts = policies.iter().filter_map(|policy| self.attempt_allowed_from(policy));
+        // A doubted clock has passed what lies before its reading: that comes when it is believed.
+        let passed = |change: &UtcDateTime| self.clock.doubt().is_none_or(|doubt| *change > doubt.to);
+        self.next_threshold().into_iter().chain(opening.into_iter().chain(attempts).filter(passed)).min()
     }
 
     /// The same but for the calendar.
@@ -119,8 +123,27 @@ impl Machine {
             let thresholds = self.settings.thresholds(self.topology.hierarchy(), policy);
             thresholds.next_change(&self.facts(policy.unit)?, self.clock.now())
         };
-        let doubted = self.clock.doubt().map(|doubt| doubt.to.saturating_add(self.settings.clock.stand));
-        policies.iter().filter_map(of_unit).chain(doubted).min()
+        // A doubted clock has passed what lies before its reading: that comes when it is believed.
+        let doubt = self.clock.doubt();
+        let doubted = doubt.map(|doubt| doubt.to.saturating_add(self.settings.clock.stand));
+        let changes = policies.iter().filter_map(of_unit);
+        changes.filter(|change| doubt.is_none_or(|doubt| *change > doubt.to)).chain(doubted).min()
+    }
+
+    /// When the calendar lets something be attempted that is due and that it does not allow now.
+    fn attempt_allowed_from(&self, policy: &UnitPolicy) -> Option<UtcDateTime> {
+        match (self.rotating(), self.standing(policy)?.due?) {
+            (None, Due::Start { .. }) => match self.decide(Work::step(StepKind::Start), self.expiry(policy)?) {
+                Permit::Blocked { until, .. } => until,
+                Permit::Allowed(_) => None,
+            },
+            (Some(rotating), Due::Completion { attempt })
+                if rotating.unit() == policy.unit && !rotating.may_complete && rotating.attempts < attempt =>
+            {
+                self.permit_until(Work::step(StepKind::Complete))?.1
+            }
+            _ => None,
+        }
     }
 
     pub(super) fn decide(&self, work: Work<'_>, expiry: UtcDateTime) -> Permit {
@@ -145,17 +168,14 @@ impl Machine {
     /// What the stage that runs asks for and the calendar does not allow now.
     #[must_use]
     pub fn blocked(&self) -> Option<Blocked> {
-        let rotating = self.rotating()?;
-        let stage = rotating.stage()?;
-        let classes = self.topology.classes().iter().enumerate();
-        let mut disturbing = classes.filter(|(number, class)| {
-            let reload = || rotating.plan.reload(stage, class, &self.topology);
-            self.waiting.of(*number).is_some() && reload().is_some_and(disturbs)
-        });
-        let (_, class) = disturbing.next()?;
-        let work = work_of(stage.scope()?, class.pool.as_ref())?;
-        let (why, until) = self.permit_until(work)?;
-        Some(Blocked { step: work.kind(), pool: class.pool.clone(), why, until })
+        self.topology.classes().iter().enumerate().find_map(|(number, class)| {
+            let behind = &self.waiting.of(number)?.behind;
+            let work = work_of(class)?;
+            let (why, until) = self.permit_until(work)?;
+            let disturbed = |index: &Index| self.reload_needed(*index).is_some_and(disturbs);
+            let blocked = Blocked { step: work.kind(), pool: class.pool.clone(), why, until };
+            behind.iter().any(disturbed).then_some(blocked)
+        })
     }
 
     /// A calendar that says the same changes nothing; another one comes with settings of their own, so that the change
@@ -200,11 +220,11 @@ pub(crate) fn disturbs(reload: Reload) -> bool {
     matches!(reload, Reload::Restart | Reload::Recreate)
 }
 
-/// As what a stage of this scope counts with the calendar.
-pub(crate) fn work_of<'a>(scope: &Scope, pool: Option<&'a PoolName>) -> Option<Work<'a>> {
-    match (scope, pool) {
-        (Scope::ControlPlane, _) => Some(Work::step(StepKind::ControlPlane)),
-        (Scope::Pool(_) | Scope::Nodes, Some(pool)) => Some(Work::pool(pool)),
+/// As what it counts with the calendar to disturb a consumer of this class, whichever stage runs.
+pub(crate) fn work_of(class: &Class) -> Option<Work<'_>> {
+    match class.kind.plane() {
+        Plane::Control => Some(Work::step(StepKind::ControlPlane)),
+        Plane::Data => class.pool.as_ref().map(Work::pool),
         _ => None,
     }
 }

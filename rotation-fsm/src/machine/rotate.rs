@@ -10,12 +10,12 @@ use crate::delivery::Delivery;
 use crate::event::{AuthorityRecord, CrossRecord};
 use crate::facet::Holding;
 use crate::maintenance::Overrides;
-use crate::plan::{Plan, Step};
+use crate::plan::{Plan, Scope, Stage, Step};
 use crate::policy::{Trigger, Unit, UnitPolicy, units};
 use crate::rejected::Rejected;
 use crate::settings::Completion;
 use crate::strategy::Strategy;
-use crate::topology::{Address, ConsumerId};
+use crate::topology::{Address, Class, ConsumerId};
 
 impl Machine {
     pub(super) fn policy(&self, unit: Unit) -> Result<UnitPolicy, Rejected> {
@@ -99,7 +99,7 @@ impl Machine {
         // The version of a rotation that was rolled back is not used again.
         let given_up = policy.roles.iter().filter_map(|role| Some(self.previous(*role)?.version));
         let to = given_up.max().map_or(from, |last| last.max(from)).next();
-        let gated = self.settings.completion == Completion::OnRequest && policy.trigger == Trigger::User;
+        let gated = self.is_gated(&policy);
         self.abandoned.clear();
         self.overrides = frozen_only(&self.overrides);
         self.phase = Phase::Rotating(Rotating {
@@ -121,17 +121,27 @@ impl Machine {
         to
     }
 
+    /// Whether somebody must say that a rotation of this unit may complete.
+    fn is_gated(&self, policy: &UnitPolicy) -> bool {
+        self.settings.completion == Completion::OnRequest && policy.trigger == Trigger::User
+    }
+
     pub(super) fn has_part(&self, kind: ComponentKind, roles: &[AuthorityRole]) -> bool {
         self.topology.uses(kind).is_some_and(|uses| uses.touches(roles))
     }
 
     /// A consumer that has a part in these authorities and is not in order, if there is one. Looked for class by class:
-    /// however many without a part are waiting, they cost nothing.
+    /// however many without a part are waiting, they cost nothing. An emergency waits for nobody of whom it has not asked
+    /// anything yet.
     pub(super) fn blocking(&self, roles: &[AuthorityRole]) -> Option<&ConsumerId> {
+        let emergency = self.rotating().filter(|rotating| rotating.emergency);
         let classes = self.topology.classes().iter().enumerate();
-        let concerned = classes.filter(|(_, class)| self.has_part(class.kind, roles));
-        let first = concerned.filter_map(|(class, _)| self.waiting.of(class)?.iter().next()).next()?;
-        Some(&self.topology.member(first)?.id)
+        let waiting = classes.filter_map(|(number, class)| Some((class, self.waiting.of(number)?)));
+        let mut concerned = waiting.filter(|(class, _)| {
+            self.has_part(class.kind, roles) && emergency.is_none_or(|rotating| rotating.has_asked(class))
+        });
+        let (_, lacking) = concerned.next()?;
+        Some(&self.topology.member(lacking.iter().next()?)?.id)
     }
 
     pub(super) fn mint(&mut self, role: AuthorityRole, record: AuthorityRecord) -> Result<(), Rejected> {
@@ -147,10 +157,8 @@ impl Machine {
         if let Some(other) = shares_key(&self.tracks.authorities, &record) {
             return Err(Rejected::SharedKey { role, other });
         }
-        let margin = match rotating.policy.trigger {
-            Trigger::Automatic { before_expiry } => before_expiry,
-            Trigger::User => Duration::ZERO,
-        };
+        let thresholds = self.settings.thresholds(self.topology.hierarchy(), &rotating.policy);
+        let margin = thresholds.spec().automatic_start.unwrap_or(Duration::ZERO);
         if let Some(not_after) = record.not_after.filter(|end| *end <= self.clock.now().saturating_add(margin)) {
             return Err(Rejected::ShortLived { role, not_after });
         }
@@ -162,7 +170,8 @@ impl Machine {
         Ok(())
     }
 
-    /// The cross-certificate must not outlive the root that signed it, nor begin later than what is shown with it.
+    /// The cross-certificate must not outlive the root that signed it, nor begin later than what is shown with it, nor end
+    /// while it is still shown.
     pub(super) fn cross_sign(&mut self, role: AuthorityRole, record: CrossRecord) -> Result<(), Rejected> {
         let current = self.stage().map(|stage| stage.id.clone());
         let Some(rotating) = self.rotating() else { return Err(Rejected::NotInStage { current }) };
@@ -173,9 +182,12 @@ impl Machine {
             return Err(Rejected::WrongVersion { role, found: record.version });
         }
         let Some(authority) = self.tracks.authority(role) else { return Err(Rejected::NotInStage { current }) };
-        let expiry = authority.active.not_after;
         let record = record.in_whole_seconds();
-        if record.not_before > self.clock.now() || expiry.is_some_and(|end| record.not_after > end) {
+        let (expiry, now) = (authority.active.not_after, self.clock.now());
+        // As long as the root itself lasts is always long enough: there is no longer one.
+        let least = expiry.into_iter().chain([now.saturating_add(self.settings.cross_margin)]).min();
+        let ends_early = record.not_after <= now || least.is_some_and(|least| record.not_after < least);
+        if record.not_before > now || ends_early || expiry.is_some_and(|end| record.not_after > end) {
             return Err(Rejected::UnfitCrossCertificate { role, signer_ends: expiry });
         }
         if let Some(authority) = self.tracks.authorities.get_mut(&role) {
@@ -267,6 +279,9 @@ impl Machine {
             }
             self.epoch += 1;
             self.expect_anew();
+            if self.rotating().is_some_and(Rotating::comes_to_clients_outside) {
+                self.ask_released_again();
+            }
         }
     }
 
@@ -279,7 +294,9 @@ impl Machine {
         if rotating.step() == Some(Step::Mint) && rotating.moves_address && !addressed {
             return false;
         }
-        if rotating.emergency {
+        // Once somebody said that it may complete, nobody outside whose turn comes late is waited for either.
+        let opened = rotating.may_complete && !rotating.is_rolling_back() && self.is_gated(&rotating.policy);
+        if rotating.emergency || opened {
             self.release(applied);
         }
         self.rotating().is_some_and(|rotating| self.blocking(rotating.roles()).is_none())
@@ -325,6 +342,21 @@ fn frozen_only(overrides: &Overrides) -> Overrides {
 }
 
 impl Rotating {
+    /// Whether anything was asked of a class so far.
+    fn has_asked(&self, class: &Class) -> bool {
+        let (_, begun) = self.begun();
+        begun.iter().any(|stage| {
+            self.plan.covers(&stage.id, class.kind.plane(), class.pool.as_ref())
+                && stage.changes.iter().any(|change| change.kind == class.kind)
+        })
+    }
+
+    /// Whether the stage that runs is the first that asks anything of clients outside.
+    fn comes_to_clients_outside(&self) -> bool {
+        let outside = |stage: &Stage| stage.scope() == Some(&Scope::External);
+        self.plan.stages.iter().position(outside) == Some(self.stage)
+    }
+
     /// The generation whose keys are destroyed at the end.
     pub(super) fn retired(&self) -> CaVersion {
         if self.is_rolling_back() { self.to } else { self.from }

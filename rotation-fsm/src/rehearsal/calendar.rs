@@ -44,7 +44,7 @@ fn needed(machine: &Machine, plan: &Plan) -> BTreeSet<StepKind> {
         for (number, class) in machine.topology.classes().iter().enumerate() {
             let disturbing = plan.reload(stage, class, &machine.topology).is_some_and(disturbs);
             if disturbing && machine.topology.members_of(number).next().is_some() {
-                let work = stage.scope().and_then(|scope| work_of(scope, class.pool.as_ref()));
+                let work = work_of(class);
                 needed.extend(work.map(|work| work.kind()));
             }
         }
