@@ -9,7 +9,7 @@ use pki_core::{
 };
 use rotation_fsm::{
     Action, Address, Applied, AuthorityRecord, Completion, ConsumerId, ConsumerTarget, CrossRecord, Event, Machine,
-    Observation, PoolName, PresentedLeaf, Rejected, Reload, ReportId, ServedAddress, Settings, StageId, Strategy,
+    Observation, Phase, PoolName, PresentedLeaf, Rejected, Reload, ReportId, ServedAddress, Settings, StageId, Strategy,
     Topology, Unit, VersionRange,
 };
 use time::{Duration, UtcDateTime};
@@ -58,6 +58,8 @@ pub(crate) struct Cluster {
     hierarchy: Hierarchy,
     held: BTreeMap<ConsumerId, Held>,
     ignored: BTreeSet<ConsumerId>,
+    /// How many addresses the control plane was ever given.
+    addresses: u32,
 }
 
 pub(crate) fn address(number: u32) -> Address {
@@ -78,10 +80,16 @@ impl Cluster {
     }
 
     pub(crate) fn with(hierarchy: Hierarchy, settings: Settings) -> Self {
-        let mut topology = match settings.strategy {
-            Strategy::DualEndpoint => Topology::with_address(hierarchy.clone(), address(1)),
-            _ => Topology::new(hierarchy.clone()),
+        let topology = match settings.strategy {
+            Strategy::DualEndpoint => Topology::with_address(hierarchy, address(1)),
+            _ => Topology::new(hierarchy),
         };
+        Self::on(topology, settings)
+    }
+
+    /// The same on a topology without any instance yet.
+    pub(crate) fn on(mut topology: Topology, settings: Settings) -> Self {
+        let hierarchy = topology.hierarchy().clone();
         let pools = ["pool-a", "pool-b"].map(|name| PoolName::new(name.parse().unwrap()));
         for pool in &pools {
             topology.add_pool(pool.clone(), 1).unwrap();
@@ -108,7 +116,7 @@ impl Cluster {
             .collect::<Vec<_>>();
         let machine = Machine::new("test".parse().unwrap(), topology, settings, authorities, now).unwrap();
         let mut cluster =
-            Self { machine, now, paths_checked: 0, hierarchy, held: BTreeMap::new(), ignored: BTreeSet::new() };
+            Self { machine, now, paths_checked: 0, hierarchy, held: BTreeMap::new(), ignored: BTreeSet::new(), addresses: 1 };
         let outside = cluster.machine.topology().consumers().map(|(id, _)| id.clone());
         for consumer in outside.filter(|id| id.kind().plane() == Plane::External).collect::<Vec<_>>() {
             cluster.held.insert(consumer.clone(), cluster.fresh(&consumer));
@@ -159,6 +167,11 @@ impl Cluster {
     /// From now on this consumer does nothing and says nothing.
     pub(crate) fn ignore(&mut self, consumer: &ConsumerId) {
         self.ignored.insert(consumer.clone());
+    }
+
+    /// It does what it is told again.
+    pub(crate) fn heed(&mut self, consumer: &ConsumerId) {
+        self.ignored.remove(consumer);
     }
 
     pub(crate) fn restore_bundles(&mut self, consumer: &ConsumerId, first: CaVersion, last: CaVersion) {
@@ -246,8 +259,8 @@ impl Cluster {
                 Event::CrossSigned { role: *role, record }
             }
             Action::EnsureAddress { .. } => {
-                let next = (2..).map(address).find(|address| self.machine.address() != Some(address)).unwrap();
-                Event::AddressAllocated { address: next }
+                self.addresses += 1;
+                Event::AddressAllocated { address: address(self.addresses) }
             }
             Action::EnsureKeyDestroyed { role, version, .. } => Event::KeyDestroyed { role: *role, version: *version },
             Action::RecreateNode { targets, .. } => {
@@ -271,6 +284,82 @@ impl Cluster {
             Action::EnsureLeavesRenewed { version, .. } => Event::LeavesRenewed { version: version.clone() },
             other => panic!("unknown action {other:?}"),
         }]
+    }
+
+    /// Carries out the first thing that is pending, or says that nothing is.
+    pub(crate) fn step(&mut self) -> bool {
+        let mut pending = self.machine.pending_actions();
+        let Some(action) = pending.find(|action| !self.is_ignored(action)) else { return false };
+        drop(pending);
+        for event in self.carry_out_all(&action) {
+            self.apply(&event).unwrap();
+            self.check_paths();
+        }
+        true
+    }
+
+    /// Until nothing is pending.
+    pub(crate) fn exhaust(&mut self) {
+        while self.step() {}
+    }
+
+    fn is_ignored(&self, action: &Action) -> bool {
+        match action {
+            Action::EnsureConsumer { target, .. } | Action::AwaitAcknowledgement { target, .. } => {
+                self.ignored.contains(&target.consumer)
+            }
+            Action::RecreateNode { targets, .. } => targets.iter().any(|it| self.ignored.contains(&it.consumer)),
+            _ => false,
+        }
+    }
+
+    /// It is gone, and so are its paths.
+    pub(crate) fn forget(&mut self, consumer: &ConsumerId) {
+        self.held.remove(consumer);
+    }
+
+    /// Comes up with what the machine says that a newcomer is to be given, and reports it.
+    pub(crate) fn join(&mut self, consumer: &ConsumerId, pool: Option<PoolName>, incarnation: u64) {
+        let target = self.machine.provision(consumer, pool.as_ref()).unwrap();
+        self.apply(&Event::ConsumerJoined { consumer: consumer.clone(), pool, incarnation }).unwrap();
+        self.held.insert(consumer.clone(), Held { incarnation, ..Held::default() });
+        self.take_up(&target);
+        let report = self.observation(consumer);
+        self.apply(&Event::Observed(report)).unwrap();
+        self.check_paths();
+    }
+
+    /// A node restarts because it likes to: what is signed at run time comes from whoever signs now.
+    pub(crate) fn restart_by_itself(&mut self, node: &str) -> Vec<Event> {
+        let signs = |kind| self.held.iter().find(|(id, _)| id.kind() == kind).and_then(|(_, held)| held.signs);
+        let (certificates, tokens) = (signs(ComponentKind::ControllerManager), signs(ComponentKind::KubeApiServer));
+        let mut events = Vec::new();
+        for kind in [ComponentKind::Kubelet, ComponentKind::Pod] {
+            let consumer = self.consumer(kind, node);
+            let Some(held) = self.held.get_mut(&consumer) else { continue };
+            for (leaf, held) in &mut held.leaves {
+                let signer = match leaf {
+                    LeafKind::KubeletClient | LeafKind::KubeletServing => certificates,
+                    LeafKind::ServiceAccountToken => tokens,
+                    _ => None,
+                };
+                if let Some((_, version)) = signer.filter(|(role, _)| *role == held.role) {
+                    held.issuer = version;
+                }
+            }
+            if kind == ComponentKind::Kubelet {
+                held.csr_signer_at_restart = certificates.map(|(_, version)| version);
+            }
+            events.push(Event::Observed(self.observation(&consumer)));
+        }
+        events
+    }
+
+    /// The generations in the bundles and leaves of everybody.
+    pub(crate) fn generations(&self) -> BTreeSet<CaVersion> {
+        let bundles = self.held.values().flat_map(|held| held.bundles.values());
+        let leaves = self.held.values().flat_map(|held| held.leaves.values()).map(|leaf| leaf.issuer);
+        bundles.flat_map(|(_, versions)| versions.versions()).chain(leaves).collect()
     }
 
     fn acknowledgement(&self, target: &ConsumerTarget, unit: Unit, to: CaVersion, stage: &StageId) -> Event {
@@ -333,6 +422,7 @@ impl Cluster {
         let hierarchy = self.hierarchy.clone();
         let signer = hierarchy.issuer_of(LeafKind::KubeletClient).unwrap();
         let id = |(role, version): (AuthorityRole, CaVersion)| record(&hierarchy, role, version).id;
+        let next = self.next();
         let held = self.held.get_mut(consumer).unwrap();
         held.sequence += 1;
         let hash = |(role, versions): (AuthorityRole, VersionRange)| {
@@ -346,7 +436,7 @@ impl Cluster {
         let served = held.leaves.get(&LeafKind::ApiServer).copied();
         let serves = held.serves.iter().zip(served.into_iter().cycle()).enumerate().map(|(index, (address, leaf))| {
             // The second address shows the next generation from the start.
-            let issuer = if index > 0 { leaf.issuer.next() } else { leaf.issuer };
+            let issuer = if index > 0 { next } else { leaf.issuer };
             ServedAddress { address: address.clone(), issuer: id((leaf.role, issuer)) }
         });
         let report = ReportId { incarnation: held.incarnation, sequence: held.sequence };
@@ -389,6 +479,14 @@ impl Cluster {
         }
     }
 
+    /// The generation that a rotation leads to.
+    fn next(&self) -> CaVersion {
+        match self.machine.phase() {
+            Phase::Rotating(rotating) => rotating.to(),
+            _ => CaVersion::FIRST,
+        }
+    }
+
     /// What the server shows at the address that the client dials, where addresses are followed.
     fn shown_to(&self, path: Path, client: &Held, server: &Held, shown: Leaf) -> Leaf {
         if path.endpoint() != Endpoint::ApiServer || path.client() == ComponentKind::KubeApiServer {
@@ -398,7 +496,7 @@ impl Cluster {
         let Some(dialled) = dialled else { return shown };
         let place = server.serves.iter().position(|served| served == dialled);
         let place = place.unwrap_or_else(|| panic!("{path}: nobody serves on {dialled}: {:?}", server.serves));
-        if place > 0 { Leaf { issuer: shown.issuer.next(), through: None, ..shown } } else { shown }
+        if place > 0 { Leaf { issuer: self.next(), through: None, ..shown } } else { shown }
     }
 }
 
