@@ -19,6 +19,7 @@ mod settings;
 mod status;
 mod strategy;
 mod topology;
+mod verify_completion;
 
 // The public interface is:
 pub use crate::action::{Action, ActionKey, BundleTarget, ConsumerTarget, KeyPair, LeafTarget, NodeVersion};
@@ -61,3 +62,4 @@ pub use crate::strategy::{Cost, Strategy, StrategyError, UnknownStrategy};
 pub use crate::topology::{
     Address, AddressError, ConsumerId, ConsumerIdError, PoolName, Reload, Topology, TopologyError,
 };
+pub use crate::verify_completion::{CompletionFacts, Deviation, Probe, Unknown, verify_completion};

@@ -20,7 +20,7 @@ use time::UtcDateTime;
 
 use self::expectation::Expected;
 pub(crate) use self::generations::{Addresses, Authority, Tracks};
-pub(crate) use self::seen::Seen;
+pub(crate) use self::seen::{Seen, read_one};
 use self::waiting::{Waiting, Want};
 use crate::clock::{ClockDoubt, HighWater};
 use crate::delivery::{ClusterVersion, Delivery};

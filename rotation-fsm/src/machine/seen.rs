@@ -26,15 +26,24 @@ pub(crate) struct Seen {
 pub(crate) fn read(observation: &Observation, uses: &Uses, tracks: &Tracks) -> Result<Held, Unreadable> {
     let mut held = Held::default();
     for (into, (facet, track)) in held.iter_mut().zip(&uses.facets) {
-        *into = match track {
-            Track::Authority(role) => {
-                let authority = tracks.authority(*role).ok_or(Unreadable::Incomplete)?;
-                of_authority(observation, *facet, authority)?
-            }
-            Track::Address => of_address(observation, *facet, tracks)?,
-        };
+        *into = read_one(observation, *facet, *track, tracks)?;
     }
     Ok(held)
+}
+
+/// Reads one thing in a report.
+pub(crate) fn read_one(
+    observation: &Observation,
+    facet: Facet,
+    track: Track,
+    tracks: &Tracks,
+) -> Result<Holding, Unreadable> {
+    match track {
+        Track::Authority(role) => {
+            of_authority(observation, facet, tracks.authority(role).ok_or(Unreadable::Incomplete)?)
+        }
+        Track::Address => of_address(observation, facet, tracks),
+    }
 }
 
 fn of_authority(observation: &Observation, facet: Facet, authority: &Authority) -> Result<Holding, Unreadable> {
