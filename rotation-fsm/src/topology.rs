@@ -421,7 +421,8 @@ impl Topology {
 
     /// Gives the next number to a consumer, or to nobody, whatever numbers are free before it.
     pub(crate) fn append(&mut self, consumer: Option<(ConsumerId, Option<PoolName>)>) -> Result<(), TopologyError> {
-        let member = consumer.map(|(id, pool)| Ok(Member { class: self.place(&id, pool.as_ref())?, id })).transpose()?;
+        let member =
+            consumer.map(|(id, pool)| Ok(Member { class: self.place(&id, pool.as_ref())?, id })).transpose()?;
         let members = Arc::make_mut(&mut self.members);
         let index = members.leave_hole().ok_or(TopologyError::Full)?;
         match member {

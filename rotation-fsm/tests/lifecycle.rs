@@ -37,14 +37,16 @@ mod parts {
     /// Gardener's shape: servers, clients and kubelets each have an authority of their own.
     pub(crate) fn of_many_authorities() -> Hierarchy {
         use AuthorityRole as R;
-        let clients =
-            [LeafKind::KubeletClient, LeafKind::ControllerManager, LeafKind::Scheduler, LeafKind::Admin];
+        let clients = [LeafKind::KubeletClient, LeafKind::ControllerManager, LeafKind::Scheduler, LeafKind::Admin];
         Hierarchy::builder(Duration::days(3_650), Duration::days(365))
             .authority(R::Cluster, [LeafKind::ApiServer, LeafKind::Webhook])
             .authority(R::Client, clients)
             .authority(R::Kubelet, [LeafKind::KubeletServing, LeafKind::ApiServerKubeletClient])
             .authority(R::AggregatedApi, [LeafKind::AggregatedApiServer])
-            .authority(R::EtcdApi, [LeafKind::EtcdServer, LeafKind::ApiServerEtcdClient, LeafKind::EtcdHealthcheckClient])
+            .authority(
+                R::EtcdApi,
+                [LeafKind::EtcdServer, LeafKind::ApiServerEtcdClient, LeafKind::EtcdHealthcheckClient],
+            )
             .authority(R::EtcdPeer, [LeafKind::EtcdPeer])
             .authority(R::FrontProxy, [LeafKind::FrontProxyClient])
             .authority(R::ServiceAccount, [LeafKind::ServiceAccountToken])

@@ -85,12 +85,7 @@ impl Machine {
     }
 
     /// Of one class: whoever is away is brought back, and of the others as many are disturbed as may be.
-    fn class_actions<'a>(
-        &'a self,
-        number: usize,
-        class: &'a Class,
-        paused: bool,
-    ) -> impl Iterator<Item = Action> + 'a {
+    fn class_actions<'a>(&'a self, number: usize, class: &'a Class, paused: bool) -> impl Iterator<Item = Action> + 'a {
         let room = self.topology.max_unavailable(class);
         let (away, behind) = match self.waiting.of(number) {
             Some(Lacking { away, behind }) => (Some(away), Some(behind).filter(|_| !paused)),

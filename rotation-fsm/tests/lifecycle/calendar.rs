@@ -184,7 +184,10 @@ fn a_node_that_lacks_something_in_a_stage_of_the_control_plane_waits_like_in_its
     cluster.heed(&kubelet);
     assert_eq!(stage(&cluster.machine), "control-plane-leaves");
     let blocked = cluster.machine.blocked().unwrap();
-    assert_eq!((blocked.step, blocked.pool, blocked.why), (StepKind::RecreateNodes, Some(pool("pool-a")), Blocker::Frozen));
+    assert_eq!(
+        (blocked.step, blocked.pool, blocked.why),
+        (StepKind::RecreateNodes, Some(pool("pool-a")), Blocker::Frozen)
+    );
     cluster.apply(&frozen(false)).unwrap();
     cluster.run();
     assert!(cluster.machine.is_at_rest());

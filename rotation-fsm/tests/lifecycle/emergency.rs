@@ -54,12 +54,14 @@ fn the_suspect_key_signs_nothing_and_goes_first_where_no_node_needs_it() {
             assert!(plan.stages().iter().all(|stage| stage.step() != Step::CrossSign), "{name}");
             let changes = || plan.stages().iter().flat_map(|stage| stage.changes());
             assert!(changes().all(|change| change.to != Holding::NEXT_CHAINED), "{name}");
-            let nodes = plan.stages().iter().position(|stage| matches!(stage.scope(), Some(Scope::Nodes | Scope::Pool(_))));
+            let nodes =
+                plan.stages().iter().position(|stage| matches!(stage.scope(), Some(Scope::Nodes | Scope::Pool(_))));
             for slot in [TrustSlot::EtcdTrustedCa, TrustSlot::EtcdPeerTrustedCa, TrustSlot::ApiServerRequestheaderCa] {
                 let dropped = plan.stages().iter().position(|stage| {
-                    stage.changes().iter().any(|change| {
-                        change.facet == rotation_fsm::Facet::Trusts(slot) && change.to == Holding::NEXT
-                    })
+                    stage
+                        .changes()
+                        .iter()
+                        .any(|change| change.facet == rotation_fsm::Facet::Trusts(slot) && change.to == Holding::NEXT)
                 });
                 let (Some(nodes), Some(dropped)) = (nodes, dropped) else { continue };
                 assert!(dropped < nodes, "{name} {}: {slot:?}", policy.unit);
@@ -125,7 +127,8 @@ fn who_is_broken_holds_nothing_up_before_its_own_turn() {
     // Of its own pool one node may be away, and that is this one.
     let pool = |id: &ConsumerId| cluster.machine.topology().pool_of(id).map(ToString::to_string);
     assert!(cluster.machine.waiting().all(|waiting| pool(waiting).as_deref() == Some("pool-a")));
-    let given_up = Event::ConsumerAbandoned { consumer: dead.clone(), by: "operator".to_owned(), reason: "dead".to_owned() };
+    let given_up =
+        Event::ConsumerAbandoned { consumer: dead.clone(), by: "operator".to_owned(), reason: "dead".to_owned() };
     cluster.apply(&given_up).unwrap();
     assert_eq!(cluster.machine.abandoned(), [dead]);
     cluster.run();

@@ -296,7 +296,9 @@ fn a_start_that_the_calendar_holds_up_begins_when_it_opens() {
     cluster.apply(&Event::CalendarChanged { calendar: four_hours_from(12) }).unwrap();
     let applied = cluster.apply(&Event::Tick).unwrap();
     assert_eq!(applied.started, None);
-    assert!(applied.blocked.iter().all(|(_, why)| matches!(why, Rejected::Maintenance(_))) && !applied.blocked.is_empty());
+    assert!(
+        applied.blocked.iter().all(|(_, why)| matches!(why, Rejected::Maintenance(_))) && !applied.blocked.is_empty()
+    );
     let opens = cluster.now + Duration::hours(12);
     assert_eq!(cluster.machine.next_change(), Some(opens));
     cluster.now = opens;

@@ -26,7 +26,14 @@ fn resume() -> Event {
 const STEPS: [usize; 4] = [0, 1, 3, usize::MAX];
 
 /// Turns back in the stage with this number, after so many steps of it, and says whether there is one.
-fn turn_back(hierarchy: &Hierarchy, strategy: Strategy, unit: Unit, index: usize, steps: usize, restarts: bool) -> bool {
+fn turn_back(
+    hierarchy: &Hierarchy,
+    strategy: Strategy,
+    unit: Unit,
+    index: usize,
+    steps: usize,
+    restarts: bool,
+) -> bool {
     let mut cluster = Cluster::with_strategy(hierarchy.clone(), strategy);
     cluster.start(unit);
     let plan = rotating(&cluster.machine).plan().clone();
@@ -63,7 +70,10 @@ fn turn_back(hierarchy: &Hierarchy, strategy: Strategy, unit: Unit, index: usize
     cluster.check_paths();
     if cluster.machine.stage().is_some() {
         assert!(rotating(&cluster.machine).is_rolling_back());
-        assert_eq!(cluster.apply(&back()), Err(Rejected::NoWayBack { stage: cluster.machine.stage().map(|s| s.id().clone()) }));
+        assert_eq!(
+            cluster.apply(&back()),
+            Err(Rejected::NoWayBack { stage: cluster.machine.stage().map(|s| s.id().clone()) })
+        );
     }
     let what = format!("{strategy} {unit} back from {turned} ({steps})");
     while cluster.machine.stage().is_some() {

@@ -9,8 +9,8 @@ use pki_core::{
 };
 use rotation_fsm::{
     Action, Address, Applied, AuthorityRecord, Completion, ConsumerId, ConsumerTarget, CrossRecord, Event, Machine,
-    Observation, Phase, PoolName, PresentedLeaf, Rejected, Reload, ReportId, ServedAddress, Settings, StageId, Strategy,
-    Topology, Unit, VersionRange,
+    Observation, Phase, PoolName, PresentedLeaf, Rejected, Reload, ReportId, ServedAddress, Settings, StageId,
+    Strategy, Topology, Unit, VersionRange,
 };
 use time::{Duration, UtcDateTime};
 
@@ -115,8 +115,15 @@ impl Cluster {
             .map(|role| (*role, record(&hierarchy, *role, CaVersion::FIRST)))
             .collect::<Vec<_>>();
         let machine = Machine::new("test".parse().unwrap(), topology, settings, authorities, now).unwrap();
-        let mut cluster =
-            Self { machine, now, paths_checked: 0, hierarchy, held: BTreeMap::new(), ignored: BTreeSet::new(), addresses: 1 };
+        let mut cluster = Self {
+            machine,
+            now,
+            paths_checked: 0,
+            hierarchy,
+            held: BTreeMap::new(),
+            ignored: BTreeSet::new(),
+            addresses: 1,
+        };
         let outside = cluster.machine.topology().consumers().map(|(id, _)| id.clone());
         for consumer in outside.filter(|id| id.kind().plane() == Plane::External).collect::<Vec<_>>() {
             cluster.held.insert(consumer.clone(), cluster.fresh(&consumer));
