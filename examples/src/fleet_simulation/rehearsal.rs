@@ -1,5 +1,7 @@
 //! Rotations of the simulated fleet that are run in earnest, on a machine with consumers.
 
+use core::error::Error;
+
 use pki_core::verify::SubjectPublicKey;
 use pki_core::{
     AuthorityId, AuthorityRole, CaVersion, ClusterId, ComponentKind, DecodeError, Fingerprint, Hierarchy, NameError,
@@ -31,45 +33,13 @@ pub struct Sample {
     pub seed: u64,
 }
 
-/// Why a sample could not be run: a fault of this file, counted as a broken law all the same.
-#[derive(Debug)]
-enum Unfit {
-    Name(NameError),
-    Key(DecodeError),
-    Address(AddressError),
-    Topology(TopologyError),
-    Setup(SetupError),
-    Rehearsal(RehearsalError),
-}
-
-macro_rules! unfit {
-    ($($error:ident => $kind:ident,)*) => {
-        $(impl From<$error> for Unfit {
-            fn from(error: $error) -> Self {
-                Self::$kind(error)
-            }
-        })*
-    };
-}
-
-unfit! {
-    NameError => Name,
-    DecodeError => Key,
-    AddressError => Address,
-    TopologyError => Topology,
-    SetupError => Setup,
-    RehearsalError => Rehearsal,
-}
-
 /// Runs one rotation on the real machine, from the request to its end, on a cluster of two API servers, three etcd members
 /// and a few nodes in two pools, and says how much of it was not as it should be: its plan is checked against every order
 /// of events, every stage of the plan is gone through once and in order, and nothing is lost that was not declared.
-#[must_use]
-pub fn rehearse_on_machine(sample: &Sample) -> u64 {
-    run(sample).unwrap_or(1)
-}
-
-fn run(sample: &Sample) -> Result<u64, Unfit> {
+///
+/// # Errors
+/// When there is no such cluster, or the machine does not take it to the end.
+pub fn rehearse_on_machine(sample: &Sample) -> Result<u64, Box<dyn Error>> {
     let (hierarchy, unit) = match sample.kind {
         Kind::Gke => (Hierarchy::gke(Storage::Etcd), Unit::Credentials),
         Kind::GkeManaged => (Hierarchy::gke(Storage::Etcd), Unit::EtcdApi),
@@ -84,7 +54,7 @@ fn run(sample: &Sample) -> Result<u64, Unfit> {
     }
     let topology = topology(&hierarchy, settings.strategy, sample.seed)?;
     let records = hierarchy.roles().iter().map(|role| Ok((*role, record(*role, sample.expiry)?)));
-    let records = records.collect::<Result<Vec<_>, Unfit>>()?;
+    let records = records.collect::<Result<Vec<_>, Box<dyn Error>>>()?;
     let machine = Machine::new(sample.cluster.clone(), topology, settings, records, sample.started)?;
 
     let rehearsal = Rehearsal::of(&machine, unit);
@@ -98,7 +68,7 @@ fn run(sample: &Sample) -> Result<u64, Unfit> {
     Ok(faults.into_iter().map(u64::from).sum())
 }
 
-fn topology(hierarchy: &Hierarchy, strategy: Strategy, seed: u64) -> Result<Topology, Unfit> {
+fn topology(hierarchy: &Hierarchy, strategy: Strategy, seed: u64) -> Result<Topology, Box<dyn Error>> {
     let mut topology = match strategy {
         Strategy::DualEndpoint => Topology::with_address(hierarchy.clone(), "192.0.2.1".parse::<Address>()?),
         _ => Topology::new(hierarchy.clone()),
@@ -128,7 +98,7 @@ fn topology(hierarchy: &Hierarchy, strategy: Strategy, seed: u64) -> Result<Topo
 }
 
 /// The first generation of an authority: a key of 32 octets that name it, which nobody signs with.
-fn record(role: AuthorityRole, expiry: UtcDateTime) -> Result<AuthorityRecord, Unfit> {
+fn record(role: AuthorityRole, expiry: UtcDateTime) -> Result<AuthorityRecord, Box<dyn Error>> {
     let mut spki = vec![0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
     spki.extend_from_slice(Fingerprint::of(role.id().as_bytes()).as_bytes());
     let id = AuthorityId::of(&SubjectPublicKey::parse(&spki)?);
@@ -151,7 +121,7 @@ mod tests {
                 // What rotates by itself begins thirty days before the end.
                 let expiry = started + Duration::days(30);
                 let sample = Sample { cluster, kind, started, completed: expiry, expiry, seed };
-                assert_eq!(run(&sample).unwrap(), 0, "{sample:?}");
+                assert_eq!(rehearse_on_machine(&sample).unwrap(), 0, "{sample:?}");
             }
         }
     }

@@ -246,7 +246,11 @@ impl World {
         self.machine.sampled += 1;
         let broken = rehearse_on_machine(sample);
         self.machine.rehearsed += 1;
-        self.laws.check(broken == 0, || format!("the machine broke {broken} laws: {sample:?}"));
+        let held = matches!(broken, Ok(0));
+        self.laws.check(held, || match broken {
+            Ok(broken) => format!("the machine broke {broken} laws: {sample:?}"),
+            Err(error) => format!("the machine did not come to its end: {error}: {sample:?}"),
+        });
     }
 
     /// What has expired is beyond a rotation: the cluster goes, and a new one comes in its place.
