@@ -330,7 +330,7 @@ impl core::error::Error for TopologyError {}
 impl Topology {
     /// The most consumers at a time. Ours: GKE states 65,000 nodes and Kubernetes 5,000, and a node has three.
     pub const MAX_CONSUMERS: usize = 1 << 22;
-    /// The most pools. Ours: what a plan is checked for grows with the square of them.
+    /// The most pools. Ours: a plan has stages for each of them, and each stage is checked for all.
     pub const MAX_POOLS: usize = 256;
 
     /// A cluster of this hierarchy, without any instance yet.

@@ -389,8 +389,12 @@ impl May<'_> {
 
     fn offences_on(&self, edge: &Edge) -> Vec<Offence> {
         let mut found = Vec::new();
-        for verifier in self.of_kind(edge.verifier) {
-            for presenter in self.of_kind(edge.presenter) {
+        let trusts = |class| (self.kubeconfigs_of((class, edge.slot)), self.of(class, Facet::Trusts(edge.slot)));
+        let shows =
+            |class| [Facet::Presents(edge.leaf), Facet::Serves, Facet::Service].map(|facet| self.of(class, facet));
+        let presenters = unlike(self.of_kind(edge.presenter), shows);
+        for verifier in unlike(self.of_kind(edge.verifier), trusts) {
+            for &presenter in &presenters {
                 for (trusts, dials) in self.verifies(edge, verifier, presenter) {
                     self.meet(edge, presenter, trusts, dials, &mut found);
                 }
@@ -456,6 +460,18 @@ impl May<'_> {
         }
         Ok(())
     }
+}
+
+/// Of classes that may hold the same, the first: pools that are equally far meet the same, and there may be hundreds.
+fn unlike<K: PartialEq>(classes: impl Iterator<Item = usize>, key: impl Fn(usize) -> K) -> Vec<usize> {
+    let mut known: Vec<(K, usize)> = Vec::new();
+    for class in classes {
+        let key = key(class);
+        if !known.iter().any(|(other, _)| *other == key) {
+            known.push((key, class));
+        }
+    }
+    known.into_iter().map(|(_, class)| class).collect()
 }
 
 /// Whether a facet can hold that at all.
