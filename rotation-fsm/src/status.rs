@@ -2,8 +2,9 @@
 
 use core::fmt;
 
-use pki_core::{AuthorityRole, CaVersion, Plane};
+use pki_core::{AuthorityRole, CaVersion, Origin, Plane, Preset};
 
+use crate::delivery::ClusterVersion;
 use crate::machine::{Machine, Phase};
 use crate::plan::VersionRange;
 
@@ -66,7 +67,7 @@ pub struct PlaneState {
 }
 
 /// Where the rotation of a unit stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
     version: CaVersion,
     reason: Reason,
@@ -76,6 +77,7 @@ pub struct Status {
     /// The CSR signer, or the token signer of a unit that is the service-account keys alone.
     signer: Option<CaVersion>,
     csr_signer_at_last_restart: Option<CaVersion>,
+    last_leaf_renewal: Option<ClusterVersion>,
 }
 
 impl Status {
@@ -93,7 +95,19 @@ impl Status {
         let spoken: Vec<_> = roles.iter().copied().filter(|role| key_set || role.is_certificate_authority()).collect();
         let (control_plane, signer, _) = plane_state(machine, Plane::Control, &spoken);
         let (data_plane, _, csr_signer_at_last_restart) = plane_state(machine, Plane::Data, &spoken);
-        Some(Self { version, reason, key_set, control_plane, data_plane, signer, csr_signer_at_last_restart })
+        // GDC alone renews leaves with an upgrade, and has a sentence for it.
+        let gdc = machine.topology().hierarchy().origin() == Origin::Preset(Preset::Gdc);
+        let last_leaf_renewal = machine.leaf_renewal.last.clone().filter(|_| gdc);
+        Some(Self {
+            version,
+            reason,
+            key_set,
+            control_plane,
+            data_plane,
+            signer,
+            csr_signer_at_last_restart,
+            last_leaf_renewal,
+        })
     }
 
     /// The CAVersion that the rotation leads to.
@@ -136,6 +150,13 @@ impl Status {
     #[must_use]
     pub const fn csr_signer_at_last_restart(&self) -> Option<CaVersion> {
         self.csr_signer_at_last_restart
+    }
+
+    /// In GDC's preset, the version of the upgrade after which the leaves were last renewed, which is done within ten
+    /// hours.
+    #[must_use]
+    pub const fn last_leaf_renewal(&self) -> Option<&ClusterVersion> {
+        self.last_leaf_renewal.as_ref()
     }
 }
 
@@ -183,7 +204,11 @@ impl fmt::Display for Status {
                 clauses.put(self.data_plane.leaves.map(|version| format!("{noun} from {generation} {version}")))?;
             }
         }
-        clauses.end()
+        clauses.end()?;
+        match &self.last_leaf_renewal {
+            Some(version) => write!(f, " Last Leaf Certificates Rotation Version: {version}."),
+            None => Ok(()),
+        }
     }
 }
 
