@@ -380,8 +380,20 @@ mod tests {
 #[cfg(test)]
 #[cfg(feature = "serde")]
 mod json {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use pki_core::{AuthorityRole, CaVersion, ComponentKind, Hierarchy, LeafKind, Preset};
+    use rotation_fsm::{
+        Calendar, CrossRecord, Delivery, EVENT_VERSION, Event, ExclusionScope, Machine, MaintenanceExclusion,
+        MaintenanceWindow, PoolName, Record, ReportId, RestoreError, SNAPSHOT_VERSION, Snapshot, StepKind, Strategy,
+        Unit, UnknownVersion, Versioned, parse_instant,
+    };
     use serde::Serialize;
     use serde::de::DeserializeOwned;
+    use serde_json::{Value, json};
+    use time::Duration;
+
+    use super::cluster::{Cluster, address, golden};
 
     /// Written and read again.
     pub(crate) fn through<T: Serialize + DeserializeOwned + PartialEq + core::fmt::Debug>(value: &T) -> T {
@@ -390,5 +402,564 @@ mod json {
         assert_eq!(value, &read);
         assert_eq!(serde_json::to_string(&read).unwrap(), text);
         read
+    }
+
+    /// The same JSON with a line for everything down to this depth.
+    fn in_lines(json: &str, depth: usize) -> String {
+        let (mut lines, mut level, mut quoted, mut escaped) = (String::new(), 0, false, false);
+        for c in json.chars() {
+            let closes = !quoted && matches!(c, '}' | ']');
+            if closes {
+                if level <= depth && !lines.ends_with(['{', '[']) {
+                    lines.push_str(&format!("\n{}", "  ".repeat(level - 1)));
+                }
+                level -= 1;
+            } else if !quoted && level > 0 && level <= depth && lines.ends_with(['{', '[', ',', '\n']) {
+                if !lines.ends_with('\n') {
+                    lines.push_str(&format!("\n{}", "  ".repeat(level)));
+                }
+            }
+            lines.push(c);
+            if quoted {
+                (quoted, escaped) = (escaped || c != '"', !escaped && c == '\\');
+            } else if c == '"' {
+                quoted = true;
+            } else if matches!(c, '{' | '[') {
+                level += 1;
+            }
+        }
+        lines + "\n"
+    }
+
+    /// What is written is what stands in the file, and the file is read as what was written.
+    fn frozen<T: Serialize + DeserializeOwned + PartialEq + core::fmt::Debug>(name: &str, value: &T, depth: usize) {
+        let text = in_lines(&serde_json::to_string(value).unwrap(), depth);
+        golden(&format!("journal/{name}.json"), &text);
+        assert_eq!(&serde_json::from_str::<T>(&text).unwrap(), value, "{name}");
+    }
+
+    fn calendar() -> Calendar {
+        let at = |text| parse_instant(text).unwrap();
+        let (start, end) = (at("2023-11-18T00:00:00Z"), at("2023-11-18T06:00:00Z"));
+        let window = MaintenanceWindow::new(start, end, "FREQ=WEEKLY;BYDAY=SA,SU".parse().unwrap()).unwrap();
+        let (start, end) = (at("2023-12-20T00:00:00Z"), at("2024-01-03T00:00:00Z"));
+        let exclusion =
+            MaintenanceExclusion::new("holidays".parse().unwrap(), start, end, ExclusionScope::NoUpgrades).unwrap();
+        Calendar::within([window]).unwrap().with_exclusions([exclusion]).unwrap()
+    }
+
+    fn events() -> Vec<Event> {
+        let by = || "operator@example.com".to_owned();
+        let pool = || PoolName::new("pool-a".parse().unwrap());
+        let mut cluster = Cluster::with_strategy(Hierarchy::preset(Preset::ALL[0]), Strategy::DualEndpoint);
+        cluster.start(Unit::Credentials);
+        cluster.run_until("open-address");
+        let server = cluster.consumer(ComponentKind::KubeApiServer, "0");
+        let node = cluster.consumer(ComponentKind::Kubelet, "node-0");
+        let outside = cluster.consumer(ComponentKind::ExternalClient, "0");
+        let observed = cluster.observation(&server);
+        let (role, v2) = (AuthorityRole::Cluster, CaVersion::FIRST.next());
+        let record = cluster.record(role, v2);
+        let (not_before, not_after) = (cluster.now, record.not_after.unwrap());
+        let cross = CrossRecord { version: v2, by: CaVersion::FIRST, not_before, not_after };
+        let version = "1.16.0-gke.0".parse().unwrap();
+        let stage = cluster.machine.stage().unwrap().id().clone();
+        let mut chained = cluster.observation(&node);
+        chained.leaves[0].through = Some(cluster.authority_id(role, CaVersion::FIRST));
+        vec![
+            Event::RotationRequested { unit: Unit::Ca },
+            Event::EmergencyDeclared { unit: Unit::Credentials, by: by() },
+            Event::CompletionRequested { unit: Unit::Credentials },
+            Event::PoolUpgradeRequested { pool: pool() },
+            Event::MaintenanceOverridden { step: StepKind::RecreateNodes, by: by() },
+            Event::CalendarChanged { calendar: calendar() },
+            Event::FreezeChanged { frozen: true },
+            Event::PauseRequested { by: by() },
+            Event::ResumeRequested { by: by() },
+            Event::RollbackRequested { by: by() },
+            Event::Tick,
+            Event::ClockConfirmed { by: by() },
+            Event::AuthorityMinted { role, record },
+            Event::CrossSigned { role, record: cross },
+            Event::AddressAllocated { address: address(2) },
+            Event::Observed(observed),
+            Event::Observed(chained),
+            Event::TakenDown { consumer: node.clone(), after: ReportId { incarnation: 1, sequence: 7 } },
+            Event::Acknowledged { consumer: outside, unit: Unit::Credentials, to: v2, stage, by: by() },
+            Event::PoolAdded { pool: pool(), max_unavailable: 3 },
+            Event::ConsumerJoined { consumer: node.clone(), pool: Some(pool()), incarnation: 2 },
+            Event::ConsumerRemoved { consumer: node.clone() },
+            Event::ConsumerAbandoned { consumer: node, by: by(), reason: "its disk is gone".to_owned() },
+            Event::KeyDestroyed { role, version: CaVersion::FIRST },
+            Event::Delivered { delivery: Delivery::AdminKubeconfig },
+            Event::ClusterUpgraded { version },
+            Event::LeavesRenewed { version: "1.16.0-gke.0".parse().unwrap() },
+        ]
+    }
+
+    fn snapshots() -> BTreeMap<&'static str, Snapshot> {
+        let by = || "operator@example.com".to_owned();
+        let mut snapshots = BTreeMap::new();
+        let mut take = |name, cluster: &Cluster| snapshots.insert(name, cluster.machine.snapshot());
+        let rotating = |preset, strategy, unit, stage: &str| {
+            let mut cluster = Cluster::with_strategy(Hierarchy::preset(preset), strategy);
+            cluster.start(unit);
+            cluster.run_until(stage);
+            cluster
+        };
+        let [gke, _, gdc, kubeadm] = Preset::ALL;
+        take("stable", &Cluster::new(Hierarchy::preset(kubeadm)));
+        let mut staged = rotating(gdc, Strategy::Staged, Unit::Ca, "control-plane-leaves");
+        staged.apply(&Event::ClusterUpgraded { version: "1.16.0-gke.0".parse().unwrap() }).unwrap();
+        take("rotating-staged", &staged);
+        let mut dual = rotating(gke, Strategy::DualEndpoint, Unit::Credentials, "open-address");
+        dual.apply(&Event::FreezeChanged { frozen: true }).unwrap();
+        dual.now += Duration::days(3);
+        dual.apply(&Event::Tick).unwrap();
+        take("rotating-dual-endpoint", &dual);
+        let mut cross = rotating(kubeadm, Strategy::CrossSigned, Unit::Ca, "cross-sign");
+        let action = cross.machine.pending_actions().next().unwrap();
+        let event = cross.carry_out(&action);
+        cross.apply(&event).unwrap();
+        cross.apply(&Event::PauseRequested { by: by() }).unwrap();
+        take("rotating-cross-signed", &cross);
+        let mut back = rotating(kubeadm, Strategy::Staged, Unit::Ca, "control-plane-trust");
+        back.apply(&Event::RollbackRequested { by: by() }).unwrap();
+        let gone = back.consumer(ComponentKind::Kubelet, "node-0");
+        back.apply(&Event::ConsumerAbandoned { consumer: gone, by: by(), reason: "gone".to_owned() }).unwrap();
+        take("rolling-back", &back);
+        let mut emergency = Cluster::new(split());
+        emergency.apply(&Event::EmergencyDeclared { unit: Unit::Ca, by: by() }).unwrap();
+        take("emergency", &emergency);
+        staged.run();
+        take("completed", &staged);
+        snapshots
+    }
+
+    fn split() -> Hierarchy {
+        use AuthorityRole::{Client, Cluster as Root, ServiceAccount};
+        Hierarchy::builder(Duration::days(3_650), Duration::days(365))
+            .authority(Root, [LeafKind::ApiServer])
+            .authority(Client, [LeafKind::KubeletClient, LeafKind::ControllerManager])
+            .authority(Client, [LeafKind::Scheduler, LeafKind::Admin])
+            .authority(ServiceAccount, [LeafKind::ServiceAccountToken])
+            .external_serving()
+            .build()
+            .unwrap()
+    }
+
+    #[test]
+    fn the_form_of_every_event_is_frozen() {
+        let now = Cluster::new(Hierarchy::kubeadm()).now;
+        let mut named = BTreeSet::new();
+        for event in events() {
+            let record = Record::new(event, now);
+            let value = serde_json::to_value(&record.event).unwrap();
+            let name =
+                value.as_str().map_or_else(|| value.as_object().unwrap().keys().next().unwrap().clone(), str::to_owned);
+            let again = if named.insert(name.clone()) { "" } else { "-2" };
+            frozen(&format!("event-{name}{again}"), &record, 3);
+        }
+        let mut late = Record::new(Event::Tick, now);
+        late.clock = Some(now - Duration::SECOND);
+        frozen("event-with-clock", &late, 3);
+        // serde names every variant when it meets one that it does not know.
+        let error = serde_json::from_str::<Event>("\"none\"").unwrap_err().to_string();
+        let known: BTreeSet<_> = error.split('`').skip(3).step_by(2).map(str::to_owned).collect();
+        assert_eq!(named, known);
+    }
+
+    #[test]
+    fn the_form_of_snapshots_is_frozen() {
+        for (name, snapshot) in snapshots() {
+            frozen(&format!("snapshot-{name}"), &snapshot, 3);
+            assert_eq!(Machine::restore(snapshot.clone()).unwrap().snapshot(), snapshot, "{name}");
+        }
+    }
+
+    #[test]
+    fn another_version_is_refused_by_its_number() {
+        let found = |version: u64, what, known| UnknownVersion { what, found: version, known };
+        // What follows an unknown version may be anything.
+        let text = r#"{"version":2,"state":{"of":["another","form"]}}"#;
+        let read: Versioned<Snapshot> = serde_json::from_str(text).unwrap();
+        assert_eq!(read.known(), Err(found(2, "snapshot", SNAPSHOT_VERSION)));
+        let error = serde_json::from_str::<Snapshot>(text).unwrap_err().to_string();
+        assert!(error.starts_with("the snapshot has version 2, and 1 is known"), "{error}");
+        let text = r#"{"version":0,"event":"tick"}"#;
+        let read: Versioned<Record> = serde_json::from_str(text).unwrap();
+        assert_eq!(read.known(), Err(found(0, "event", EVENT_VERSION)));
+        // The order of the fields is nobody's business.
+        let text = r#"{"event":"tick","now":"2026-11-22T03:00:00Z","version":1}"#;
+        let read: Versioned<Record> = serde_json::from_str(text).unwrap();
+        assert_eq!(read.known().unwrap().event, Event::Tick);
+    }
+
+    #[test]
+    fn an_envelope_has_its_fields_once_and_no_others() {
+        for (text, word) in [
+            (r#"{"now":"2026-11-22T03:00:00Z","event":"tick"}"#, "missing field `version`"),
+            (r#"{"version":1,"event":"tick"}"#, "missing field `now`"),
+            (r#"{"version":1,"now":"2026-11-22T03:00:00Z"}"#, "missing field `event`"),
+            (r#"{"version":1,"version":1,"now":"2026-11-22T03:00:00Z","event":"tick"}"#, "duplicate field `version`"),
+            (r#"{"version":1,"now":"2026-11-22T03:00:00Z","event":"tick","why":1}"#, "unknown field `why`"),
+            (r#"{"version":1,"now":"2026-11-22 03:00","event":"tick"}"#, "expected `T`"),
+            (r#"{"version":1,"now":"2026-11-22T03:00:00Z","event":{"freeze-changed":{"frozen":true,"by":1}}}"#, "by"),
+            (r#"{"version":-1,"now":"2026-11-22T03:00:00Z","event":"tick"}"#, "u64"),
+        ] {
+            let error = serde_json::from_str::<Record>(text).unwrap_err().to_string();
+            assert!(error.contains(word), "{text}: {error}");
+        }
+        let mut value = serde_json::to_value(&snapshots()["stable"]).unwrap();
+        value["snapshot"]["colour"] = json!("blue");
+        let error = serde_json::from_value::<Snapshot>(value).unwrap_err().to_string();
+        assert!(error.contains("unknown field `colour`"), "{error}");
+    }
+
+    #[test]
+    fn what_would_not_come_back_as_it_was_is_not_written() {
+        let cluster = Cluster::new(Hierarchy::kubeadm());
+        let mut record = cluster.record(AuthorityRole::Cluster, CaVersion::FIRST.next());
+        record.not_after = record.not_after.map(|end| end + Duration::MILLISECOND);
+        let event = Event::AuthorityMinted { role: AuthorityRole::Cluster, record };
+        let error = serde_json::to_string(&Record::new(event, cluster.now)).unwrap_err().to_string();
+        assert!(error.contains("expected a whole second"), "{error}");
+    }
+
+    /// One thing is changed in a snapshot that is well, and the error names it.
+    #[test]
+    fn a_damaged_snapshot_is_refused_with_what_is_wrong() {
+        let snapshots = snapshots();
+        type Edit = fn(&mut Value);
+        let cases: &[(&str, Edit, &str)] = &[
+            ("stable", |s| s["epoch"] = json!(u64::MAX), "stages that were ever begun, limit 9007199254740992"),
+            (
+                "rotating-dual-endpoint",
+                |s| s["clock"]["doubted"] = s["clock"]["mark"].clone(),
+                "the clock: expected a doubt",
+            ),
+            ("stable", |s| s["pools"][1] = s["pools"][0].clone(), "the pool `pool-a` is there already"),
+            (
+                "stable",
+                |s| s["pools"][1]["max_unavailable"] = json!(0),
+                "how many nodes of `pool-b` may be away: expected one",
+            ),
+            ("stable", |s| s["pools"] = json!([]), "cannot be in the pool `pool-a`"),
+            ("stable", |s| s["pools"] = many_pools(), "257 pools, limit 256"),
+            ("stable", |s| s["consumers"][1] = s["consumers"][0].clone(), "is there already"),
+            ("stable", |s| s["consumers"].as_array_mut().unwrap().push(Value::Null), "the list of consumers"),
+            ("stable", |s| s["consumers"][0]["holds"] = json!("2"), "the number of things that `etcd/0` holds"),
+            ("stable", |s| s["consumers"][0]["holds"] = json!("4222"), "which no report can have said"),
+            ("stable", |s| s["consumers"][0]["holds"] = json!("1222"), "which no report can have said"),
+            ("stable", |s| s["consumers"][0]["holds"] = json!("a222"), "which no report can have said"),
+            ("completed", |s| s["consumers"][0]["holds"] = json!("2223"), "which no report can have said"),
+            (
+                "stable",
+                |s| s["consumers"][0]["released"] = json!(true),
+                "`etcd/0`, which was left behind: expected a client",
+            ),
+            ("stable", |s| s["facets"]["etcd"] = json!([]), "etcd holds 4 things"),
+            ("stable", |s| s["facets"]["konnectivity-server"] = json!(["dials"]), "konnectivity-server holds nothing"),
+            (
+                "stable",
+                |s| s["authorities"]["konnectivity"] = s["authorities"]["etcd"].clone(),
+                "`konnectivity` is not of the",
+            ),
+            ("stable", |s| s["authorities"]["etcd"] = s["authorities"]["cluster"].clone(), "share a key"),
+            (
+                "stable",
+                |s| s["authorities"]["etcd"]["previous"] = s["authorities"]["etcd"]["active"].clone(),
+                "share a key",
+            ),
+            (
+                "stable",
+                |s| drop(s["authorities"].as_object_mut().unwrap().remove("etcd")),
+                "the authority `etcd` of the hierarchy is missing",
+            ),
+            (
+                "completed",
+                |s| s["authorities"]["etcd"]["previous"]["version"] = json!(2),
+                "the generations of `etcd`: expected other than 2",
+            ),
+            (
+                "completed",
+                |s| s["authorities"]["etcd"]["active"]["version"] = json!(3),
+                "the last rotation: expected 2, found 3",
+            ),
+            (
+                "completed",
+                |s| s["completed"]["at"] = json!("2099-01-01T00:00:00Z"),
+                "the last rotation: expected no later",
+            ),
+            ("completed", |s| s["completed"]["unit"] = json!("etcd-api"), "the hierarchy has no unit `etcd-api`"),
+            ("stable", |s| s["deliveries"] = json!(["oidc"]), "what is to be handed out"),
+            (
+                "stable",
+                |s| s["overrides"]["pools"] = json!(["pool-z"]),
+                "the orders by hand: expected pools of the topology, found pool-z",
+            ),
+            (
+                "rotating-staged",
+                |s| s["rotating"]["unit"] = json!("konnectivity"),
+                "the hierarchy has no unit `konnectivity`",
+            ),
+            (
+                "rotating-staged",
+                |s| s["rotating"]["from"] = json!(2),
+                "the CAVersion that is replaced: expected 1, found 2",
+            ),
+            (
+                "rotating-staged",
+                |s| s["rotating"]["to"] = json!(3),
+                "the CAVersion that replaces it: expected 2, found 3",
+            ),
+            (
+                "rotating-staged",
+                |s| s["rotating"]["started"] = json!("2099-01-01T00:00:00Z"),
+                "the start of the rotation",
+            ),
+            ("rotating-staged", |s| s["rotating"]["stage"] = json!(99), "the stage: expected below"),
+            (
+                "rotating-staged",
+                |s| s["rotating"]["open"] = json!(["etcd"]),
+                "what is open in the stage: expected what `control-plane-leaves`",
+            ),
+            ("rotating-staged", |s| s["rotating"]["paused"] = json!(true), "the pause: expected none"),
+            ("rolling-back", |s| s["settings"]["rollback"] = json!(false), "the way back: expected none"),
+            ("rolling-back", |s| s["rotating"]["plan"]["history"] = json!([]), "the way back: expected what was begun"),
+            ("rolling-back", |s| s["rotating"]["emergency"] = json!(true), "the way back: expected none"),
+            (
+                "rotating-staged",
+                |s| (s["rotating"]["stage"], s["rotating"]["may_complete"]) = (json!(11), json!(false)),
+                "the point of no return",
+            ),
+            (
+                "rotating-staged",
+                |s| s["rotating"]["plan"]["pools"] = json!(["pool-b"]),
+                "the plan: expected the first pools of the topology, found pool-b",
+            ),
+            ("rotating-staged", |s| s["rotating"]["plan"]["stages"] = many_stages(s), "stages, limit"),
+            (
+                "rotating-staged",
+                |s| drop(s["rotating"]["plan"]["stages"].as_array_mut().unwrap().remove(1)),
+                "the plan breaks a path",
+            ),
+            (
+                "rotating-staged",
+                |s| s["rotating"]["plan"]["stages"][1]["changes"] = repeated(s),
+                "the plan: expected every change of a stage once",
+            ),
+            (
+                "rotating-staged",
+                |s| s["rotating"]["plan"]["stages"][2]["id"]["scope"]["pool"] = json!("pool-c"),
+                "the plan: expected stages of its pools",
+            ),
+            (
+                "rotating-staged",
+                |s| drop(s["authorities"]["etcd"].as_object_mut().unwrap().remove("next")),
+                "the generations of `etcd`: expected next 2",
+            ),
+            (
+                "rotating-staged",
+                |s| s["authorities"]["etcd"]["next"]["version"] = json!(3),
+                "the generations of `etcd`: expected next 2",
+            ),
+            (
+                "rotating-cross-signed",
+                |s| s["rotating"]["open"] = json!(["cluster", "etcd", "front-proxy"]),
+                "the cross-certificate of `cluster`: expected none",
+            ),
+            (
+                "rotating-cross-signed",
+                |s| s["rotating"]["open"] = json!([]),
+                "the cross-certificate of `etcd`: expected one",
+            ),
+            (
+                "rotating-cross-signed",
+                |s| s["authorities"]["cluster"]["cross"]["by"] = json!(2),
+                "the cross-certificate of `cluster`: expected 2 by 1",
+            ),
+            (
+                "rotating-cross-signed",
+                |s| s["authorities"]["cluster"]["cross"]["not_after"] = json!("2199-01-01T00:00:00Z"),
+                "the cross-certificate of `cluster`",
+            ),
+            (
+                "rotating-dual-endpoint",
+                |s| drop(s.as_object_mut().unwrap().remove("addresses")),
+                "kube-apiserver holds 15 things",
+            ),
+            (
+                "rotating-dual-endpoint",
+                |s| s["addresses"]["next"] = s["addresses"]["active"].clone(),
+                "every address once",
+            ),
+            (
+                "rotating-dual-endpoint",
+                |s| drop(s["addresses"].as_object_mut().unwrap().remove("next")),
+                "a second one",
+            ),
+            (
+                "stable",
+                |s| s["reloads"] = json!([{"kind":"etcd","facet":"dials","reload":"live"},{"kind":"etcd","facet":"dials","reload":"restart"}]),
+                "the reloads that differ",
+            ),
+            (
+                "emergency",
+                |s| {
+                    drop(
+                        s["hierarchy"]["parts"]["authorities"]["client"].as_object_mut().unwrap().remove("ca_lifetime"),
+                    )
+                },
+                "the hierarchy: expected every leaf once",
+            ),
+            ("emergency", |s| s["rotating"]["emergency"] = json!(false), "the plan breaks a path"),
+            ("emergency", |s| s["hierarchy"]["parts"]["authorities"]["client"]["leaves"] = json!([]), "client"),
+        ];
+        for (name, edit, word) in cases {
+            let mut value = serde_json::to_value(&snapshots[name]).unwrap();
+            edit(&mut value["snapshot"]);
+            let error = match serde_json::from_value::<Snapshot>(value).map(Machine::restore) {
+                Ok(Ok(_)) => panic!("{name} is restored without {word}"),
+                Ok(Err(error)) => error.to_string(),
+                Err(error) => error.to_string(),
+            };
+            assert!(error.contains(word), "{name}: {error}, expected {word}");
+        }
+    }
+
+    fn many_pools() -> Value {
+        (0..257).map(|number| json!({"name": format!("pool-{number}"), "max_unavailable": 1})).collect()
+    }
+
+    fn many_stages(snapshot: &Value) -> Value {
+        let stage = snapshot["rotating"]["plan"]["stages"][0].clone();
+        std::iter::repeat_n(stage, 1_000).collect()
+    }
+
+    fn repeated(snapshot: &Value) -> Value {
+        let change = snapshot["rotating"]["plan"]["stages"][1]["changes"][0].clone();
+        json!([change, change])
+    }
+
+    /// A sequence of numbers without end, the same in every run.
+    struct Dice(u64);
+
+    impl Dice {
+        fn below(&mut self, limit: usize) -> usize {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            usize::try_from(self.0 >> 33).unwrap() % limit.max(1)
+        }
+    }
+
+    /// Whatever is accepted is a machine like any other: it says what is to be done, takes events, and is written as it
+    /// was read.
+    fn use_it(snapshot: Snapshot, events: &[Event]) -> Result<(), RestoreError> {
+        let mut machine = Machine::restore(snapshot.clone())?;
+        assert_eq!(machine.snapshot(), snapshot);
+        for event in events {
+            let _ = machine.pending_actions().count();
+            let _ = (machine.status(), machine.next_change(), machine.blocked(), machine.health().count());
+            let _ = machine.apply(event, machine.completed().map_or(rotation_start(), |completed| completed.at));
+        }
+        let after = machine.snapshot();
+        assert_eq!(Machine::restore(after.clone()).unwrap().snapshot(), after);
+        Ok(())
+    }
+
+    fn rotation_start() -> time::UtcDateTime {
+        super::cluster::at(86_400)
+    }
+
+    /// Everything in a document that is no list and no object.
+    fn leaves(value: &Value) -> Vec<Value> {
+        match value {
+            Value::Array(items) => items.iter().flat_map(leaves).collect(),
+            Value::Object(fields) => fields.values().flat_map(leaves).collect(),
+            leaf => vec![leaf.clone()],
+        }
+    }
+
+    fn disturb(value: &mut Value, dice: &mut Dice, leaves: &[Value]) {
+        let deeper = dice.below(8) > 0;
+        match value {
+            Value::Array(items) if !items.is_empty() => {
+                let at = dice.below(items.len());
+                match dice.below(8) {
+                    0 => drop(items.remove(at)),
+                    1 => items.push(items[at].clone()),
+                    2 => items.swap(at, 0),
+                    _ if deeper => disturb(&mut items[at], dice, leaves),
+                    _ => items[at] = leaves[dice.below(leaves.len())].clone(),
+                }
+            }
+            Value::Object(fields) if !fields.is_empty() => {
+                let key = fields.keys().nth(dice.below(fields.len())).unwrap().clone();
+                match dice.below(16) {
+                    0 => drop(fields.remove(&key)),
+                    _ => disturb(fields.get_mut(&key).unwrap(), dice, leaves),
+                }
+            }
+            leaf => {
+                *leaf = match (dice.below(3), leaf.as_u64()) {
+                    (0, Some(number)) => json!(number.wrapping_add(1)),
+                    (1, Some(_)) => json!(u64::MAX >> dice.below(64)),
+                    _ => {
+                        let alike: Vec<_> = leaves
+                            .iter()
+                            .filter(|other| core::mem::discriminant(*other) == core::mem::discriminant(leaf))
+                            .collect();
+                        alike.get(dice.below(alike.len())).map_or(Value::Null, |other| (*other).clone())
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_damage_panics_and_what_is_accepted_is_whole() {
+        let (mut dice, events) = (Dice(4), events());
+        let (mut accepted, mut refused, mut unread) = (0, 0, 0);
+        for snapshot in snapshots().values() {
+            let sound = serde_json::to_value(snapshot).unwrap();
+            let leaves = leaves(&sound);
+            for _ in 0..250 {
+                let mut damaged = sound.clone();
+                for _ in 0..=dice.below(2) {
+                    disturb(&mut damaged["snapshot"], &mut dice, &leaves);
+                }
+                match serde_json::from_value::<Snapshot>(damaged).map(|snapshot| use_it(snapshot, &events)) {
+                    Ok(Ok(())) => accepted += 1,
+                    Ok(Err(_)) => refused += 1,
+                    Err(_) => unread += 1,
+                }
+            }
+        }
+        // All three ways are taken, or this shows little.
+        assert!(accepted > 50 && refused > 200 && unread > 200, "{accepted} {refused} {unread}");
+    }
+
+    #[test]
+    fn octets_that_are_no_journal_are_refused() {
+        let mut dice = Dice(7);
+        let mut texts: Vec<String> = events()
+            .into_iter()
+            .map(|event| serde_json::to_string(&Record::new(event, rotation_start())).unwrap())
+            .collect();
+        texts.extend(snapshots().values().map(|snapshot| serde_json::to_string(snapshot).unwrap()));
+        for text in &texts {
+            for _ in 0..100 {
+                let mut octets = text.clone().into_bytes();
+                let at = dice.below(octets.len());
+                match dice.below(4) {
+                    0 => octets.truncate(at),
+                    1 => octets[at] ^= 1 << dice.below(8),
+                    2 => drop(octets.remove(at)),
+                    _ => octets.insert(at, b"0\"{}[],:"[dice.below(8)]),
+                }
+                let _ = serde_json::from_slice::<Record>(&octets);
+                let _ = serde_json::from_slice::<Snapshot>(&octets).map(Machine::restore);
+            }
+        }
     }
 }

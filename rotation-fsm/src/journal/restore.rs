@@ -90,13 +90,12 @@ fn hierarchy(state: &HierarchyState) -> Result<Hierarchy, RestoreError> {
     }
     let builder = if *external_serving { builder.external_serving() } else { builder };
     let hierarchy = builder.build().map_err(RestoreError::Hierarchy)?;
-    let lacking = hierarchy.roles().iter().find(|role| {
-        role.is_certificate_authority() && authorities.get(role).is_none_or(|part| part.ca_lifetime.is_none())
-    });
-    match lacking {
-        Some(role) => Err(RestoreError::mismatch(Part::Lifetime(*role), "a lifetime", "none")),
-        None => Ok(hierarchy),
+    // Nothing of it was read over: no leaf that is named twice, no lifetime that is not stated.
+    if HierarchyState::of(&hierarchy) != *state {
+        let expected = "every leaf once and in order, and the lifetime of every CA";
+        return Err(RestoreError::mismatch(Part::Hierarchy, expected, "other parts"));
     }
+    Ok(hierarchy)
 }
 
 fn topology(state: &State) -> Result<Topology, RestoreError> {

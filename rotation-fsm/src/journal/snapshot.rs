@@ -333,7 +333,7 @@ pub(super) fn facets_of(topology: &Topology) -> BTreeMap<ComponentKind, Vec<Face
 }
 
 impl HierarchyState {
-    fn of(hierarchy: &Hierarchy) -> Self {
+    pub(super) fn of(hierarchy: &Hierarchy) -> Self {
         if let Origin::Preset(preset) = hierarchy.origin() {
             return Self::Preset(preset);
         }

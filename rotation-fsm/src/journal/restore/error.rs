@@ -84,8 +84,8 @@ pub enum Counted {
 pub enum Part {
     /// The clock.
     Clock,
-    /// The lifetime of an authority of a hierarchy from parts.
-    Lifetime(AuthorityRole),
+    /// The parts of a hierarchy that is no preset.
+    Hierarchy,
     /// What differs from the reloads that are assumed.
     Reloads,
     /// How many nodes of a pool may be away at once.
@@ -194,13 +194,13 @@ impl fmt::Display for Counted {
 impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Lifetime(role) => return write!(f, "the lifetime of `{role}`"),
             Self::Room(pool) => return write!(f, "how many nodes of `{pool}` may be away"),
             Self::Holdings(consumer) => return write!(f, "the number of things that `{consumer}` holds"),
             Self::Released(consumer) => return write!(f, "`{consumer}`, which was left behind"),
             Self::Generation(role) => return write!(f, "the generations of `{role}`"),
             Self::Cross(role) => return write!(f, "the cross-certificate of `{role}`"),
             Self::Clock => "the clock",
+            Self::Hierarchy => "the hierarchy",
             Self::Reloads => "the reloads that differ",
             Self::Consumers => "the list of consumers",
             Self::Address => "the addresses of the control plane",

@@ -13,8 +13,8 @@ use crate::plan::{Direction, Plan, Scope, Stage, Step};
 use crate::policy::UnitPolicy;
 use crate::topology::Topology;
 
-/// For every pool that a plan has, and for what is in none. Ours: the longest order has a third of it.
-const MAX_STAGES_PER_POOL: usize = 64;
+/// The most stages of what is in no pool, and those of each pool. Ours: twice the longest order.
+const MAX_STAGES: (usize, usize) = (64, 8);
 
 pub(super) fn rotating(
     found: &RotatingState,
@@ -69,7 +69,7 @@ fn check_plan(
     if let Some(pool) = plan.pools.iter().find(|pool| known.next() != Some(*pool)) {
         return Err(RestoreError::mismatch(Part::Plan, "the first pools of the topology", pool));
     }
-    let limit = as_u64(MAX_STAGES_PER_POOL.saturating_mul(plan.pools.len() + 1));
+    let limit = as_u64(MAX_STAGES.0 + MAX_STAGES.1 * plan.pools.len());
     at_most(Counted::Stages, plan.stages.len(), limit)?;
     at_most(Counted::Stages, plan.history.len(), limit)?;
     for stage in plan.history.iter().chain(&plan.stages) {
