@@ -4,12 +4,11 @@ use core::error::Error;
 
 use pki_core::verify::SubjectPublicKey;
 use pki_core::{
-    AuthorityId, AuthorityRole, CaVersion, ClusterId, ComponentKind, DecodeError, Fingerprint, Hierarchy, NameError,
-    Plane, Storage,
+    AuthorityId, AuthorityRole, CaVersion, ClusterId, ComponentKind, Fingerprint, Hierarchy, Plane, Storage,
 };
 use rotation_fsm::{
-    Address, AddressError, Assumptions, AuthorityRecord, ConsumerId, Machine, PoolName, Rehearsal, RehearsalError,
-    Settings, SetupError, Strategy, Topology, TopologyError, Unit, rehearse,
+    Address, Assumptions, AuthorityRecord, ConsumerId, Machine, PoolName, Rehearsal, Settings, Strategy, Topology,
+    TopologyError, Unit, rehearse,
 };
 use time::UtcDateTime;
 
