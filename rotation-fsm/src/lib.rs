@@ -3,6 +3,7 @@
 mod action;
 mod clock;
 mod delivery;
+mod disaster;
 mod event;
 mod facet;
 mod fleet;
@@ -25,6 +26,7 @@ mod verify_completion;
 pub use crate::action::{Action, ActionKey, BundleTarget, ConsumerTarget, KeyPair, LeafTarget, NodeVersion};
 pub use crate::clock::{ClockDoubt, ClockRule};
 pub use crate::delivery::{ClusterVersion, ClusterVersionError, Delivery};
+pub use crate::disaster::{Down, Recovered, Recovery, RecoveryAction, RecoveryError, RecoveryEvent, RecoveryStep};
 pub use crate::event::{
     AuthorityRecord, CrossRecord, Event, Observation, Operator, PresentedLeaf, ReportId, ServedAddress,
 };

@@ -312,6 +312,12 @@ impl Machine {
         }
     }
 
+    /// The same for everybody, whatever was expected before.
+    pub(crate) fn expect_all_anew(&mut self) {
+        self.expected = Arc::default();
+        self.expect_anew();
+    }
+
     /// Compares one consumer with what it shall run with.
     pub(super) fn compare(&mut self, index: Index) {
         let Some(class) = self.topology.member(index).map(|member| member.class) else { return };
@@ -329,7 +335,7 @@ impl Machine {
     }
 
     /// Records what was seen of a consumer.
-    pub(super) fn record(&mut self, index: Index, seen: Seen) {
+    pub(crate) fn record(&mut self, index: Index, seen: Seen) {
         let Ok(at) = usize::try_from(index) else { return };
         if self.seen.len() <= at {
             self.seen.resize(at + 1, Seen::default());

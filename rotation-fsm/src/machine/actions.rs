@@ -152,7 +152,7 @@ impl Machine {
             && self.waiting_target(&kubelet).is_some_and(|target| target.reload == Reload::Recreate)
     }
 
-    fn waiting_target(&self, consumer: &ConsumerId) -> Option<ConsumerTarget> {
+    pub(crate) fn waiting_target(&self, consumer: &ConsumerId) -> Option<ConsumerTarget> {
         let index = self.topology.index(consumer)?;
         let class = self.topology.member(index)?.class;
         let lacking = self.waiting.of(class)?;

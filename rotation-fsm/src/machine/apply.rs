@@ -107,7 +107,7 @@ impl Machine {
         Ok(())
     }
 
-    pub(super) fn index_of(&self, consumer: &ConsumerId) -> Result<Index, Rejected> {
+    pub(crate) fn index_of(&self, consumer: &ConsumerId) -> Result<Index, Rejected> {
         self.topology.index(consumer).ok_or_else(|| Rejected::UnknownConsumer(consumer.clone()))
     }
 
@@ -168,7 +168,7 @@ impl Machine {
     }
 
     /// Takes as given that a consumer which nobody can see runs with what it should.
-    fn give(&mut self, index: Index) {
+    pub(crate) fn give(&mut self, index: Index) {
         let held = self.expected_of(index).map(|expected| expected.want).unwrap_or_default();
         let id = self.last(index).id;
         self.record(index, Seen { id, held, available: true, released: false });

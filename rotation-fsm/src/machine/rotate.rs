@@ -126,7 +126,7 @@ impl Machine {
         self.settings.completion == Completion::OnRequest && policy.trigger == Trigger::User
     }
 
-    pub(super) fn has_part(&self, kind: ComponentKind, roles: &[AuthorityRole]) -> bool {
+    pub(crate) fn has_part(&self, kind: ComponentKind, roles: &[AuthorityRole]) -> bool {
         self.topology.uses(kind).is_some_and(|uses| uses.touches(roles))
     }
 
