@@ -95,7 +95,7 @@ impl HighWater {
     }
 
     /// Takes a reading because nothing depends on it, or because it is near.
-    fn believe(&mut self, reading: UtcDateTime) {
+    pub(crate) fn believe(&mut self, reading: UtcDateTime) {
         self.mark = self.mark.max(reading);
         self.doubted = None;
     }
