@@ -9,7 +9,7 @@ mod cluster;
 mod strategies {
     use super::cluster::{Cluster, at, golden};
     use pki_core::{ComponentKind, Hierarchy, Preset};
-    use rotation_fsm::{Event, Strategy, Trigger, units};
+    use rotation_fsm::{Event, Strategy, Trigger, Unit, units};
     use time::Duration;
 
     /// Runs every unit of a preset; what each plan is and costs, and what the status says after each stage.
@@ -55,6 +55,22 @@ mod strategies {
         assert!(cluster.machine.is_at_rest());
         assert!(cluster.paths_checked > 1000);
         lines
+    }
+
+    /// Whoever joins is told everything that it needs, in a rotation as at rest, and be it one that nobody can see.
+    #[test]
+    fn what_is_provided_for_newcomers_is_everything() {
+        let mut cluster = Cluster::with_strategy(Hierarchy::kubeadm(), Strategy::DualEndpoint);
+        let outside = cluster.consumer(ComponentKind::ExternalClient, "late");
+        for rotating in [false, true] {
+            if rotating {
+                cluster.start(Unit::Ca);
+            }
+            let target = cluster.machine.provision(&outside, None).unwrap();
+            assert_eq!((target.bundles.len(), target.leaves.len()), (1, 1), "{rotating}");
+            assert_eq!(target.dials.as_ref(), cluster.machine.address(), "{rotating}");
+        }
+        assert!(!cluster.machine.topology().contains(&outside));
     }
 
     #[test]
