@@ -206,6 +206,7 @@ impl Fleet {
             .entry(target.consumer.clone())
             .or_insert_with(|| Observation::new(target.consumer.clone(), ReportId::default()));
         report.id.sequence += 1;
+        report.epoch = report.epoch.max(target.epoch);
         for bundle in &target.bundles {
             report.bundles.retain(|(slot, _)| *slot != bundle.slot);
             report.bundles.push((bundle.slot, bundle.hash));

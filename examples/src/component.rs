@@ -40,6 +40,8 @@ pub(crate) struct Material {
     pub(crate) service: Option<Address>,
     /// The address of the control plane in its kubeconfig.
     pub(crate) dials: Option<Address>,
+    /// The highest epoch of which it was given something: orders of a lower one are ignored.
+    pub(crate) epoch: u64,
 }
 
 /// What a process runs with since it last loaded.
@@ -335,6 +337,7 @@ impl Component {
             serves: material.serves.iter().filter_map(serve).collect(),
             service: material.service.clone(),
             dials: material.dials.clone(),
+            epoch: material.epoch,
             ..Observation::new(self.id.clone(), id)
         }
     }

@@ -90,6 +90,10 @@ pub struct Observation {
     /// Of an etcd member that is a new connection to and from every other member, never its health endpoint, which
     /// stays green on old connections.
     pub available: bool,
+    /// The highest [epoch](crate::ConsumerTarget::epoch) of which it was given something, zero if it was given nothing. On
+    /// the way back this tells what it says now from what it said before it could have heard of that.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub epoch: u64,
     /// Every bundle it has loaded, by content.
     pub bundles: Vec<(TrustSlot, BundleHash)>,
     /// Every leaf it presents.
@@ -119,6 +123,7 @@ impl Observation {
             consumer,
             id,
             available: true,
+            epoch: 0,
             bundles: Vec::new(),
             leaves: Vec::new(),
             signs_with: None,

@@ -13,6 +13,8 @@ mod machine;
 mod maintenance;
 mod plan;
 mod policy;
+#[cfg(feature = "proof")]
+pub mod proof;
 mod rehearsal;
 mod rejected;
 mod schedule;

@@ -1,5 +1,16 @@
 //! The rotation machine: state, events, derived actions.
 
+/// Whether the proof has this machine go without one of its guards. Without the feature there is no such thing.
+macro_rules! skips {
+    ($machine:expr, $fault:ident) => {{
+        #[cfg(feature = "proof")]
+        let skips = $machine.faults.contains(crate::proof::Fault::$fault);
+        #[cfg(not(feature = "proof"))]
+        let skips = false;
+        skips
+    }};
+}
+
 mod actions;
 mod apply;
 mod completion;
@@ -323,15 +334,30 @@ impl Machine {
         let Some(class) = self.topology.member(index).map(|member| member.class) else { return };
         let want = match (self.seen(index), self.expected.get(class)) {
             (Some(seen), _) if seen.released => Want::Nothing,
-            (Some(seen), Some(expected)) if seen.available && expected.is_met(&seen.held) => Want::Nothing,
+            (Some(seen), _) if !seen.available && skips!(self, AwayIsFine) => Want::Nothing,
+            (Some(seen), Some(expected)) if seen.available && expected.is_met(seen) => Want::Nothing,
             (Some(seen), _) if seen.available => Want::Something,
             _ => Want::Back,
         };
         self.waiting.set(class, index, want);
     }
 
+    /// Whether everything that is derived is what it would be if it were derived anew from what is stored.
+    #[cfg(feature = "proof")]
+    pub(crate) fn is_derived(&self) -> bool {
+        let mut anew = Self { expected: Arc::default(), waiting: Waiting::default(), ..self.clone() };
+        anew.expect_anew();
+        anew.expected == self.expected && anew.waiting.iter().eq(self.waiting.iter())
+    }
+
     pub(crate) fn seen(&self, index: Index) -> Option<&Seen> {
         self.seen.get(usize::try_from(index).ok()?)
+    }
+
+    /// The epoch of which a consumer must have been given something.
+    #[cfg(feature = "proof")]
+    pub(crate) fn since_of(&self, index: Index) -> u64 {
+        self.expected_of(index).map_or(0, |expected| expected.since)
     }
 
     /// Records what was seen of a consumer.

@@ -173,6 +173,11 @@ impl Plan {
         Ok(plan)
     }
 
+    /// The way back from the stage at `index`, lawful or not.
+    pub(crate) fn undone(&self, index: usize) -> Self {
+        rollback::plan(self, index)
+    }
+
     /// The way back while the stage at `index` runs, with the laws checked like those of any other plan; `None` past the
     /// [point of no return](Self::point_of_no_return).
     ///
@@ -187,7 +192,7 @@ impl Plan {
         if self.point_of_no_return().is_some_and(|end| index >= end) {
             return Ok(None);
         }
-        let plan = rollback::plan(self, index);
+        let plan = self.undone(index);
         plan.check(topology, roles).map_err(StrategyError::Unlawful)?;
         Ok(Some(plan))
     }

@@ -111,6 +111,14 @@ impl MiniCluster {
     /// Writes what is missing, and has the component load it in the way that it needs.
     pub(crate) fn bring_up(&self, target: &ConsumerTarget) -> Result<(), ClusterError> {
         let component = self.component(&target.consumer)?;
+        let late = component.write(|material| {
+            let late = target.epoch < material.epoch;
+            material.epoch = material.epoch.max(target.epoch);
+            late
+        });
+        if late {
+            return Ok(());
+        }
         self.switch_late(target)?;
         self.write_bundles(component, target)?;
         self.write_addresses(component, target)?;

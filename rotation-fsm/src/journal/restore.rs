@@ -274,7 +274,8 @@ fn seen_of(state: &ConsumerState, topology: &Topology, tracks: &Tracks) -> Resul
             "one that is seen",
         ));
     }
-    let mut seen = Seen { id: state.report, available: state.available, released: state.released, ..Seen::default() };
+    let ConsumerState { report: id, available, epoch, released, .. } = *state;
+    let mut seen = Seen { id, available, epoch, released, ..Seen::default() };
     seen.held.iter_mut().zip(holds).for_each(|(into, held)| *into = *held);
     Ok(seen)
 }

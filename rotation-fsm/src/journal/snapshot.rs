@@ -212,6 +212,8 @@ pub(crate) struct ConsumerState {
     pub(super) report: ReportId,
     pub(super) holds: Holds,
     pub(super) available: bool,
+    /// The highest epoch of which it said that it was given something.
+    pub(super) epoch: u64,
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "core::ops::Not::not"))]
     pub(super) released: bool,
 }
@@ -316,6 +318,7 @@ impl Machine {
                 report: seen.id,
                 holds: Holds(seen.held.iter().take(facets).copied().collect()),
                 available: seen.available,
+                epoch: seen.epoch,
                 released: seen.released,
             }));
         }

@@ -117,7 +117,7 @@ impl Machine {
     }
 
     fn is_blocked(&self, class: &Class) -> bool {
-        work_of(class).is_some_and(|work| self.permit(work).is_some())
+        work_of(class).is_some_and(|work| self.permit(work).is_some()) && !skips!(self, WindowIgnored)
     }
 
     /// What a node is recreated for counts for everything on it: its other consumers come with it.

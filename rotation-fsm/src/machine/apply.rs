@@ -3,8 +3,9 @@
 use pki_core::Plane;
 use time::UtcDateTime;
 
-use super::seen::{self, Seen};
+use super::seen::{self, Held, Seen};
 use super::{Applied, Machine, Phase};
+use crate::clock::HighWater;
 use crate::event::{Event, Observation, ReportId};
 use crate::plan::StageId;
 use crate::policy::Unit;
@@ -21,6 +22,12 @@ impl Machine {
         let (before, footprint) = (self.clock, self.footprint());
         // While nothing is rotated nothing depends on the time but that something is begun, which does no harm.
         self.clock.read(now, self.rotating().map(|_| self.settings.clock));
+        if skips!(self, JumpsBelieved) {
+            self.clock.believe(now);
+        }
+        if skips!(self, ClockStepsBack) && now < self.clock.now() {
+            self.clock = HighWater::new(now);
+        }
         let mut applied = Applied::default();
         if let Err(rejected) = self.take(event, now, &mut applied) {
             self.clock = before;
@@ -120,14 +127,21 @@ impl Machine {
         let (consumer, id) = (&observation.consumer, observation.id);
         let index = self.index_of(consumer)?;
         let last = self.seen(index).map(|seen| seen.id).unwrap_or_default();
-        if id <= last {
+        if id <= last && !skips!(self, StaleReports) {
             return Err(Rejected::Stale { consumer: consumer.clone(), applied: last, found: id });
         }
         let uses = self.topology.uses(consumer.kind());
         let read = uses.ok_or(Unreadable::Incomplete).and_then(|uses| seen::read(observation, uses, &self.tracks));
         let unreadable = read.as_ref().err().cloned();
-        let held = read.unwrap_or_default();
-        self.record(index, Seen { id, held, available: observation.available, released: false });
+        let held = match read {
+            Ok(held) => held,
+            Err(_) if skips!(self, UnreadableIsFine) => {
+                self.expected_of(index).map(|fine| fine.want).unwrap_or_default()
+            }
+            Err(_) => Held::default(),
+        };
+        let (available, epoch) = (observation.available, observation.epoch);
+        self.record(index, Seen { id, held, available, epoch, released: false });
         Ok(unreadable)
     }
 
@@ -140,8 +154,13 @@ impl Machine {
         if last.available {
             let away = self.waiting.of(class).map_or(0, |lacking| lacking.away.len());
             let room = self.topology.class(class).map_or(0, |class| self.topology.max_unavailable(class));
-            if away >= room {
+            if away >= room && !skips!(self, TakenDownTogether) {
                 return Err(Rejected::NotItsTurn { consumer: consumer.clone(), away, room });
+            }
+            // The window may have closed since whoever asks was told to.
+            let blocker = self.topology.class(class).and_then(|class| self.blocker(class));
+            if let Some(blocker) = blocker {
+                return Err(Rejected::Maintenance(blocker));
             }
         }
         self.record(index, Seen { id: last.id.max(after), available: false, ..last });
@@ -155,12 +174,12 @@ impl Machine {
         stage: &StageId,
     ) -> Result<(), Rejected> {
         let index = self.index_of(consumer)?;
-        if consumer.kind().plane() != Plane::External {
+        if consumer.kind().plane() != Plane::External && !skips!(self, WordForTheObservable) {
             return Err(Rejected::Observable(consumer.clone()));
         }
         let running = self.rotating().map(|rotating| (rotating.unit(), rotating.to));
         let current = self.stage().map(|stage| &stage.id);
-        if running != Some(rotation) || current != Some(stage) {
+        if (running != Some(rotation) || current != Some(stage)) && !skips!(self, WordForAnotherStage) {
             return Err(Rejected::NotInStage { current: current.cloned() });
         }
         self.give(index);
@@ -171,12 +190,13 @@ impl Machine {
     pub(crate) fn give(&mut self, index: Index) {
         let held = self.expected_of(index).map(|expected| expected.want).unwrap_or_default();
         let id = self.last(index).id;
-        self.record(index, Seen { id, held, available: true, released: false });
+        self.record(index, Seen { id, held, available: true, epoch: self.epoch, released: false });
     }
 
     /// Takes a consumer in: to be seen, or, where nobody can see it, given what is valid now. During a rotation in
     /// which it has a part, that too takes somebody's word.
     pub(super) fn admit(&mut self, index: Index, incarnation: u64) {
+        let incarnation = if skips!(self, SameIncarnation) { 0 } else { incarnation };
         self.record(index, Seen { id: ReportId { incarnation, sequence: 0 }, ..Seen::default() });
         let Some(kind) = self.topology.member(index).map(|member| member.id.kind()) else { return };
         if kind.plane() == Plane::External {

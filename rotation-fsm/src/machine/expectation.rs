@@ -1,8 +1,8 @@
 //! What each class of consumers shall run with, and what suffices.
 
-use pki_core::{AuthorityRole, LeafKind};
+use pki_core::{AuthorityRole, LeafKind, Plane};
 
-use super::seen::Held;
+use super::seen::{Held, Seen};
 use super::{Machine, Phase, Rotating};
 use crate::facet::{Facet, Holding, Holdings, Track};
 use crate::plan::{Direction, Plan, Step, VersionRange};
@@ -14,12 +14,18 @@ pub(crate) struct Expected {
     pub(crate) want: Held,
     /// What suffices: what is wanted, and what is early and does no harm.
     pub(crate) suffices: [Holdings; MAX_FACETS],
+    /// The epoch of which it must have been given something: what it said before counts for nothing.
+    pub(crate) since: u64,
     /// How many of them count.
     len: usize,
 }
 
 impl Expected {
-    pub(crate) fn is_met(&self, held: &Held) -> bool {
+    pub(crate) fn is_met(&self, seen: &Seen) -> bool {
+        seen.epoch >= self.since && self.holds(&seen.held)
+    }
+
+    fn holds(&self, held: &Held) -> bool {
         self.suffices.iter().zip(held).take(self.len).all(|(suffices, held)| suffices.has(*held))
     }
 
@@ -63,11 +69,7 @@ impl Rotating {
         for (_, to) in moves(own) {
             (want, suffices, touched) = (to, Holdings::one(to), true);
         }
-        let renews = match facet {
-            Facet::Presents(leaf) => is_signed_at_run_time(leaf),
-            Facet::RestartedUnder => true,
-            _ => false,
-        };
+        let renews = is_renewed(facet);
         match self.plan.direction {
             // A node restarts when it likes, and comes back with a leaf of whoever signs then.
             _ if renews && !touched => suffices = suffices.or(self.signer()).or(self.signer_before()),
@@ -84,6 +86,15 @@ impl Rotating {
     fn signer_before(&self) -> Holding {
         let switched = self.plan.history.iter().any(|stage| stage.step() == Step::SwitchSigner);
         if switched { Holding::NEXT } else { self.signer() }
+    }
+}
+
+/// Whether a consumer has it renewed whenever it restarts.
+const fn is_renewed(facet: Facet) -> bool {
+    match facet {
+        Facet::Presents(leaf) => is_signed_at_run_time(leaf),
+        Facet::RestartedUnder => true,
+        _ => false,
     }
 }
 
@@ -108,15 +119,52 @@ impl Machine {
         }
     }
 
+    /// The epoch of which a class must have been given something on the way back.
+    ///
+    /// Whoever was asked for something by the stage that was running may have done it and not have been seen, or may be
+    /// about to; and a node may have restarted, and not have been seen since, until the signers had switched back. What
+    /// was seen of them before is no evidence, and an order of before may still reach them until they have heard of a
+    /// higher epoch.
+    fn since(&self, rotating: &Rotating, class: &Class) -> u64 {
+        if rotating.plan.direction == Direction::Forward || class.kind.plane() == Plane::External {
+            return 0;
+        }
+        if skips!(self, WordOfBeforeTheWayBack) {
+            return 0;
+        }
+        let stages = &rotating.plan.stages;
+        // Every stage has its epoch, one after the other.
+        let began = self.epoch.saturating_sub(u64::try_from(rotating.stage).unwrap_or(u64::MAX));
+        let asked = rotating.plan.history.last().is_some_and(|stage| {
+            let covers = rotating.plan.covers(&stage.id, class.kind.plane(), class.pool.as_ref());
+            covers && stage.changes.iter().any(|change| change.kind == class.kind)
+        });
+        let renews = self
+            .topology
+            .uses(class.kind)
+            .is_some_and(|uses| uses.facets.iter().any(|(facet, track)| rotating.moves(*track) && is_renewed(*facet)));
+        let switched = stages.iter().rposition(|stage| stage.step() == Step::SwitchSigner).filter(|_| renews);
+        match switched {
+            Some(last) if rotating.stage > last => began + u64::try_from(last).unwrap_or_default() + 1,
+            _ if asked => began,
+            _ => 0,
+        }
+    }
+
     /// What a class shall run with now.
     pub(super) fn expectation(&self, class: &Class) -> Expected {
         let mut expected = Expected::default();
         let Some(uses) = self.topology.uses(class.kind) else { return expected };
         expected.len = uses.facets.len().min(MAX_FACETS);
+        expected.since = self.rotating().map_or(0, |rotating| self.since(rotating, class));
         let places = expected.want.iter_mut().zip(&mut expected.suffices);
         for ((want, suffices), (facet, track)) in places.zip(&uses.facets) {
             (*want, *suffices) = match self.rotating().filter(|rotating| rotating.moves(*track)) {
                 Some(rotating) => rotating.expectation(class, *facet),
+                None if skips!(self, RetiredIsFine) => {
+                    let both = Holding::PREVIOUS.union(Holding::CURRENT);
+                    (Holding::CURRENT, Holdings::one(Holding::CURRENT).or(both))
+                }
                 None => (Holding::CURRENT, Holdings::one(Holding::CURRENT)),
             };
         }

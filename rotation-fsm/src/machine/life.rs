@@ -155,6 +155,17 @@ impl Machine {
         self.permit_until(work).map(|(why, _)| why)
     }
 
+    /// What keeps a consumer of this class from being disturbed by the rotation that runs.
+    pub(super) fn blocker(&self, class: &Class) -> Option<Blocker> {
+        if skips!(self, WindowIgnored) {
+            return None;
+        }
+        match &class.pool {
+            Some(pool) => self.permit(Work::pool(pool)),
+            None => self.permit(Work::step(StepKind::ControlPlane)),
+        }
+    }
+
     fn permit_until(&self, work: Work<'_>) -> Option<(Blocker, Option<UtcDateTime>)> {
         let rotating = self.rotating().filter(|rotating| !rotating.emergency)?;
         // Keys do not expire, so nothing is near.

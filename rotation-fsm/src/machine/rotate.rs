@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pki_core::{AuthorityRole, CaVersion, ComponentKind};
+use pki_core::{AuthorityRole, CaVersion, ComponentKind, Plane};
 use time::{Duration, UtcDateTime};
 
 use super::{Applied, Completed, Machine, Phase, Rotating, shares_key};
@@ -42,11 +42,15 @@ impl Machine {
     pub(super) fn start(&mut self, policy: UnitPolicy) -> Result<CaVersion, Rejected> {
         let from = self.common_version(&policy)?;
         self.check_expiry(&policy, Duration::ZERO)?;
-        if let Some(consumer) = self.blocking(&policy.roles) {
+        if let Some(consumer) = self.blocking(&policy.roles)
+            && !skips!(self, BegunUnready)
+        {
             return Err(Rejected::NotReady { consumer: consumer.clone() });
         }
         let strategy = self.settings.strategy;
         let plan = strategy.plan(&self.topology, &policy.roles).map_err(Rejected::Strategy)?;
+        #[cfg(feature = "proof")]
+        let plan = self.faults.distort(plan);
         if plan.stages.iter().any(|stage| stage.step() == Step::CrossSign) {
             self.check_expiry(&policy, self.settings.cross_margin)?;
         }
@@ -152,7 +156,9 @@ impl Machine {
         let record = record.in_whole_seconds();
         if let Some(minted) = self.tracks.authority(role).and_then(|authority| authority.next.as_ref()) {
             // A duplicate of what is known changes nothing; another key for the same generation is an error.
-            return if *minted == record { Ok(()) } else { Err(Rejected::MintedTwice { role }) };
+            if *minted == record || !skips!(self, SecondKey) {
+                return if *minted == record { Ok(()) } else { Err(Rejected::MintedTwice { role }) };
+            }
         }
         if let Some(other) = shares_key(&self.tracks.authorities, &record) {
             return Err(Rejected::SharedKey { role, other });
@@ -187,7 +193,8 @@ impl Machine {
         // As long as the root itself lasts is always long enough: there is no longer one.
         let least = expiry.into_iter().chain([now.saturating_add(self.settings.cross_margin)]).min();
         let ends_early = record.not_after <= now || least.is_some_and(|least| record.not_after < least);
-        if record.not_before > now || ends_early || expiry.is_some_and(|end| record.not_after > end) {
+        let unfit = record.not_before > now || ends_early || expiry.is_some_and(|end| record.not_after > end);
+        if unfit && !skips!(self, CrossCertificateOutlives) {
             return Err(Rejected::UnfitCrossCertificate { role, signer_ends: expiry });
         }
         if let Some(authority) = self.tracks.authorities.get_mut(&role) {
@@ -252,8 +259,12 @@ impl Machine {
         if rotating.emergency || rotating.is_rolling_back() {
             return Err(Rejected::NoWayBack { stage: rotating.stage().map(|stage| stage.id.clone()) });
         }
-        let back =
-            rotating.plan.rollback(rotating.stage, &self.topology, rotating.roles()).map_err(Rejected::Strategy)?;
+        let (index, roles) = (rotating.stage, rotating.roles());
+        let back = if skips!(self, BackFromAnywhere) {
+            Some(rotating.plan.undone(index))
+        } else {
+            rotating.plan.rollback(index, &self.topology, roles).map_err(Rejected::Strategy)?
+        };
         let stage = rotating.stage().map(|stage| stage.id.clone());
         let Some(plan) = back else { return Err(Rejected::NoWayBack { stage }) };
         if let Some(rotating) = self.rotating_mut() {
@@ -262,8 +273,33 @@ impl Machine {
             rotating.open_stage();
         }
         self.epoch += 1;
+        self.forget_words();
         self.expect_anew();
         Ok(())
+    }
+
+    /// Whoever nobody can see was asked for something by the stage that is undone, and may have it: that takes a word.
+    fn forget_words(&mut self) {
+        if skips!(self, WordOfBeforeTheWayBack) {
+            return;
+        }
+        let Some(last) = self.rotating().and_then(|rotating| rotating.plan.history.last()).cloned() else { return };
+        if last.scope() != Some(&Scope::External) {
+            return;
+        }
+        for (index, member) in self.topology.members().filter(|(_, member)| member.id.kind().plane() == Plane::External)
+        {
+            let Some(uses) = self.topology.uses(member.id.kind()) else { continue };
+            let Some(seen) = usize::try_from(index).ok().and_then(|at| self.seen.get_mut(at)) else { continue };
+            for change in last.changes.iter().filter(|change| change.kind == member.id.kind()) {
+                let held = uses.position(change.facet).and_then(|at| seen.held.get_mut(at));
+                if let Some(held) = held.filter(|held| **held != change.to) {
+                    *held = Holding::UNKNOWN;
+                }
+            }
+        }
+        // Compared anew, whether or not anything else is asked of them.
+        self.expected = Arc::default();
     }
 
     /// Ends every stage whose gate is open. A stage that asks nothing of anybody ends at once.
@@ -287,7 +323,9 @@ impl Machine {
 
     fn may_move_on(&mut self, applied: &mut Applied) -> bool {
         let Some(rotating) = self.rotating() else { return false };
-        if rotating.paused || !rotating.open.is_empty() || rotating.is_at_gate() {
+        let paused = rotating.paused && !skips!(self, OnWhilePaused);
+        let gated = rotating.is_at_gate() && !skips!(self, NoGate);
+        if paused || !rotating.open.is_empty() || gated {
             return false;
         }
         let addressed = self.tracks.addresses.as_ref().is_none_or(|addresses| addresses.next.is_some());
@@ -298,6 +336,9 @@ impl Machine {
         let opened = rotating.may_complete && !rotating.is_rolling_back() && self.is_gated(&rotating.policy);
         if rotating.emergency || opened {
             self.release(applied);
+        }
+        if skips!(self, NobodyIsWaitedFor) {
+            return true;
         }
         self.rotating().is_some_and(|rotating| self.blocking(rotating.roles()).is_none())
     }

@@ -18,6 +18,8 @@ pub(crate) struct Seen {
     /// Unknown while it is unseen, or said something that could not be read.
     pub(crate) held: Held,
     pub(crate) available: bool,
+    /// The highest epoch of which it said that it was given something.
+    pub(crate) epoch: u64,
     /// Left behind: nobody waits for it.
     pub(crate) released: bool,
 }

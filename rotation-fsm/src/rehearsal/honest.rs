@@ -63,6 +63,7 @@ pub(super) fn report(machine: &Machine, target: &ConsumerTarget) -> Option<Obser
     }
     report.service = target.service.clone().or(report.service);
     report.dials = target.dials.clone().or(report.dials);
+    report.epoch = report.epoch.max(target.epoch);
     Some(report)
 }
 
@@ -71,7 +72,7 @@ fn as_seen(machine: &Machine, index: Index, consumer: &ConsumerId) -> Option<Obs
     let seen = machine.seen(index)?;
     let uses = machine.topology.uses(consumer.kind())?;
     let id = ReportId { sequence: seen.id.sequence.saturating_add(1), ..seen.id };
-    let mut report = Observation::new(consumer.clone(), id);
+    let mut report = Observation { epoch: seen.epoch, ..Observation::new(consumer.clone(), id) };
     for ((facet, track), held) in uses.facets.iter().zip(seen.held).filter(|(_, held)| *held != Holding::UNKNOWN) {
         match (facet, track) {
             (Facet::Trusts(slot), Track::Authority(role)) => {

@@ -31,6 +31,7 @@ pub(crate) fn golden(name: &str, found: &str) {
 struct Held {
     incarnation: u64,
     sequence: u64,
+    epoch: u64,
     bundles: BTreeMap<TrustSlot, (AuthorityRole, VersionRange)>,
     leaves: BTreeMap<LeafKind, Leaf>,
     signs: Option<(AuthorityRole, CaVersion)>,
@@ -410,6 +411,7 @@ impl Cluster {
         let signer = self.hierarchy.issuer_of(LeafKind::KubeletClient).unwrap();
         let csr_signer = self.held.values().find_map(|held| held.signs.filter(|(role, _)| *role == signer));
         let held = self.held.entry(target.consumer.clone()).or_default();
+        held.epoch = held.epoch.max(target.epoch);
         held.restarts += u32::from(matches!(target.reload, Reload::Restart | Reload::Recreate));
         held.recreations += u32::from(target.reload == Reload::Recreate);
         held.bundles.extend(target.bundles.iter().map(|bundle| (bundle.slot, (bundle.role, bundle.versions))));
@@ -448,6 +450,7 @@ impl Cluster {
         });
         let report = ReportId { incarnation: held.incarnation, sequence: held.sequence };
         Observation {
+            epoch: held.epoch,
             bundles: held.bundles.iter().map(|(slot, bundle)| (*slot, hash(*bundle))).collect(),
             leaves: held.leaves.iter().map(present).collect(),
             signs_with: held.signs.map(id),
