@@ -323,9 +323,11 @@ impl Component {
             ..PresentedLeaf::alone(*leaf, claims.leaves.get(leaf).copied().unwrap_or(held.issuer))
         };
         let main = material.leaves.get(&LeafKind::ApiServer);
-        let serve = |(address, own): &(Address, Option<HeldLeaf>)| {
-            let issuer = own.as_ref().or(main)?.issuer;
-            Some(ServedAddress { address: address.clone(), issuer })
+        // Where a socket is open, whatever was written.
+        let serve = |(address, listener): (Address, Arc<Listener>)| {
+            let own = material.serves.iter().find(|(served, _)| *served == address).and_then(|(_, own)| own.as_ref());
+            let issuer = own.or(main)?.issuer;
+            listener.is_open().then_some(ServedAddress { address, issuer })
         };
         // A component of this process keeps its counter through every restart.
         let id = ReportId { incarnation: 0, sequence: self.sequence.fetch_add(1, Ordering::SeqCst) + 1 };
@@ -334,7 +336,7 @@ impl Component {
             leaves: material.leaves.iter().map(present).collect(),
             signs_with: claims.signs.or_else(|| material.signs.map(|(_, id)| id)),
             csr_signer_at_restart: claims.csr_signer_at_restart.or(material.csr_signer_at_restart),
-            serves: material.serves.iter().filter_map(serve).collect(),
+            serves: self.listeners_at().into_iter().filter_map(serve).collect(),
             service: material.service.clone(),
             dials: material.dials.clone(),
             epoch: material.epoch,
