@@ -414,10 +414,8 @@ mod json {
                     lines.push_str(&format!("\n{}", "  ".repeat(level - 1)));
                 }
                 level -= 1;
-            } else if !quoted && level > 0 && level <= depth && lines.ends_with(['{', '[', ',', '\n']) {
-                if !lines.ends_with('\n') {
-                    lines.push_str(&format!("\n{}", "  ".repeat(level)));
-                }
+            } else if !quoted && (1..=depth).contains(&level) && lines.ends_with(['{', '[', ',']) {
+                lines.push_str(&format!("\n{}", "  ".repeat(level)));
             }
             lines.push(c);
             if quoted {
@@ -860,7 +858,7 @@ mod json {
         for event in events {
             let _ = machine.pending_actions().count();
             let _ = (machine.status(), machine.next_change(), machine.blocked(), machine.health().count());
-            let _ = machine.apply(event, machine.completed().map_or(rotation_start(), |completed| completed.at));
+            let _ = machine.apply(event, machine.completed().map_or_else(rotation_start, |completed| completed.at));
         }
         let after = machine.snapshot();
         assert_eq!(Machine::restore(after.clone()).unwrap().snapshot(), after);
