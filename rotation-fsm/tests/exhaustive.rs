@@ -58,7 +58,7 @@ fn planted(fault: Fault) -> Config {
     let peers = |kinds: &[(K, u8)]| with(Subject::EtcdPeer, Strategy::Staged, kinds);
     let cluster = |kinds: &[(K, u8)]| with(Subject::Cluster, Strategy::Staged, kinds);
     match fault {
-        Fault::StaleReports => peers(&[(K::Delay, 1), (K::Operator, 1)]),
+        Fault::StaleReports => with(Subject::EtcdApi, Strategy::Staged, &[(K::Delay, 1), (K::Operator, 1)]),
         Fault::TrustDroppedFirst => with(Subject::FrontProxy, Strategy::Staged, &[]),
         Fault::NobodyIsWaitedFor | Fault::LeavesBeforeTrust | Fault::KeysDestroyedFirst | Fault::AwayIsFine => {
             peers(&[])
@@ -66,13 +66,13 @@ fn planted(fault: Fault) -> Config {
         Fault::UnreadableIsFine | Fault::BegunUnready => peers(&[(K::Garbling, 1)]),
         Fault::WordForAnotherStage => cluster(&[(K::Delay, 1)]),
         Fault::WordForTheObservable => peers(&[(K::Mistake, 1)]),
-        Fault::OnWhilePaused | Fault::WordOfBeforeTheWayBack => peers(&[(K::Operator, 1)]),
+        Fault::OnWhilePaused | Fault::WordOfBefore => peers(&[(K::Operator, 1)]),
         Fault::BackFromAnywhere => peers(&[(K::Operator, 1)]),
         Fault::NoGate => cluster(&[(K::Clock, 1)]),
         Fault::ObservableReleased => cluster(&[(K::Clock, 3), (K::Sleep, 1)]),
         Fault::JumpsBelieved | Fault::ClockStepsBack => cluster(&[(K::Clock, 1)]),
-        Fault::TakenDownTogether => peers(&[(K::Controllers, 1)]),
-        Fault::SameIncarnation => with(Subject::Konnectivity, Strategy::Staged, &[(K::Delay, 1), (K::Leave, 1)]),
+        Fault::TakenDownTogether => peers(&[(K::Controllers, 1), (K::Delay, 1)]),
+        Fault::SameIncarnation => with(Subject::Cluster, Strategy::Staged, &[(K::Delay, 1), (K::Leave, 1)]),
         Fault::WindowIgnored => peers(&[(K::Window, 1)]),
         Fault::SecondKey | Fault::RetiredIsFine => peers(&[(K::Mistake, 1)]),
         Fault::CrossCertificateOutlives => with(Subject::EtcdPeer, Strategy::CrossSigned, &[(K::Mistake, 1)]),
@@ -90,7 +90,7 @@ fn every_guard_is_missed_when_it_is_removed() {
     let mut traces = String::new();
     let mut missed = Vec::new();
     for fault in Fault::ALL {
-        let report = search(&Config { limit: 400_000, ..planted(*fault) }).unwrap();
+        let report = search(&Config { limit: 1_500_000, ..planted(*fault) }).unwrap();
         let Some(counterexample) = report.counterexample() else {
             missed.push(format!("{fault}: {report}"));
             continue;

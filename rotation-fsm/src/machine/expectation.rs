@@ -126,15 +126,15 @@ impl Machine {
     /// was seen of them before is no evidence, and an order of before may still reach them until they have heard of a
     /// higher epoch.
     fn since(&self, rotating: &Rotating, class: &Class) -> u64 {
-        if rotating.plan.direction == Direction::Forward || class.kind.plane() == Plane::External {
-            return 0;
-        }
-        if skips!(self, WordOfBeforeTheWayBack) {
+        if class.kind.plane() == Plane::External || skips!(self, WordOfBefore) {
             return 0;
         }
         let stages = &rotating.plan.stages;
         // Every stage has its epoch, one after the other.
         let began = self.epoch.saturating_sub(u64::try_from(rotating.stage).unwrap_or(u64::MAX));
+        if rotating.plan.direction == Direction::Forward {
+            return self.since_switch(rotating, class).map_or(0, |stage| began + stage);
+        }
         let asked = rotating.plan.history.last().is_some_and(|stage| {
             let covers = rotating.plan.covers(&stage.id, class.kind.plane(), class.pool.as_ref());
             covers && stage.changes.iter().any(|change| change.kind == class.kind)
@@ -149,6 +149,18 @@ impl Machine {
             _ if asked => began,
             _ => 0,
         }
+    }
+
+    /// Forwards a node that renewed early, while not every signer had switched, may renew with the old key again. Once its
+    /// own stage has come it must have been given something since they all had: the number of the first such stage.
+    fn since_switch(&self, rotating: &Rotating, class: &Class) -> Option<u64> {
+        let (_, own) = rotating.begun();
+        let switched = own.iter().rposition(|stage| stage.step() == Step::SwitchSigner)?;
+        let renewed = own.iter().any(|stage| {
+            let covers = rotating.plan.covers(&stage.id, class.kind.plane(), class.pool.as_ref());
+            covers && stage.changes.iter().any(|change| change.kind == class.kind && is_renewed(change.facet))
+        });
+        renewed.then(|| u64::try_from(switched).unwrap_or_default() + 1)
     }
 
     /// What a class shall run with now.

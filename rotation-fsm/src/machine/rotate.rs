@@ -280,7 +280,7 @@ impl Machine {
 
     /// Whoever nobody can see was asked for something by the stage that is undone, and may have it: that takes a word.
     fn forget_words(&mut self) {
-        if skips!(self, WordOfBeforeTheWayBack) {
+        if skips!(self, WordOfBefore) {
             return;
         }
         let Some(last) = self.rotating().and_then(|rotating| rotating.plan.history.last()).cloned() else { return };

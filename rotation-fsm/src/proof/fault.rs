@@ -75,8 +75,8 @@ faults! {
     LeavesBeforeTrust => "leaves-before-trust",
     /// Unlawful plan: the keys are destroyed before the bundles are cleared.
     KeysDestroyedFirst => "keys-destroyed-first",
-    /// On the way back counts what was said before.
-    WordOfBeforeTheWayBack => "word-of-before-the-way-back",
+    /// What was said before the way back, or before the signers had switched, counts.
+    WordOfBefore => "word-of-before",
     /// Of the world: consumers carry out what a controller of a lower epoch asks.
     EpochsIgnored => "epochs-ignored",
     /// Of the world: the store takes an event that was decided on an older state.

@@ -754,6 +754,10 @@ impl State {
                     if !late.there || late.asleep {
                         return Ok(None);
                     }
+                    // Whoever was given something of a higher epoch leaves it alone, whatever it takes.
+                    if epoch < late.epoch && layout.config.fault != Some(Fault::EpochsIgnored) {
+                        return Ok(None);
+                    }
                     let met = holds.iter().zip(&late.holds).all(|(order, held)| *order == 0 || order == held);
                     if disturbs && late.up && !met {
                         let down = self.take_down(layout, member, false);
@@ -762,10 +766,7 @@ impl State {
                         }
                         return Ok(down.unwrap_or(None));
                     }
-                    let fenced = epoch < late.epoch && layout.config.fault != Some(Fault::EpochsIgnored);
-                    if !fenced {
-                        self.take_up(layout, member, &holds, epoch);
-                    }
+                    self.take_up(layout, member, &holds, epoch);
                     Ok(None)
                 }
                 _ => Err(()),
