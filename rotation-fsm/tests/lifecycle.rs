@@ -31,7 +31,7 @@ mod way_back;
 #[cfg(test)]
 mod parts {
     use pki_core::{AuthorityRole, Hierarchy, LeafKind};
-    use rotation_fsm::{Machine, Phase, Rotating, Unit};
+    use rotation_fsm::{Machine, Phase, Rotating};
     use time::Duration;
 
     /// Gardener's shape: servers, clients and kubelets each have an authority of their own.
@@ -64,14 +64,4 @@ mod parts {
     pub(crate) fn stage(machine: &Machine) -> String {
         machine.stage().map(ToString::to_string).unwrap_or_default()
     }
-
-    pub(crate) const EVERY_UNIT: [Unit; 7] = [
-        Unit::Ca,
-        Unit::Credentials,
-        Unit::ServiceAccount,
-        Unit::EtcdApi,
-        Unit::EtcdPeer,
-        Unit::FrontProxy,
-        Unit::Konnectivity,
-    ];
 }

@@ -485,3 +485,7 @@ fn is_possible(facet: Facet, to: Holding) -> bool {
         _ => one,
     }
 }
+
+#[cfg(test)]
+#[path = "check/tests.rs"]
+mod tests;

@@ -370,6 +370,17 @@ impl Cluster {
         bundles.flat_map(|(_, versions)| versions.versions()).chain(leaves).collect()
     }
 
+    /// Who has anything of a generation.
+    pub(crate) fn holding(&self, version: CaVersion) -> Vec<String> {
+        let has = |held: &Held| {
+            let mut bundles = held.bundles.iter().filter(|(_, (_, versions))| versions.contains(VersionRange::only(version)));
+            let mut leaves = held.leaves.iter().filter(|(_, leaf)| leaf.issuer == version);
+            let (bundle, leaf) = (bundles.next().map(|(slot, _)| *slot), leaves.next().map(|(leaf, _)| *leaf));
+            (bundle.is_some() || leaf.is_some()).then(|| format!("{bundle:?} {leaf:?}"))
+        };
+        self.held.iter().filter_map(|(id, held)| Some(format!("{id} {}", has(held)?))).collect()
+    }
+
     fn acknowledgement(&self, target: &ConsumerTarget, unit: Unit, to: CaVersion, stage: &StageId) -> Event {
         let consumer = target.consumer.clone();
         Event::Acknowledged { consumer, unit, to, stage: stage.clone(), by: "operator".to_owned() }
