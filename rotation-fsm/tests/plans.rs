@@ -110,7 +110,8 @@ mod plans {
     /// meet the other side; an instance moves as a whole, which allows more than the checker does.
     fn fewest(means: Means) -> u32 {
         let kubelet = Kubelet { trusts: OLD, leaf: Leaf::Old, moved: false };
-        let begin = State { kubelet, server: ApiServer { trusts: OLD, leaf: Leaf::Old, serves: OLD }, signer: Leaf::Old };
+        let begin =
+            State { kubelet, server: ApiServer { trusts: OLD, leaf: Leaf::Old, serves: OLD }, signer: Leaf::Old };
         let mut known = BTreeMap::from([(begin, 0)]);
         let mut next = VecDeque::from([begin]);
         let mut ends = Vec::new();
@@ -186,8 +187,9 @@ mod plans {
     fn a_cross_certificate_saves_etcd_one_rolling_restart() {
         let topology = topology(Hierarchy::kubeadm(), false);
         for roles in [vec![AuthorityRole::Etcd], Hierarchy::kubeadm().roles().to_vec()] {
-            let restarts =
-                |strategy: Strategy| strategy.plan(&topology, &roles).unwrap().cost(&topology).restarts(ComponentKind::Etcd);
+            let restarts = |strategy: Strategy| {
+                strategy.plan(&topology, &roles).unwrap().cost(&topology).restarts(ComponentKind::Etcd)
+            };
             assert_eq!((restarts(Strategy::Staged), restarts(Strategy::CrossSigned)), (2, 1));
         }
     }

@@ -65,7 +65,9 @@ fn a_newcomer_is_in_order_from_its_first_report_on_in_every_stage() {
             ] {
                 let newcomer = cluster.consumer(kind, &name);
                 let on_a_node = matches!(kind, ComponentKind::Kubelet | ComponentKind::Pod);
-                let Ok(_) = cluster.machine.provision(&newcomer, on_a_node.then(|| &pools[number % 2])) else { continue };
+                let Ok(_) = cluster.machine.provision(&newcomer, on_a_node.then(|| &pools[number % 2])) else {
+                    continue;
+                };
                 let before = stage(&cluster.machine);
                 cluster.join(&newcomer, on_a_node.then(|| pools[number % 2].clone()), 7);
                 assert!(
@@ -75,7 +77,10 @@ fn a_newcomer_is_in_order_from_its_first_report_on_in_every_stage() {
                 last.push(newcomer);
             }
         });
-        assert_eq!(cluster.holding(V1), Vec::<String>::new(), "{preset} {strategy}");
+        // GDC's service-account keys are a unit of their own.
+        let mut old = cluster.holding(V1);
+        old.retain(|line| preset != Preset::Gdc || !line.contains("ServiceAccount"));
+        assert_eq!(old, Vec::<String>::new(), "{preset} {strategy}");
     }
 }
 
@@ -169,6 +174,7 @@ fn a_client_outside_is_provisioned_with_everything_at_rest_too() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "how long it takes is what is tested")]
 fn provisioning_costs_the_same_in_a_large_cluster() {
     let hierarchy = Hierarchy::kubeadm();
     let mut topology = Topology::with_address(hierarchy.clone(), address(1));
@@ -182,8 +188,7 @@ fn provisioning_costs_the_same_in_a_large_cluster() {
     let small = Cluster::new(hierarchy.clone());
     let records = roles.into_iter().map(|role| (role, small.record(role, V1)));
     let settings = Settings::of(&hierarchy).with_completion(Completion::Automatic);
-    let machine =
-        rotation_fsm::Machine::new("large".parse().unwrap(), topology, settings, records, small.now).unwrap();
+    let machine = rotation_fsm::Machine::new("large".parse().unwrap(), topology, settings, records, small.now).unwrap();
     let begun = Instant::now();
     for number in 0..5_000 {
         let newcomer = ConsumerId::new(ComponentKind::Kubelet, format!("new-{number}").parse().unwrap());
@@ -237,7 +242,8 @@ fn service_account_keys_are_accepted_before_they_sign_and_dropped_after_the_last
             let pod = cluster.consumer(ComponentKind::Pod, "node-0");
             let slot = pki_core::TrustSlot::ServiceAccountKeys;
             let accepted = |versions: &[CaVersion]| {
-                let anchors = versions.iter().map(|version| cluster.record(AuthorityRole::ServiceAccount, *version).anchor);
+                let anchors =
+                    versions.iter().map(|version| cluster.record(AuthorityRole::ServiceAccount, *version).anchor);
                 pki_core::BundleHash::of(anchors)
             };
             let sets = [accepted(&[V1]), accepted(&[V1, V2]), accepted(&[V2])];

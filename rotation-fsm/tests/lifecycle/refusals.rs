@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use pki_core::{AuthorityRole, CaVersion, ComponentKind, Hierarchy, LeafKind, Storage};
 use rotation_fsm::{
-    Calendar, ConsumerId, CrossRecord, Delivery, Event, Machine, MaintenancePolicy, MaintenanceWindow, Rejected, ReportId,
-    Settings, Strategy, StrategyError, Topology, Unit,
+    Calendar, ConsumerId, CrossRecord, Delivery, Event, Machine, MaintenancePolicy, MaintenanceWindow, Rejected,
+    ReportId, Settings, Strategy, StrategyError, Topology, Unit,
 };
 use time::{Duration, Time};
 
@@ -27,7 +27,8 @@ fn by_operator() -> String {
 fn variants() -> BTreeSet<String> {
     let source = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/rejected.rs")).unwrap();
     let body = source.split("pub enum Rejected {").nth(1).unwrap().split("\n}").next().unwrap();
-    let lines = body.lines().filter_map(|line| line.strip_prefix("    ")).filter(|line| line.starts_with(char::is_uppercase));
+    let lines =
+        body.lines().filter_map(|line| line.strip_prefix("    ")).filter(|line| line.starts_with(char::is_uppercase));
     lines.map(|line| line.chars().take_while(char::is_ascii_alphanumeric).collect()).collect()
 }
 
@@ -125,7 +126,8 @@ fn while_minting(seen: &mut Seen) {
     seen.refuses(&mut cluster, &minted(wrong), &version);
     let mut short = right;
     short.not_after = Some(cluster.now);
-    seen.refuses(&mut cluster, &minted(short), &Rejected::ShortLived { role: CLUSTER, not_after: cluster.now });
+    let too_short = Rejected::ShortLived { role: CLUSTER, not_after: cluster.now };
+    seen.refuses(&mut cluster, &minted(short), &too_short);
     let mut shared = right;
     shared.id = cluster.authority_id(AuthorityRole::Etcd, V1);
     let other = Rejected::SharedKey { role: CLUSTER, other: AuthorityRole::Etcd };
@@ -234,9 +236,8 @@ fn of_setups(seen: &mut Seen) {
     let hierarchy = Hierarchy::kubeadm();
     let cluster = Cluster::new(hierarchy.clone());
     // One of the unit's authorities is a generation ahead.
-    let records = hierarchy.roles().iter().map(|role| {
-        (*role, cluster.record(*role, if *role == CLUSTER { V2 } else { V1 }))
-    });
+    let records =
+        hierarchy.roles().iter().map(|role| (*role, cluster.record(*role, if *role == CLUSTER { V2 } else { V1 })));
     let topology = Topology::new(hierarchy.clone());
     let settings = Settings::of(&hierarchy);
     let mut mixed = Machine::new("mixed".parse().unwrap(), topology, settings, records, cluster.now).unwrap();

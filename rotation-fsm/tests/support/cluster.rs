@@ -373,7 +373,8 @@ impl Cluster {
     /// Who has anything of a generation.
     pub(crate) fn holding(&self, version: CaVersion) -> Vec<String> {
         let has = |held: &Held| {
-            let mut bundles = held.bundles.iter().filter(|(_, (_, versions))| versions.contains(VersionRange::only(version)));
+            let mut bundles =
+                held.bundles.iter().filter(|(_, (_, versions))| versions.contains(VersionRange::only(version)));
             let mut leaves = held.leaves.iter().filter(|(_, leaf)| leaf.issuer == version);
             let (bundle, leaf) = (bundles.next().map(|(slot, _)| *slot), leaves.next().map(|(leaf, _)| *leaf));
             (bundle.is_some() || leaf.is_some()).then(|| format!("{bundle:?} {leaf:?}"))

@@ -93,7 +93,12 @@ fn a_stage_asks_only_for_what_somebody_has_and_can_hold() {
         ("control-plane-leaves", API, Facet::Trusts(TrustSlot::ApiServerClientCa), Holding::UNKNOWN),
         ("control-plane-trust", MANAGER, Facet::Presents(LeafKind::ControllerManager), Holding::BOTH),
         // A signer at run time hands out no chain.
-        ("control-plane-leaves", ComponentKind::Kubelet, Facet::Presents(LeafKind::KubeletClient), Holding::NEXT_CHAINED),
+        (
+            "control-plane-leaves",
+            ComponentKind::Kubelet,
+            Facet::Presents(LeafKind::KubeletClient),
+            Holding::NEXT_CHAINED,
+        ),
         // Only the step of the signers switches one.
         ("control-plane-leaves", MANAGER, Facet::Signs(AuthorityRole::Cluster), Holding::NEXT),
         // Twice in one stage.
@@ -197,7 +202,12 @@ fn a_plan_with_a_stage_less_or_with_two_exchanged_is_refused_or_no_worse() {
                                 .filter(|(before, after)| before != after)
                                 .map(|(before, _)| before)
                                 .collect();
-                            assert_eq!(nature(moved[0]), nature(moved[1]), "{preset} {strategy} {}: {what}", policy.unit);
+                            assert_eq!(
+                                nature(moved[0]),
+                                nature(moved[1]),
+                                "{preset} {strategy} {}: {what}",
+                                policy.unit
+                            );
                             harmless.push_str(&format!("{preset} {strategy} {}: {what}\n", policy.unit));
                         }
                     }
