@@ -42,7 +42,10 @@ fn turn_back(
     }
     let place = |cluster: &Cluster| {
         let current = cluster.machine.stage().map(|stage| stage.id().clone());
-        plan.stages().iter().position(|stage| Some(stage.id()) == current.as_ref()).unwrap_or(plan.stages().len())
+        plan.stages()
+            .iter()
+            .position(|stage| Some(stage.id()) == current.as_ref())
+            .unwrap_or_else(|| plan.stages().len())
     };
     while place(&cluster) < index {
         assert!(cluster.step());
