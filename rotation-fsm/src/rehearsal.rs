@@ -16,7 +16,7 @@ mod timeline;
 use core::fmt;
 
 use pki_core::{AuthorityRole, TrustSlot};
-use time::UtcDateTime;
+use time::{Duration, UtcDateTime};
 
 use self::run::{Run, Until};
 use crate::facet::Facet;
@@ -106,7 +106,9 @@ pub fn rehearse(
     assumptions: &Assumptions,
     start: UtcDateTime,
 ) -> Result<Timeline, RehearsalError> {
-    let start = start.truncate_to_second();
+    // Up to a whole second: never before what the machine has seen.
+    let whole = start.truncate_to_second();
+    let start = if whole == start { whole } else { whole.saturating_add(Duration::SECOND) };
     let known = machine.clock.now();
     if start < known {
         return Err(RehearsalError::BeforeSnapshot { start, known });
@@ -148,7 +150,7 @@ fn prepared(
     let mut copy = machine.clone();
     copy.settings = std::sync::Arc::new(what.settings.clone());
     // A simulated clock is right however far it jumps.
-    copy.change_settings(|settings| settings.clock.step = time::Duration::MAX);
+    copy.change_settings(|settings| settings.clock.step = Duration::MAX);
     if let Phase::Rotating(rotating) = &copy.phase {
         let to = rotating.to;
         return if rotating.unit() == what.unit && rotating.is_emergency() == what.emergency {

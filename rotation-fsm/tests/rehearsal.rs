@@ -121,6 +121,10 @@ fn every_unit_of_every_preset_comes_to_its_end_at_the_cost_of_its_plan() {
 fn a_rehearsal_changes_nothing_and_says_the_same_twice() {
     let machine = kubeadm(on_weekends);
     let once = rehearsed(&machine, Unit::Ca, START).to_string();
+    let fraction = at(START) - Duration::milliseconds(1);
+    let what = Rehearsal::of(&machine, Unit::Ca);
+    let rounded = rehearse(&machine, &what, &assumed(&machine), fraction).unwrap();
+    assert_eq!(rounded.to_string(), once, "seconds are whole, and none before what was asked for");
     assert_eq!(rehearsed(&machine, Unit::Ca, START).to_string(), once);
     assert!(machine.stage().is_none() && machine.waiting().count() > 10 && machine.epoch() == 0);
 }
