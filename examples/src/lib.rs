@@ -21,6 +21,7 @@ pub mod fleet_simulation;
 mod inspect;
 mod issue_cluster;
 mod probe;
+pub mod rehearse_rotation;
 mod report;
 mod rotation;
 mod server;
