@@ -14,6 +14,7 @@ use rotation_fsm::{
 
 const OLD: CaVersion = CaVersion::FIRST;
 
+#[cfg(test)]
 /// A cluster that has completed a rotation, and everything that there is to know about it.
 fn completed(hierarchy: Hierarchy, strategy: Strategy, unit: Unit) -> (Cluster, CompletionFacts) {
     let mut cluster = Cluster::with_strategy(hierarchy, strategy);
@@ -23,14 +24,17 @@ fn completed(hierarchy: Hierarchy, strategy: Strategy, unit: Unit) -> (Cluster, 
     (cluster, facts)
 }
 
+#[cfg(test)]
 fn kubeadm() -> (Cluster, CompletionFacts) {
     completed(Hierarchy::kubeadm(), Strategy::Staged, Unit::Ca)
 }
 
+#[cfg(test)]
 fn everybody(topology: &Topology) -> Vec<ConsumerId> {
     topology.consumers().map(|(consumer, _)| consumer.clone()).collect()
 }
 
+#[cfg(test)]
 fn facts(cluster: &mut Cluster) -> CompletionFacts {
     let topology = cluster.machine.topology().clone();
     let observations = everybody(&topology).iter().map(|consumer| cluster.observation(consumer)).collect();
@@ -53,10 +57,12 @@ fn facts(cluster: &mut Cluster) -> CompletionFacts {
     }
 }
 
+#[cfg(test)]
 fn report<'a>(facts: &'a mut CompletionFacts, consumer: &ConsumerId) -> &'a mut Observation {
     facts.observations.iter_mut().find(|report| report.consumer == *consumer).unwrap()
 }
 
+#[cfg(test)]
 fn id(kind: ComponentKind, name: &str) -> ConsumerId {
     ConsumerId::new(kind, name.parse().unwrap())
 }

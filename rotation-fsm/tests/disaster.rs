@@ -25,14 +25,17 @@ use time::{Duration, UtcDateTime};
 const OLD: CaVersion = CaVersion::FIRST;
 const EXPIRY: &str = "2031-01-01T00:00:00Z";
 
+#[cfg(test)]
 fn now() -> UtcDateTime {
     at(EXPIRY) + Duration::DAY
 }
 
+#[cfg(test)]
 fn minted(machine: &Machine, role: AuthorityRole, version: CaVersion) -> AuthorityRecord {
     small::record(machine.topology().hierarchy(), role, version, at("2041-01-01T00:00:00Z"))
 }
 
+#[cfg(test)]
 /// A cluster that has expired; of its machine only the topology is known, and nothing that anybody said.
 fn expired(hierarchy: Hierarchy) -> (Machine, Recovery) {
     let machine = machine(&hierarchy, &Size::SMALL, Settings::of(&hierarchy), at(EXPIRY));
@@ -40,6 +43,7 @@ fn expired(hierarchy: Hierarchy) -> (Machine, Recovery) {
     (machine, recovery)
 }
 
+#[cfg(test)]
 /// What an honest consumer says once it runs with what it was given.
 fn report(machine: &Machine, target: &ConsumerTarget, sequence: u64) -> Observation {
     let id = |role, version| match machine.authority(role).filter(|record| record.version == version) {
@@ -85,6 +89,7 @@ fn events(machine: &Machine, action: &RecoveryAction) -> Vec<RecoveryEvent> {
     }
 }
 
+#[cfg(test)]
 fn consumers_of(action: &RecoveryAction) -> Vec<&ConsumerId> {
     match action {
         RecoveryAction::EnsureConsumer { target, .. } | RecoveryAction::AwaitAcknowledgement { target, .. } => {
@@ -95,6 +100,7 @@ fn consumers_of(action: &RecoveryAction) -> Vec<&ConsumerId> {
     }
 }
 
+#[cfg(test)]
 /// Does everything that is pending, and tells what happened.
 fn advance(machine: &Machine, recovery: &mut Recovery) -> Vec<RecoveryEvent> {
     let pending = recovery.pending_actions();
@@ -106,6 +112,7 @@ fn advance(machine: &Machine, recovery: &mut Recovery) -> Vec<RecoveryEvent> {
     happened
 }
 
+#[cfg(test)]
 fn run_to(machine: &Machine, recovery: &mut Recovery, step: RecoveryStep) {
     while recovery.step() < step {
         advance(machine, recovery);

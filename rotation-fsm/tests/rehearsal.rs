@@ -23,34 +23,41 @@ const EXPIRY: &str = "2030-01-01T00:00:00Z";
 /// A Monday.
 const START: &str = "2026-02-02T00:00:00Z";
 
+#[cfg(test)]
 fn kubeadm(change: impl FnOnce(Settings) -> Settings) -> Machine {
     let hierarchy = Hierarchy::kubeadm();
     let settings = change(Settings::of(&hierarchy));
     machine(&hierarchy, &Size::SMALL, settings, at(EXPIRY))
 }
 
+#[cfg(test)]
 fn gke(change: impl FnOnce(Settings) -> Settings) -> Machine {
     let hierarchy = Hierarchy::gke(Storage::Etcd);
     let settings = change(Settings::of(&hierarchy));
     machine(&hierarchy, &Size::SMALL, settings, at(EXPIRY))
 }
 
+#[cfg(test)]
 fn on_weekends(settings: Settings) -> Settings {
     Settings { calendar: Calendar::within([weekends(6)]).unwrap(), ..settings }
 }
 
+#[cfg(test)]
 fn assumed(machine: &Machine) -> Assumptions {
     Assumptions::of(machine.settings())
 }
 
+#[cfg(test)]
 fn rehearsed(machine: &Machine, unit: Unit, start: &str) -> Timeline {
     rehearse(machine, &Rehearsal::of(machine, unit), &assumed(machine), at(start)).unwrap()
 }
 
+#[cfg(test)]
 fn refused(machine: &Machine, unit: Unit) -> RehearsalError {
     rehearse(machine, &Rehearsal::of(machine, unit), &assumed(machine), at(START)).unwrap_err()
 }
 
+#[cfg(test)]
 fn begins(timeline: &Timeline, stage: &str) -> time::UtcDateTime {
     timeline.stages.iter().find(|span| span.id.to_string() == stage).unwrap().begins
 }
@@ -104,8 +111,8 @@ fn every_unit_of_every_preset_comes_to_its_end_at_the_cost_of_its_plan() {
                 }
                 let recreated = timeline.nodes.iter().map(|node| node.recreations).max().unwrap_or_default();
                 assert_eq!(recreated, cost.recreations());
-                let ends = timeline.stages.iter().map(|span| span.ends);
-                assert!(ends.clone().is_sorted() && ends.last() == Some(timeline.completes));
+                let mut ends = timeline.stages.iter().map(|span| span.ends);
+                assert!(ends.clone().is_sorted() && ends.next_back() == Some(timeline.completes));
                 assert!(timeline.blocked.is_empty(), "the calendar is always open");
                 if let Trigger::Automatic { before_expiry } = policy.trigger {
                     // The clock begins it, one unit at a time.
@@ -271,6 +278,11 @@ fn who_is_given_nothing_is_left_behind_where_the_preset_says_so() {
     let shown = begins(&staged, "control-plane-leaves");
     assert!(staged.outages.iter().any(|outage| matches!(outage, Outage::LeftBehind { from, .. } if *from == shown)));
     assert!(Some(shown) < staged.point_of_no_return);
+    // An attempt leaves it behind as soon as the calendar lets one be made, long before everything is ready.
+    let windowed = gke(on_weekends);
+    let waits = rehearsed(&windowed, Unit::Credentials, START);
+    let waits = waits.stages.iter().find(|span| span.id.to_string() == "external-trust").unwrap();
+    assert_eq!(waits.ends, at("2026-02-14T02:00:00Z"), "the first window after the seventh day");
     // And no token dies with a unit that has no part in them.
     let etcd = rehearsed(&machine, Unit::EtcdApi, START);
     assert!(!etcd.outages.iter().any(|outage| matches!(outage, Outage::StaticTokens { .. })));
