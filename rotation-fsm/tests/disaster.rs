@@ -70,6 +70,7 @@ fn report(machine: &Machine, target: &ConsumerTarget, sequence: u64) -> Observat
     }
 }
 
+#[cfg(test)]
 fn events(machine: &Machine, action: &RecoveryAction) -> Vec<RecoveryEvent> {
     match action {
         RecoveryAction::EnsureAuthority { role, version, .. } => {
