@@ -60,8 +60,12 @@
 //!
 //! # Faults that are planted
 //!
-//! Every guard has a [`Fault`], a switch that removes it in the shipped code. With it removed the search must find what
-//! goes wrong, or it would not be looking.
+//! A [`Fault`] is a switch that removes a guard in the shipped code. With it removed the search must find what goes wrong,
+//! or it would not be looking.
+//!
+//! Three guards have none, since without them nothing went wrong within these budgets: that a stale report does not count,
+//! that whoever asks out of turn may take nobody down, and that only clients outside are left behind. Each has tests of
+//! its own that fail without it, among those of the machine.
 
 mod fault;
 mod laws;

@@ -58,7 +58,6 @@ fn planted(fault: Fault) -> Config {
     let peers = |kinds: &[(K, u8)]| with(Subject::EtcdPeer, Strategy::Staged, kinds);
     let cluster = |kinds: &[(K, u8)]| with(Subject::Cluster, Strategy::Staged, kinds);
     match fault {
-        Fault::StaleReports => with(Subject::EtcdApi, Strategy::Staged, &[(K::Delay, 1), (K::Operator, 1)]),
         Fault::TrustDroppedFirst => with(Subject::FrontProxy, Strategy::Staged, &[]),
         Fault::NobodyIsWaitedFor | Fault::LeavesBeforeTrust | Fault::KeysDestroyedFirst | Fault::AwayIsFine => {
             peers(&[])
@@ -69,9 +68,7 @@ fn planted(fault: Fault) -> Config {
         Fault::OnWhilePaused | Fault::WordOfBefore => peers(&[(K::Operator, 1)]),
         Fault::BackFromAnywhere => peers(&[(K::Operator, 1)]),
         Fault::NoGate => cluster(&[(K::Clock, 1)]),
-        Fault::ObservableReleased => cluster(&[(K::Clock, 3), (K::Sleep, 1)]),
         Fault::JumpsBelieved | Fault::ClockStepsBack => cluster(&[(K::Clock, 1)]),
-        Fault::TakenDownTogether => peers(&[(K::Controllers, 1), (K::Delay, 1)]),
         Fault::SameIncarnation => with(Subject::Cluster, Strategy::Staged, &[(K::Delay, 1), (K::Leave, 1)]),
         Fault::WindowIgnored => peers(&[(K::Window, 1)]),
         Fault::SecondKey | Fault::RetiredIsFine => peers(&[(K::Mistake, 1)]),

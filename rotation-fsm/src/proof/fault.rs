@@ -29,8 +29,6 @@ macro_rules! faults {
 }
 
 faults! {
-    /// A report that is older than the last one counts.
-    StaleReports => "stale-reports",
     /// A stage ends while somebody is waited for.
     NobodyIsWaitedFor => "nobody-is-waited-for",
     /// Nobody waits for a consumer that is away.
@@ -47,10 +45,6 @@ faults! {
     NoGate => "no-gate",
     /// A rotation begins while somebody is not in order.
     BegunUnready => "begun-unready",
-    /// Whoever asks may take a consumer down.
-    TakenDownTogether => "taken-down-together",
-    /// A consumer that can be observed is left behind like one that cannot.
-    ObservableReleased => "observable-released",
     /// A consumer that comes back under its name goes on with the reports of its former life.
     SameIncarnation => "same-incarnation",
     /// A far jump of the clock is believed at once.
