@@ -65,8 +65,8 @@ struct Arguments {
     #[arg(long = "windows", value_name = "WINDOW", value_parser = parse_window)]
     windows: Vec<Windows>,
 
-    /// A maintenance exclusion, NAME,START,END,SCOPE; the scope NO_UPGRADES, NO_MINOR_UPGRADES or
-    /// NO_MINOR_OR_NODE_UPGRADES. May be given more than once
+    /// A maintenance exclusion, `NAME,START,END,SCOPE`; the scope `NO_UPGRADES`, `NO_MINOR_UPGRADES` or
+    /// `NO_MINOR_OR_NODE_UPGRADES`. May be given more than once
     #[arg(long = "exclusion", value_name = "EXCLUSION")]
     exclusions: Vec<ExclusionArgument>,
 

@@ -212,7 +212,7 @@ pub fn rehearse_order(order: &RehearsalOrder) -> Result<Rehearsed, OrderError> {
         Some(unit) => policies.iter().map(|policy| policy.unit).find(|known| *known == unit),
         None => policies.first().map(|policy| policy.unit),
     };
-    let unit = unit.ok_or(OrderError::Unit(order.preset, order.unit.unwrap_or(Unit::Ca)))?;
+    let unit = unit.ok_or_else(|| OrderError::Unit(order.preset, order.unit.unwrap_or(Unit::Ca)))?;
     if order.pools == 0 || order.nodes < order.pools {
         return Err(OrderError::Size);
     }

@@ -1,151 +1,159 @@
 //! Every state of small clusters, and every guard missed by them when it is removed.
 
-use core::fmt::Write;
+#[cfg(test)]
+mod exhaustive {
+    use core::fmt::Write;
 
-use rotation_fsm::Strategy;
-use rotation_fsm::proof::{Config, Fault, FaultKind, Report, Subject, search};
+    use rotation_fsm::Strategy;
+    use rotation_fsm::proof::{Config, Fault, FaultKind, Report, Subject, search};
 
-/// Compares with a file under `tests/golden/proof`, or writes it when `UPDATE_GOLDEN` is set.
-fn golden(name: &str, found: &str) {
-    let path = format!("{}/tests/golden/proof/{name}", env!("CARGO_MANIFEST_DIR"));
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        std::fs::write(&path, found).unwrap();
-    }
-    assert_eq!(std::fs::read_to_string(&path).unwrap(), found, "{name}: run with UPDATE_GOLDEN=1 and read the diff");
-}
-
-#[track_caller]
-fn proved(config: &Config) -> Report {
-    let report = search(config).unwrap();
-    if let Some(counterexample) = report.counterexample() {
-        panic!("{report}\n{counterexample}");
-    }
-    assert!(report.is_complete(), "{report}");
-    println!("{report}");
-    report
-}
-
-/// Searches all of these and compares the counts with the golden file.
-fn prove(name: &str, configs: impl IntoIterator<Item = Config>) {
-    let mut lines = String::new();
-    let mut states = 0;
-    for config in configs {
-        let report = proved(&config);
-        states += report.states();
-        writeln!(lines, "{report}").unwrap();
-    }
-    writeln!(lines, "{states} states altogether").unwrap();
-    golden(name, &lines);
-}
-
-/// Nothing amiss, and then each kind of fault alone.
-fn one_by_one(subject: Subject, strategy: Strategy, nodes: usize) -> impl Iterator<Item = Config> {
-    let calm = Config::new(subject, strategy, nodes);
-    core::iter::once(calm.clone()).chain(FaultKind::ALL.map(move |kind| calm.clone().with(kind, 1)))
-}
-
-fn is_deep() -> bool {
-    std::env::var_os("CAROUSEL_PROOF").is_some_and(|how| how == "deep")
-}
-
-/// The cases in which each guard is missed soonest: what is rotated, how, and what has to happen for it.
-fn planted(fault: Fault) -> Config {
-    use FaultKind as K;
-    let with = |subject, strategy, kinds: &[(K, u8)]| {
-        let config = Config::new(subject, strategy, 2).without(fault);
-        kinds.iter().fold(config, |config, (kind, times)| config.with(*kind, *times))
-    };
-    let peers = |kinds: &[(K, u8)]| with(Subject::EtcdPeer, Strategy::Staged, kinds);
-    let cluster = |kinds: &[(K, u8)]| with(Subject::Cluster, Strategy::Staged, kinds);
-    match fault {
-        Fault::TrustDroppedFirst => with(Subject::FrontProxy, Strategy::Staged, &[]),
-        Fault::NobodyIsWaitedFor | Fault::LeavesBeforeTrust | Fault::KeysDestroyedFirst | Fault::AwayIsFine => {
-            peers(&[])
+    /// Compares with a file under `tests/golden/proof`, or writes it when `UPDATE_GOLDEN` is set.
+    fn golden(name: &str, found: &str) {
+        let path = format!("{}/tests/golden/proof/{name}", env!("CARGO_MANIFEST_DIR"));
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::write(&path, found).unwrap();
         }
-        Fault::UnreadableIsFine | Fault::BegunUnready => peers(&[(K::Garbling, 1)]),
-        Fault::WordForAnotherStage => cluster(&[(K::Delay, 1)]),
-        Fault::WordForTheObservable => peers(&[(K::Mistake, 1)]),
-        Fault::OnWhilePaused | Fault::WordOfBefore => peers(&[(K::Operator, 1)]),
-        Fault::BackFromAnywhere => peers(&[(K::Operator, 1)]),
-        Fault::NoGate => cluster(&[(K::Clock, 1)]),
-        Fault::JumpsBelieved | Fault::ClockStepsBack => cluster(&[(K::Clock, 1)]),
-        Fault::SameIncarnation => with(Subject::Cluster, Strategy::Staged, &[(K::Delay, 1), (K::Leave, 1)]),
-        Fault::WindowIgnored => peers(&[(K::Window, 1)]),
-        Fault::SecondKey | Fault::RetiredIsFine => peers(&[(K::Mistake, 1)]),
-        Fault::CrossCertificateOutlives => with(Subject::EtcdPeer, Strategy::CrossSigned, &[(K::Mistake, 1)]),
-        Fault::NodesBeforeSigner => cluster(&[]),
-        Fault::EpochsIgnored => peers(&[(K::Controllers, 1), (K::Operator, 1)]),
-        Fault::NoCompareAndSet => peers(&[(K::Controllers, 1)]),
-        Fault::ActBeforeDurable => peers(&[(K::Crash, 1)]),
-        other => panic!("{other} has no case"),
+        assert_eq!(
+            std::fs::read_to_string(&path).unwrap(),
+            found,
+            "{name}: run with UPDATE_GOLDEN=1 and read the diff"
+        );
     }
-}
 
-#[test]
-fn every_guard_is_missed_when_it_is_removed() {
-    let mut summary = String::new();
-    let mut traces = String::new();
-    let mut missed = Vec::new();
-    for fault in Fault::ALL {
-        let report = search(&Config { limit: 1_500_000, ..planted(*fault) }).unwrap();
-        let Some(counterexample) = report.counterexample() else {
-            missed.push(format!("{fault}: {report}"));
-            continue;
+    #[track_caller]
+    fn proved(config: &Config) -> Report {
+        let report = search(config).unwrap();
+        if let Some(counterexample) = report.counterexample() {
+            panic!("{report}\n{counterexample}");
+        }
+        assert!(report.is_complete(), "{report}");
+        println!("{report}");
+        report
+    }
+
+    /// Searches all of these and compares the counts with the golden file.
+    fn prove(name: &str, configs: impl IntoIterator<Item = Config>) {
+        let mut lines = String::new();
+        let mut states = 0;
+        for config in configs {
+            let report = proved(&config);
+            states += report.states();
+            writeln!(lines, "{report}").unwrap();
+        }
+        writeln!(lines, "{states} states altogether").unwrap();
+        golden(name, &lines);
+    }
+
+    /// Nothing amiss, and then each kind of fault alone.
+    fn one_by_one(subject: Subject, strategy: Strategy, nodes: usize) -> impl Iterator<Item = Config> {
+        let calm = Config::new(subject, strategy, nodes);
+        core::iter::once(calm.clone()).chain(FaultKind::ALL.map(move |kind| calm.clone().with(kind, 1)))
+    }
+
+    fn is_deep() -> bool {
+        std::env::var_os("CAROUSEL_PROOF").is_some_and(|how| how == "deep")
+    }
+
+    /// The cases in which each guard is missed soonest: what is rotated, how, and what has to happen for it.
+    fn planted(fault: Fault) -> Config {
+        use FaultKind as K;
+        let with = |subject, strategy, kinds: &[(K, u8)]| {
+            let config = Config::new(subject, strategy, 2).without(fault);
+            kinds.iter().fold(config, |config, (kind, times)| config.with(*kind, *times))
         };
-        writeln!(summary, "{fault}: {} moves, {}", counterexample.moves(), counterexample.law()).unwrap();
-        writeln!(traces, "{fault}\n{counterexample}").unwrap();
+        let peers = |kinds: &[(K, u8)]| with(Subject::EtcdPeer, Strategy::Staged, kinds);
+        let cluster = |kinds: &[(K, u8)]| with(Subject::Cluster, Strategy::Staged, kinds);
+        match fault {
+            Fault::TrustDroppedFirst => with(Subject::FrontProxy, Strategy::Staged, &[]),
+            Fault::NobodyIsWaitedFor | Fault::LeavesBeforeTrust | Fault::KeysDestroyedFirst | Fault::AwayIsFine => {
+                peers(&[])
+            }
+            Fault::UnreadableIsFine | Fault::BegunUnready => peers(&[(K::Garbling, 1)]),
+            Fault::WordForAnotherStage => cluster(&[(K::Delay, 1)]),
+            Fault::WordForTheObservable => peers(&[(K::Mistake, 1)]),
+            Fault::OnWhilePaused | Fault::WordOfBefore => peers(&[(K::Operator, 1)]),
+            Fault::BackFromAnywhere => peers(&[(K::Operator, 1)]),
+            Fault::NoGate => cluster(&[(K::Clock, 1)]),
+            Fault::JumpsBelieved | Fault::ClockStepsBack => cluster(&[(K::Clock, 1)]),
+            Fault::SameIncarnation => with(Subject::Cluster, Strategy::Staged, &[(K::Delay, 1), (K::Leave, 1)]),
+            Fault::WindowIgnored => peers(&[(K::Window, 1)]),
+            Fault::SecondKey | Fault::RetiredIsFine => peers(&[(K::Mistake, 1)]),
+            Fault::CrossCertificateOutlives => with(Subject::EtcdPeer, Strategy::CrossSigned, &[(K::Mistake, 1)]),
+            Fault::NodesBeforeSigner => cluster(&[]),
+            Fault::EpochsIgnored => peers(&[(K::Controllers, 1), (K::Operator, 1)]),
+            Fault::NoCompareAndSet => peers(&[(K::Controllers, 1)]),
+            Fault::ActBeforeDurable => peers(&[(K::Crash, 1)]),
+            other => panic!("{other} has no case"),
+        }
     }
-    println!("{summary}");
-    assert!(missed.is_empty(), "not caught: {missed:#?}\n{traces}");
-    golden("planted.txt", &summary);
-    golden("traces.txt", &traces);
-}
 
-/// Each authority alone, every strategy, one fault kind at a time: two control-plane replicas, three nodes in two pools, a
-/// client outside.
-fn alone(subject: Subject) {
-    let configs = subject.strategies().iter().flat_map(|strategy| one_by_one(subject, *strategy, 3));
-    prove(&format!("alone-{subject}.txt"), configs);
-}
+    #[test]
+    fn every_guard_is_missed_when_it_is_removed() {
+        let mut summary = String::new();
+        let mut traces = String::new();
+        let mut missed = Vec::new();
+        for fault in Fault::ALL {
+            let report = search(&Config { limit: 1_500_000, ..planted(*fault) }).unwrap();
+            let Some(counterexample) = report.counterexample() else {
+                missed.push(format!("{fault}: {report}"));
+                continue;
+            };
+            writeln!(summary, "{fault}: {} moves, {}", counterexample.moves(), counterexample.law()).unwrap();
+            writeln!(traces, "{fault}\n{counterexample}").unwrap();
+        }
+        println!("{summary}");
+        assert!(missed.is_empty(), "not caught: {missed:#?}\n{traces}");
+        golden("planted.txt", &summary);
+        golden("traces.txt", &traces);
+    }
 
-#[test]
-fn the_cluster_ca_alone() {
-    alone(Subject::Cluster);
-}
+    /// Each authority alone, every strategy, one fault kind at a time: two control-plane replicas, three nodes in two pools, a
+    /// client outside.
+    fn alone(subject: Subject) {
+        let configs = subject.strategies().iter().flat_map(|strategy| one_by_one(subject, *strategy, 3));
+        prove(&format!("alone-{subject}.txt"), configs);
+    }
 
-#[test]
-fn etcds_authority_alone() {
-    alone(Subject::Etcd);
-}
+    #[test]
+    fn the_cluster_ca_alone() {
+        alone(Subject::Cluster);
+    }
 
-#[test]
-fn the_smaller_authorities_alone() {
-    let smaller = [Subject::EtcdApi, Subject::EtcdPeer, Subject::FrontProxy, Subject::Konnectivity];
-    smaller.into_iter().chain([Subject::ServiceAccount]).for_each(alone);
-}
+    #[test]
+    fn etcds_authority_alone() {
+        alone(Subject::Etcd);
+    }
 
-/// The pair of authorities that interacts. The two of etcd are never rotated at once: their plan is refused.
-#[test]
-fn the_cluster_ca_together_with_the_service_account_keys() {
-    alone(Subject::Credentials);
-}
+    #[test]
+    fn the_smaller_authorities_alone() {
+        let smaller = [Subject::EtcdApi, Subject::EtcdPeer, Subject::FrontProxy, Subject::Konnectivity];
+        smaller.into_iter().chain([Subject::ServiceAccount]).for_each(alone);
+    }
 
-/// Any two things that may go wrong, of two kinds, in any order.
-fn any_two(subject: Subject) {
-    let configs = subject.strategies().iter().map(|strategy| Config::new(subject, *strategy, 2).with_any(2));
-    prove(&format!("pairs-{subject}.txt"), configs);
-}
+    /// The pair of authorities that interacts. The two of etcd are never rotated at once: their plan is refused.
+    #[test]
+    fn the_cluster_ca_together_with_the_service_account_keys() {
+        alone(Subject::Credentials);
+    }
 
-#[test]
-fn every_pair_of_faults_while_a_small_authority_is_rotated() {
-    [Subject::EtcdPeer, Subject::FrontProxy, Subject::ServiceAccount].into_iter().for_each(any_two);
-}
+    /// Any two things that may go wrong, of two kinds, in any order.
+    fn any_two(subject: Subject) {
+        let configs = subject.strategies().iter().map(|strategy| Config::new(subject, *strategy, 2).with_any(2));
+        prove(&format!("pairs-{subject}.txt"), configs);
+    }
 
-/// The larger ones: `CAROUSEL_PROOF=deep`.
-#[test]
-fn every_pair_of_faults_while_a_large_authority_is_rotated() {
-    if is_deep() {
-        let larger = [Subject::Konnectivity, Subject::EtcdApi, Subject::Cluster, Subject::Etcd, Subject::Credentials];
-        larger.into_iter().for_each(any_two);
+    #[test]
+    fn every_pair_of_faults_while_a_small_authority_is_rotated() {
+        [Subject::EtcdPeer, Subject::FrontProxy, Subject::ServiceAccount].into_iter().for_each(any_two);
+    }
+
+    /// The larger ones: `CAROUSEL_PROOF=deep`.
+    #[test]
+    fn every_pair_of_faults_while_a_large_authority_is_rotated() {
+        if is_deep() {
+            let larger =
+                [Subject::Konnectivity, Subject::EtcdApi, Subject::Cluster, Subject::Etcd, Subject::Credentials];
+            larger.into_iter().for_each(any_two);
+        }
     }
 }

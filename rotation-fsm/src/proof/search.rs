@@ -200,7 +200,7 @@ impl Search<'_> {
 
     /// Of one state in many: the same events from the beginning lead to it again.
     fn check_replay(&self, number: u32, state: &State) -> Result<(), Failure> {
-        if number % 9_973 != 0 {
+        if !number.is_multiple_of(9_973) {
             return Ok(());
         }
         let mut replayed = State::first(self.layout);
