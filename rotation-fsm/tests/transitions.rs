@@ -151,7 +151,7 @@ mod transitions {
 
     fn column(mut document: Document, left: i32, name: &str, plan: &Plan) -> Document {
         document = document.add(label("head", left, TOP - 34, name));
-        let past = plan.point_of_no_return().unwrap_or(plan.stages().len());
+        let past = plan.point_of_no_return().unwrap_or_else(|| plan.stages().len());
         for (index, stage) in plan.stages().iter().enumerate() {
             let y = TOP + i32::try_from(index).unwrap() * STEP;
             let class = if index < past { "box" } else { "past" };
