@@ -53,6 +53,8 @@
 //!   for both is refused.
 //! - A third fault: each kind acts on one message, one consumer or one decision. Pairs show whether two of them compound.
 //!
+//! What is argued here is sampled by a seeded simulation of clusters of 5,000 nodes in 40 pools, among the tests.
+//!
 //! # What the search was not given
 //!
 //! Emergencies, whose plans declare what they break; changes of the topology by whole pools; a second rotation after the

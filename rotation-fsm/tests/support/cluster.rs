@@ -44,7 +44,7 @@ struct Held {
     recreations: u32,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Leaf {
     role: AuthorityRole,
     issuer: CaVersion,
@@ -61,6 +61,8 @@ pub(crate) struct Cluster {
     ignored: BTreeSet<ConsumerId>,
     /// How many addresses the control plane was ever given.
     addresses: u32,
+    /// Whether paths are checked by whoever drives it, not after every event.
+    sparse: bool,
 }
 
 pub(crate) fn address(number: u32) -> Address {
@@ -90,21 +92,41 @@ impl Cluster {
 
     /// The same on a topology without any instance yet.
     pub(crate) fn on(mut topology: Topology, settings: Settings) -> Self {
-        let hierarchy = topology.hierarchy().clone();
         let pools = ["pool-a", "pool-b"].map(|name| PoolName::new(name.parse().unwrap()));
         for pool in &pools {
             topology.add_pool(pool.clone(), 1).unwrap();
         }
+        Self::of_size(topology, settings, 2, 3)
+    }
+
+    /// A large one: three replicas of everything in the control plane, and so many nodes in so many pools. Its paths are
+    /// checked when its driver says so.
+    pub(crate) fn large(hierarchy: Hierarchy, settings: Settings, nodes: usize, pools: usize) -> Self {
+        let mut topology = match settings.strategy {
+            Strategy::DualEndpoint => Topology::with_address(hierarchy, address(1)),
+            _ => Topology::new(hierarchy),
+        };
+        for pool in 0..pools {
+            topology.add_pool(PoolName::new(format!("pool-{pool}").parse().unwrap()), 25).unwrap();
+        }
+        Self::of_size(topology, settings, 3, nodes)
+    }
+
+    fn of_size(mut topology: Topology, settings: Settings, replicas: usize, nodes: usize) -> Self {
+        let hierarchy = topology.hierarchy().clone();
+        let pools: Vec<_> = topology.pools().cloned().collect();
         for kind in ComponentKind::ALL {
             let count = match kind {
-                ComponentKind::KubeApiServer => 2,
-                ComponentKind::Etcd | ComponentKind::Kubelet | ComponentKind::KonnectivityAgent => 3,
+                ComponentKind::KubeApiServer => replicas,
+                ComponentKind::Etcd => 3,
+                ComponentKind::Kubelet | ComponentKind::KonnectivityAgent => nodes,
+                ComponentKind::Pod if nodes > 3 => nodes,
                 _ => 1,
             };
             for index in 0..count {
                 let on_a_node = kind.plane() == Plane::Data;
                 let name = if on_a_node { format!("node-{index}") } else { index.to_string() };
-                let pool = on_a_node.then(|| pools[index % 2].clone());
+                let pool = on_a_node.then(|| pools[index % pools.len()].clone());
                 // What the hierarchy has no path for is not part of its clusters.
                 let _ = topology.add(ConsumerId::new(kind, name.parse().unwrap()), pool);
             }
@@ -124,6 +146,7 @@ impl Cluster {
             held: BTreeMap::new(),
             ignored: BTreeSet::new(),
             addresses: 1,
+            sparse: nodes > 3,
         };
         let outside = cluster.machine.topology().consumers().map(|(id, _)| id.clone());
         for consumer in outside.filter(|id| id.kind().plane() == Plane::External).collect::<Vec<_>>() {
@@ -477,8 +500,25 @@ impl Cluster {
     /// Trust before use, and use before retirement: on every path whatever one end presents, the other
     /// has an anchor for.
     pub(crate) fn check_paths(&mut self) {
+        if !self.sparse {
+            self.paths_checked += self.check_among(&self.held.iter().collect::<Vec<_>>());
+        }
+    }
+
+    /// The same among consumers of which no two hold the same: of a large cluster few do not.
+    pub(crate) fn check_distinct_paths(&mut self) {
+        let mut known = std::collections::HashSet::new();
+        let distinct = self.held.iter().filter(|(consumer, held)| {
+            let address = (held.serves.clone(), held.service.clone(), held.dials.clone());
+            known.insert((consumer.kind(), held.bundles.clone(), held.leaves.clone(), address))
+        });
+        self.paths_checked += self.check_among(&distinct.collect::<Vec<_>>());
+    }
+
+    fn check_among(&self, held: &[(&ConsumerId, &Held)]) -> usize {
+        let mut checked = 0;
         for path in Path::of(&self.hierarchy) {
-            let of = |kind| self.held.iter().filter(move |(consumer, _)| consumer.kind() == kind);
+            let of = |kind| held.iter().copied().filter(move |(consumer, _)| consumer.kind() == kind);
             for (client_id, client) in of(path.client()) {
                 for (server_id, server) in of(path.server()) {
                     let stage = self.machine.stage().map(ToString::to_string);
@@ -495,10 +535,11 @@ impl Cluster {
                     {
                         assert!(covers(server, slot, *shown), "{path}: {server_id} <- {client_id} in {stage:?}");
                     }
-                    self.paths_checked += 1;
+                    checked += 1;
                 }
             }
         }
+        checked
     }
 
     /// The generation that a rotation leads to.
