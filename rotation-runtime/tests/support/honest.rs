@@ -114,6 +114,7 @@ impl Executor for Honest {
                     leaves: held.leaves.into_iter().map(|(leaf, issuer)| PresentedLeaf::alone(leaf, issuer)).collect(),
                     signs_with: held.signs,
                     csr_signer_at_restart: held.csr_signer_at_restart,
+                    epoch: target.epoch,
                     ..Observation::new(target.consumer.clone(), report)
                 })
             }
