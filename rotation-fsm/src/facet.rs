@@ -5,6 +5,7 @@ use core::fmt;
 use pki_core::{AuthorityRole, CaVersion, LeafKind, TrustSlot};
 
 use crate::plan::VersionRange;
+use crate::topology::is_signed_at_run_time;
 
 /// One thing that a consumer loads, presents, signs with, serves or dials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,6 +27,17 @@ pub enum Facet {
     Service,
     /// The address of the control plane that it dials.
     Dials,
+}
+
+impl Facet {
+    /// Whether a consumer has it anew whenever it restarts, from whoever signs then.
+    pub(crate) const fn is_renewed(self) -> bool {
+        match self {
+            Self::Presents(leaf) => is_signed_at_run_time(leaf),
+            Self::RestartedUnder => true,
+            _ => false,
+        }
+    }
 }
 
 impl fmt::Display for Facet {

@@ -5,6 +5,7 @@ use core::fmt;
 use pki_core::ClusterId;
 use time::{Duration, UtcDateTime};
 
+use crate::maintenance::Rfc3339;
 use crate::schedule::{Facts, Health, Thresholds};
 
 /// The credentials of a cluster expire soon or have expired: insight and recommendation in one.
@@ -110,7 +111,7 @@ impl Insight {
 
 impl fmt::Display for Insight {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (cluster, expiry) = (&self.cluster, Utc(self.expiry));
+        let (cluster, expiry) = (&self.cluster, Rfc3339(self.expiry));
         let verb = if self.expired { "have expired" } else { "expire" };
         write!(f, "{}: the credentials of cluster `{cluster}` {verb} at {expiry}", Self::SUBTYPE)?;
         f.write_str("; credential rotation must be done for this cluster")?;
@@ -119,20 +120,10 @@ impl fmt::Display for Insight {
         }
         match self.feasibility {
             Feasibility::AtRisk { completes_at } => {
-                write!(f, "; at risk: a rotation that begins now completes at {}", Utc(completes_at))
+                write!(f, "; at risk: a rotation that begins now completes at {}", Rfc3339(completes_at))
             }
             Feasibility::Unknown | Feasibility::Fits => Ok(()),
         }
-    }
-}
-
-/// A moment as RFC 3339 5.6 writes it, in whole seconds of UTC.
-struct Utc(UtcDateTime);
-
-impl fmt::Display for Utc {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ((hour, minute, second), (year, month, day)) = (self.0.as_hms(), self.0.to_calendar_date());
-        write!(f, "{year:04}-{:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z", u8::from(month))
     }
 }
 

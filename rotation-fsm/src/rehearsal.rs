@@ -14,6 +14,7 @@ mod text;
 mod timeline;
 
 use core::fmt;
+use std::sync::Arc;
 
 use pki_core::{AuthorityRole, TrustSlot};
 use time::{Duration, UtcDateTime};
@@ -22,7 +23,7 @@ use self::run::{Run, Until};
 use crate::facet::Facet;
 use crate::insight::Insight;
 use crate::machine::{Blocked, Machine, Phase};
-use crate::maintenance::{Calendar, CalendarError, MaintenancePolicy};
+use crate::maintenance::{Calendar, CalendarError, MaintenancePolicy, Rfc3339};
 use crate::plan::{Plan, StageId, Step};
 use crate::policy::{Unit, units};
 use crate::rejected::Rejected;
@@ -148,9 +149,10 @@ fn prepared(
     start: UtcDateTime,
 ) -> Result<(Machine, Vec<ConsumerId>), RehearsalError> {
     let mut copy = machine.clone();
-    copy.settings = std::sync::Arc::new(what.settings.clone());
+    let mut settings = what.settings.clone();
     // A simulated clock is right however far it jumps.
-    copy.change_settings(|settings| settings.clock.step = Duration::MAX);
+    settings.clock.step = Duration::MAX;
+    copy.settings = Arc::new(settings);
     if let Phase::Rotating(rotating) = &copy.phase {
         let to = rotating.to;
         return if rotating.unit() == what.unit && rotating.is_emergency() == what.emergency {
@@ -232,7 +234,7 @@ impl fmt::Display for RehearsalError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::BeforeSnapshot { start, known } => {
-                write!(f, "{} lies before {}, which the machine has seen", text::utc(*start), text::utc(*known))
+                write!(f, "{} lies before {}, which the machine has seen", Rfc3339(*start), Rfc3339(*known))
             }
             Self::Rejected(rejected) => write!(f, "the rotation would not begin: {rejected}"),
             Self::NoWindow(error) => write!(f, "{error}"),
@@ -242,19 +244,19 @@ impl fmt::Display for RehearsalError {
                 write!(f, " would wait for ever: {why}")
             }
             Self::NobodySays { consumer, since } => {
-                write!(f, "`{consumer}` waits from {} on for what nobody is assumed to give it", text::utc(*since))
+                write!(f, "`{consumer}` waits from {} on for what nobody is assumed to give it", Rfc3339(*since))
             }
             Self::NobodyCompletes { since } => write!(
                 f,
                 "from {} on everything is ready to complete; nobody is assumed to ask for it, and no attempt is due",
-                text::utc(*since)
+                Rfc3339(*since)
             ),
             Self::Paused => f.write_str("the rotation is paused, and nobody is assumed to resume it"),
             Self::NeverBegins => f.write_str("the unit expires never, so the clock never begins its rotation"),
             Self::Stuck { stage: Some(stage), since } => {
-                write!(f, "nothing goes on in `{stage}` from {} on", text::utc(*since))
+                write!(f, "nothing goes on in `{stage}` from {} on", Rfc3339(*since))
             }
-            Self::Stuck { stage: None, since } => write!(f, "nothing goes on from {} on", text::utc(*since)),
+            Self::Stuck { stage: None, since } => write!(f, "nothing goes on from {} on", Rfc3339(*since)),
         }
     }
 }

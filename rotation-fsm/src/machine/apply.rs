@@ -4,7 +4,7 @@ use pki_core::Plane;
 use time::UtcDateTime;
 
 use super::seen::{self, Held, Seen};
-use super::{Applied, Machine, Phase};
+use super::{Applied, Machine};
 use crate::clock::HighWater;
 use crate::event::{Event, Observation, ReportId};
 use crate::plan::StageId;
@@ -19,7 +19,8 @@ impl Machine {
     /// [`Rejected`], and nothing has changed.
     pub fn apply(&mut self, event: &Event, now: UtcDateTime) -> Result<Applied, Rejected> {
         let now = now.truncate_to_second();
-        let (before, footprint) = (self.clock, self.footprint());
+        // Not for reports, which are nearly all events and always news.
+        let (before, footprint) = (self.clock, may_be_idle(event).then(|| self.footprint()));
         // While nothing is rotated nothing depends on the time but that something is begun, which does no harm.
         self.clock.read(now, self.rotating().map(|_| self.settings.clock));
         if skips!(self, JumpsBelieved) {
@@ -35,23 +36,8 @@ impl Machine {
         }
         applied.doubted = self.clock.doubt();
         self.settle(&mut applied);
-        // What released nobody and left no footprint may still have been a report: only these never are.
-        let may_be_idle = matches!(
-            event,
-            Event::Tick
-                | Event::MaintenanceOverridden { .. }
-                | Event::CalendarChanged { .. }
-                | Event::FreezeChanged { .. }
-                | Event::PauseRequested { .. }
-                | Event::ResumeRequested { .. }
-                | Event::PoolUpgradeRequested { .. }
-                | Event::CompletionRequested { .. }
-                | Event::AuthorityMinted { .. }
-                | Event::CrossSigned { .. }
-                | Event::AddressAllocated { .. }
-                | Event::KeyDestroyed { .. }
-        );
-        applied.changed = !may_be_idle || !applied.released.is_empty() || footprint != self.footprint();
+        let idle = footprint.is_some_and(|before| before == self.footprint()) && applied.released.is_empty();
+        applied.changed = !idle;
         Ok(applied)
     }
 
@@ -69,7 +55,7 @@ impl Machine {
     fn take(&mut self, event: &Event, now: UtcDateTime, applied: &mut Applied) -> Result<(), Rejected> {
         match event {
             Event::RotationRequested { unit } => applied.started = Some(self.request(*unit)?),
-            Event::EmergencyDeclared { unit, .. } => applied.started = Some(self.declare_emergency(*unit, applied)?),
+            Event::EmergencyDeclared { unit, .. } => applied.started = Some(self.declare_emergency(*unit)?),
             Event::CompletionRequested { unit } => self.complete(*unit, applied)?,
             Event::PoolUpgradeRequested { pool } => self.upgrade(pool)?,
             Event::MaintenanceOverridden { step, .. } => self.overrides.order_step(*step),
@@ -98,7 +84,7 @@ impl Machine {
             Event::ConsumerAbandoned { consumer, .. } => {
                 self.remove(consumer)?;
                 // At rest nothing is retired over anybody's head, and nodes come and go for years.
-                if !self.is_stable() {
+                if self.rotating().is_some() {
                     self.abandoned.push(consumer.clone());
                 }
             }
@@ -197,17 +183,13 @@ impl Machine {
     /// which it has a part, that too takes somebody's word.
     pub(super) fn admit(&mut self, index: Index, incarnation: u64) {
         let incarnation = if skips!(self, SameIncarnation) { 0 } else { incarnation };
-        self.record(index, Seen { id: ReportId { incarnation, sequence: 0 }, ..Seen::default() });
         let Some(kind) = self.topology.member(index).map(|member| member.id.kind()) else { return };
-        if kind.plane() == Plane::External {
-            let concerned = self.rotating().is_some_and(|rotating| self.has_part(kind, rotating.roles()));
-            if concerned {
-                // It is there, and lacks everything.
-                let id = ReportId { incarnation, sequence: 0 };
-                self.record(index, Seen { id, available: true, ..Seen::default() });
-            } else {
-                self.give(index);
-            }
+        // Nobody sees whether a client outside is there: it is, and may lack everything.
+        let outside = kind.plane() == Plane::External;
+        let id = ReportId { incarnation, sequence: 0 };
+        self.record(index, Seen { id, available: outside, ..Seen::default() });
+        if outside && !self.rotating().is_some_and(|rotating| self.has_part(kind, rotating.roles())) {
+            self.give(index);
         }
     }
 
@@ -227,8 +209,23 @@ impl Machine {
         }
         Ok(())
     }
+}
 
-    pub(super) fn is_stable(&self) -> bool {
-        matches!(self.phase, Phase::Stable)
-    }
+/// Whether an event that is taken may change nothing but the clock: if nobody was released, and it left no footprint.
+const fn may_be_idle(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::Tick
+            | Event::MaintenanceOverridden { .. }
+            | Event::CalendarChanged { .. }
+            | Event::FreezeChanged { .. }
+            | Event::PauseRequested { .. }
+            | Event::ResumeRequested { .. }
+            | Event::PoolUpgradeRequested { .. }
+            | Event::CompletionRequested { .. }
+            | Event::AuthorityMinted { .. }
+            | Event::CrossSigned { .. }
+            | Event::AddressAllocated { .. }
+            | Event::KeyDestroyed { .. }
+    )
 }

@@ -69,7 +69,7 @@ impl Rotating {
         for (_, to) in moves(own) {
             (want, suffices, touched) = (to, Holdings::one(to), true);
         }
-        let renews = is_renewed(facet);
+        let renews = facet.is_renewed();
         match self.plan.direction {
             // A node restarts when it likes, and comes back with a leaf of whoever signs then.
             _ if renews && !touched => suffices = suffices.or(self.signer()).or(self.signer_before()),
@@ -86,15 +86,6 @@ impl Rotating {
     fn signer_before(&self) -> Holding {
         let switched = self.plan.history.iter().any(|stage| stage.step() == Step::SwitchSigner);
         if switched { Holding::NEXT } else { self.signer() }
-    }
-}
-
-/// Whether a consumer has it renewed whenever it restarts.
-const fn is_renewed(facet: Facet) -> bool {
-    match facet {
-        Facet::Presents(leaf) => is_signed_at_run_time(leaf),
-        Facet::RestartedUnder => true,
-        _ => false,
     }
 }
 
@@ -142,7 +133,7 @@ impl Machine {
         let renews = self
             .topology
             .uses(class.kind)
-            .is_some_and(|uses| uses.facets.iter().any(|(facet, track)| rotating.moves(*track) && is_renewed(*facet)));
+            .is_some_and(|uses| uses.facets.iter().any(|(facet, track)| rotating.moves(*track) && facet.is_renewed()));
         let switched = stages.iter().rposition(|stage| stage.step() == Step::SwitchSigner).filter(|_| renews);
         match switched {
             Some(last) if rotating.stage > last => began + u64::try_from(last).unwrap_or_default() + 1,
@@ -158,7 +149,7 @@ impl Machine {
         let switched = own.iter().rposition(|stage| stage.step() == Step::SwitchSigner)?;
         let renewed = own.iter().any(|stage| {
             let covers = rotating.plan.covers(&stage.id, class.kind.plane(), class.pool.as_ref());
-            covers && stage.changes.iter().any(|change| change.kind == class.kind && is_renewed(change.facet))
+            covers && stage.changes.iter().any(|change| change.kind == class.kind && change.facet.is_renewed())
         });
         renewed.then(|| u64::try_from(switched).unwrap_or_default() + 1)
     }

@@ -197,16 +197,12 @@ impl Machine {
         }
     }
 
-    pub(crate) fn change_settings(&mut self, change: impl FnOnce(&mut Settings)) {
-        change(Arc::make_mut(&mut self.settings));
-    }
-
     /// A user recreates the nodes of a pool: whatever the calendar says, and in its turn.
     pub(super) fn upgrade(&mut self, pool: &PoolName) -> Result<(), Rejected> {
         if !self.topology.pools().any(|known| known == pool) {
             return Err(Rejected::UnknownPool(pool.clone()));
         }
-        if self.is_stable() {
+        if self.rotating().is_none() {
             return Err(Rejected::NotInStage { current: None });
         }
         self.overrides.order_pool(pool.clone());

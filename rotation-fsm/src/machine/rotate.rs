@@ -58,14 +58,12 @@ impl Machine {
     }
 
     /// Begins whatever it costs: nobody who is not in order holds it up, and clients outside are left behind at once.
-    pub(super) fn declare_emergency(&mut self, unit: Unit, applied: &mut Applied) -> Result<CaVersion, Rejected> {
+    pub(super) fn declare_emergency(&mut self, unit: Unit) -> Result<CaVersion, Rejected> {
         self.check_stable()?;
         let policy = self.policy(unit)?;
         let from = self.common_version(&policy)?;
         let plan = Plan::emergency(&self.topology, &policy.roles).map_err(Rejected::Strategy)?;
-        let to = self.begin(policy, from, plan, true);
-        applied.started = Some(to);
-        Ok(to)
+        Ok(self.begin(policy, from, plan, true))
     }
 
     /// What a rotation of this unit by this strategy would do, if it began now.

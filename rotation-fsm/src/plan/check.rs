@@ -292,12 +292,7 @@ impl May<'_> {
             if to.is_chained() && !self.cross_signed {
                 return Err(PlanError::NotCrossSigned { stage: stage.id.clone() });
             }
-            let renews = match facet {
-                Facet::Presents(leaf) => is_signed_at_run_time(leaf),
-                Facet::RestartedUnder => true,
-                _ => false,
-            };
-            if renews
+            if facet.is_renewed()
                 && let Track::Authority(role) = track
                 && self.signers(*role).any(|signs| signs != Holdings::one(to))
             {

@@ -207,7 +207,7 @@ impl Order {
         let mut changes = Vec::new();
         let mut put = |facet: Facet, value: u8| {
             let role = place.facets.iter().find(|(known, _)| *known == facet).and_then(|(_, track)| match track {
-                crate::facet::Track::Authority(role) if Layout::renews(facet) => Some(*role),
+                crate::facet::Track::Authority(role) if facet.is_renewed() => Some(*role),
                 _ => None,
             });
             changes.extend(place.position(facet).map(|at| (at, value, role)));
@@ -526,7 +526,7 @@ impl State {
                 });
                 for (index, place) in leads {
                     let roles = place.facets.iter().filter_map(|(facet, track)| match track {
-                        crate::facet::Track::Authority(role) if Layout::renews(*facet) => Some(*role),
+                        crate::facet::Track::Authority(role) if facet.is_renewed() => Some(*role),
                         _ => None,
                     });
                     let choices = roles.map(|role| self.signing(layout, role).len()).max().unwrap_or(1);
@@ -973,7 +973,7 @@ impl State {
             let own = layout.place(index).ok_or(())?;
             for (at, (facet, track)) in own.facets.iter().enumerate() {
                 let crate::facet::Track::Authority(role) = track else { continue };
-                if !Layout::renews(*facet) {
+                if !facet.is_renewed() {
                     continue;
                 }
                 let held = self.signing(layout, *role);

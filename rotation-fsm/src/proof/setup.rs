@@ -19,7 +19,7 @@ use crate::policy::{Trigger, Unit, units};
 use crate::schedule::Thresholds;
 use crate::settings::{Completion, Release, Settings};
 use crate::strategy::Strategy;
-use crate::topology::{Address, ConsumerId, PoolName, Topology, is_signed_at_run_time};
+use crate::topology::{Address, ConsumerId, PoolName, Topology};
 
 /// What a proof's own preparations can fail with: nothing that a correct crate does.
 pub type Failure = Box<dyn core::error::Error + Send + Sync>;
@@ -521,14 +521,6 @@ impl Layout {
     pub(super) fn signers(&self, role: AuthorityRole) -> impl Iterator<Item = (usize, usize)> + '_ {
         let places = self.places.iter().enumerate();
         places.filter_map(move |(index, place)| Some((index, place.position(Facet::Signs(role))?)))
-    }
-
-    pub(super) fn renews(facet: Facet) -> bool {
-        match facet {
-            Facet::Presents(leaf) => is_signed_at_run_time(leaf),
-            Facet::RestartedUnder => true,
-            _ => false,
-        }
     }
 }
 

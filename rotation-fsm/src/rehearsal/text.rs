@@ -2,25 +2,11 @@
 
 use core::fmt;
 
-use time::{Duration, UtcDateTime};
+use time::Duration;
 
 use super::timeline::Timeline;
 use crate::insight::Feasibility;
-
-/// A moment as RFC 3339 5.6 writes it, in whole seconds of UTC.
-#[derive(Clone, Copy)]
-pub(super) struct Utc(UtcDateTime);
-
-pub(super) const fn utc(moment: UtcDateTime) -> Utc {
-    Utc(moment)
-}
-
-impl fmt::Display for Utc {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ((hour, minute, second), (year, month, day)) = (self.0.as_hms(), self.0.to_calendar_date());
-        write!(f, "{year:04}-{:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z", u8::from(month))
-    }
-}
+use crate::maintenance::Rfc3339;
 
 /// How long something takes, in its two largest units that are not zero.
 pub(super) fn span(duration: Duration) -> String {
@@ -42,7 +28,7 @@ impl fmt::Display for Timeline {
         self.write_work(f)?;
         let blocked = self.blocked.iter().map(|blocked| {
             let of = blocked.pool.as_ref().map(|pool| format!(" of pool {pool}")).unwrap_or_default();
-            let (why, total, first) = (&blocked.why, span(blocked.total), utc(blocked.first));
+            let (why, total, first) = (&blocked.why, span(blocked.total), Rfc3339(blocked.first));
             format!("{}{of}: {total}, first at {first}, {why}", blocked.step)
         });
         listed(f, "the calendar keeps waiting", blocked)?;
@@ -59,16 +45,16 @@ impl Timeline {
         let order = if self.emergency { "emergency".to_owned() } else { self.strategy.to_string() };
         let (cluster, unit, from, to) = (&self.cluster, self.unit, self.from, self.to);
         writeln!(f, "cluster {cluster}: {unit} from CAVersion {from} to {to}, {order}")?;
-        writeln!(f, "  begins             {}", utc(self.begins))?;
+        writeln!(f, "  begins             {}", Rfc3339(self.begins))?;
         if let Some(point) = self.point_of_no_return {
-            writeln!(f, "  no way back from   {}", utc(point))?;
+            writeln!(f, "  no way back from   {}", Rfc3339(point))?;
         }
-        writeln!(f, "  completes          {}  after {}", utc(self.completes), span(self.takes()))?;
+        writeln!(f, "  completes          {}  after {}", Rfc3339(self.completes), span(self.takes()))?;
         if let (Some(expiry), Some(margin)) = (self.expiry, self.margin()) {
-            writeln!(f, "  credentials expire {}  margin {}", utc(expiry), span(margin))?;
+            writeln!(f, "  credentials expire {}  margin {}", Rfc3339(expiry), span(margin))?;
         }
         if let Some(latest) = self.latest_start {
-            writeln!(f, "  latest safe start  {}", utc(latest))?;
+            writeln!(f, "  latest safe start  {}", Rfc3339(latest))?;
         }
         match self.feasibility() {
             Feasibility::AtRisk { .. } if self.is_at_risk() => f.write_str("  AT RISK: it does not fit\n")?,
@@ -85,7 +71,7 @@ impl Timeline {
         let (a, b, c, d, e, g, h) = head;
         writeln!(f, "\n{a:width$}  {b:20}  {c:>12}  {d:>12}  {e:>8}  {g:>6}  {h:>5}")?;
         for stage in &self.stages {
-            let (id, begins) = (stage.id.to_string(), utc(stage.begins).to_string());
+            let (id, begins) = (stage.id.to_string(), Rfc3339(stage.begins).to_string());
             let (takes, closed) = (span(stage.takes()), span(stage.blocked));
             let (restarts, nodes, words) = (stage.restarts, stage.recreations, stage.words);
             writeln!(f, "{id:width$}  {begins:20}  {takes:>12}  {closed:>12}  {restarts:>8}  {nodes:>6}  {words:>5}")?;

@@ -7,13 +7,12 @@ use pki_core::{AuthorityRole, CaVersion, ClusterId, ComponentKind, NodeName, Pla
 use time::{Duration, UtcDateTime};
 
 use super::run::Run;
-use super::text::utc;
 use super::{Assumptions, Rehearsal, RehearsalError, drops};
 use crate::delivery::Delivery;
 use crate::facet::{Facet, Holding};
 use crate::insight::{Feasibility, Insight};
 use crate::machine::Machine;
-use crate::maintenance::{Blocker, StepKind};
+use crate::maintenance::{Blocker, Rfc3339, StepKind};
 use crate::plan::{Change, Loss, Plan, Stage, StageId, Step};
 use crate::policy::Unit;
 use crate::strategy::Strategy;
@@ -215,10 +214,10 @@ impl fmt::Display for Outage {
         };
         match self {
             Self::LeftBehind { client, from } => {
-                write!(f, "{} `{client}` is left behind, and fails until it has the new credentials", utc(*from))
+                write!(f, "{} `{client}` is left behind, and fails until it has the new credentials", Rfc3339(*from))
             }
             Self::StaticTokens { from, renew_from, known: names } => {
-                let (from, renew) = (utc(*from), utc(*renew_from));
+                let (from, renew) = (Rfc3339(*from), Rfc3339(*renew_from));
                 write!(f, "{from} static service-account tokens are refused; make them anew from {renew} on")?;
                 known(f, names)
             }
@@ -226,7 +225,7 @@ impl fmt::Display for Outage {
                 write!(
                     f,
                     "{} `{address}` no longer answers; change hard-coded addresses and firewall rules",
-                    utc(*from)
+                    Rfc3339(*from)
                 )?;
                 known(f, places)
             }
@@ -372,15 +371,15 @@ mod stored {
     use serde::Serializer;
     use time::{Duration, UtcDateTime};
 
-    use super::utc;
+    use crate::maintenance::Rfc3339;
 
     pub(super) fn instant<S: Serializer>(instant: &UtcDateTime, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&utc(*instant))
+        serializer.collect_str(&Rfc3339(*instant))
     }
 
     #[expect(clippy::ref_option, reason = "serde hands out references to fields")]
     pub(super) fn instants<S: Serializer>(instant: &Option<UtcDateTime>, serializer: S) -> Result<S::Ok, S::Error> {
-        displayed_option(&instant.map(utc), serializer)
+        displayed_option(&instant.map(Rfc3339), serializer)
     }
 
     pub(super) fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {

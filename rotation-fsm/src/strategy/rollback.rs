@@ -5,9 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::facet::{Facet, Holding};
+use crate::facet::Holding;
 use crate::plan::{Change, Direction, Plan, Stage, StageId, Step};
-use crate::topology::is_signed_at_run_time;
 
 pub(super) fn plan(forward: &Plan, index: usize) -> Plan {
     let (begun, to_come) = forward.stages.split_at((index + 1).min(forward.stages.len()));
@@ -38,11 +37,7 @@ pub(super) fn plan(forward: &Plan, index: usize) -> Plan {
 
 /// What a stage that was not begun would have asked of leaves that are signed at run time, taken back.
 fn renewed_early(stage: &Stage) -> Option<Stage> {
-    let renewed = |change: &&Change| match change.facet {
-        Facet::Presents(leaf) => is_signed_at_run_time(leaf),
-        Facet::RestartedUnder => true,
-        _ => false,
-    };
+    let renewed = |change: &&Change| change.facet.is_renewed();
     let back = |change: &Change| Change { to: Holding::CURRENT, ..*change };
     let changes: Vec<_> = stage.changes.iter().filter(renewed).map(back).collect();
     (!changes.is_empty()).then(|| Stage { id: StageId { undo: true, ..stage.id.clone() }, changes })
