@@ -17,8 +17,9 @@ use core::fmt;
 
 use crate::topology::PoolName;
 
+pub(crate) use self::instant::Rfc3339;
 #[cfg(feature = "serde")]
-pub(crate) use self::instant::{Rfc3339, is_writable};
+pub(crate) use self::instant::is_writable;
 
 pub use self::calendar::{Availability, Calendar, CalendarError, Closure, OpenInterval, OpenIntervals};
 pub use self::exclusion::{ExclusionError, ExclusionName, ExclusionScope, MaintenanceExclusion, UnknownScope};
