@@ -1,0 +1,171 @@
+//! What a check is, and what it may say.
+
+use core::fmt;
+use std::collections::{BTreeMap, BTreeSet};
+
+use pki_core::Limits;
+use pki_core::verify::Verifiers;
+use time::UtcDateTime;
+
+use crate::channel::Channel;
+use crate::fact::{Fact, Origin};
+use crate::model::ClusterModel;
+
+/// How much a finding matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Severity {
+    /// Good to know.
+    Notice,
+    /// Weakens a protection, or will break something.
+    Warn,
+    /// Lets somebody in, or breaks something.
+    Error,
+}
+
+impl Severity {
+    /// Every severity, the mildest first.
+    pub const ALL: [Self; 3] = [Self::Notice, Self::Warn, Self::Error];
+
+    /// The stable identifier.
+    #[must_use]
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::Notice => "notice",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        }
+    }
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.id())
+    }
+}
+
+/// One check: what it asks, and the function that answers.
+///
+/// The severity belongs to the check, so that no run can quietly lower it; whoever lives with a finding [waives](crate::Waiver) it.
+#[derive(Debug)]
+pub struct Check {
+    /// The stable name, `family.condition`. It is never renamed, and never given to another check.
+    pub id: &'static str,
+    /// How much a finding matters.
+    pub severity: Severity,
+    /// What is wrong when it fails, in half a sentence.
+    pub summary: &'static str,
+    /// What it is about: whose absence means that the check does not apply.
+    pub applies_to: &'static str,
+    /// Why it matters: what somebody can do, or what will break.
+    pub rationale: &'static str,
+    /// What to do about it, in the words of the component's own flags and fields.
+    pub remediation: &'static str,
+    /// Where the rule is stated.
+    pub source: &'static str,
+    /// The paths that a finding weakens.
+    pub channels: &'static [Channel],
+    pub(crate) run: fn(&Context<'_>, &mut Outcomes),
+}
+
+impl Check {
+    /// What comes before the first dot of the name.
+    #[must_use]
+    pub fn family(&self) -> &'static str {
+        self.id.split_once('.').map_or(self.id, |(family, _)| family)
+    }
+}
+
+/// What a check may look at.
+#[derive(Debug)]
+pub(crate) struct Context<'a> {
+    pub(crate) model: &'a ClusterModel,
+    /// The time of the audit, not of the reading.
+    pub(crate) now: UtcDateTime,
+    pub(crate) limits: &'a Limits,
+    /// With which signatures are checked; without, they are not.
+    pub(crate) verifiers: Option<Verifiers<'a>>,
+}
+
+/// What one check has found so far.
+#[derive(Debug, Default)]
+pub(crate) struct Outcomes {
+    pub(crate) passed: usize,
+    /// What would have to be known.
+    pub(crate) missing: BTreeSet<String>,
+    pub(crate) failed: BTreeMap<Evidence, Vec<Subject>>,
+}
+
+/// What should be, and what is. Subjects with the same evidence are one finding.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Evidence {
+    /// What should be.
+    pub expected: String,
+    /// What is.
+    pub found: String,
+    /// Whether only somebody's word says that it is so.
+    pub asserted: bool,
+}
+
+/// Of whom a finding speaks, and where it shows.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Subject {
+    /// A component, a path, a certificate.
+    pub name: String,
+    /// Where it was read, if it was read.
+    pub place: Option<crate::fact::Place>,
+}
+
+impl Outcomes {
+    /// One subject is in order.
+    pub(crate) const fn pass(&mut self) {
+        self.passed += 1;
+    }
+
+    /// One subject is not.
+    pub(crate) fn fail(
+        &mut self,
+        subject: impl fmt::Display,
+        origin: &Origin,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) {
+        let place = match origin {
+            Origin::Observed(place) => Some(place.clone()),
+            Origin::Default | Origin::Declared(_) => None,
+        };
+        let asserted = matches!(origin, Origin::Declared(_));
+        let evidence = Evidence { expected: expected.into(), found: found.into(), asserted };
+        self.failed.entry(evidence).or_default().push(Subject { name: subject.to_string(), place });
+    }
+
+    /// Something would have to be known.
+    pub(crate) fn missing(&mut self, what: impl Into<String>) {
+        self.missing.insert(what.into());
+    }
+
+    /// A fact with its origin, or the note that it is missing.
+    pub(crate) fn need<'f, T>(&mut self, fact: &'f Fact<T>, what: &str) -> Option<(&'f T, &'f Origin)> {
+        match fact {
+            Fact::Known { value, origin } => Some((value, origin)),
+            Fact::Missing => {
+                self.missing(what);
+                None
+            }
+        }
+    }
+
+    /// Judges one fact: passes where it is good, fails where it is not, notes where it is missing.
+    pub(crate) fn judge<T>(
+        &mut self,
+        subject: impl fmt::Display,
+        fact: &Fact<T>,
+        what: &str,
+        expected: &str,
+        is_good: impl FnOnce(&T) -> bool,
+        found: impl FnOnce(&T) -> String,
+    ) {
+        let Some((value, origin)) = self.need(fact, what) else { return };
+        if is_good(value) { self.pass() } else { self.fail(subject, origin, expected, found(value)) }
+    }
+}

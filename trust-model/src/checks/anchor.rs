@@ -1,0 +1,3 @@
+//! What is trusted.
+
+pub(super) mod expired;

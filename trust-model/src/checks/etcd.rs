@@ -1,0 +1,3 @@
+//! etcd.
+
+pub(super) mod client_cert_auth_off;

@@ -1,0 +1,3 @@
+//! Kubelets.
+
+pub(super) mod serving_unverified;

@@ -1,0 +1,3 @@
+//! Waivers.
+
+pub(crate) mod stale;
