@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use pki_core::{
-    AuthorityId, AuthorityRole, BundleHash, CaVersion, ClientCredential, DnsName, Endpoint, Hierarchy, LeafKind,
-    Limits, Path, ServerAuthority, TrustBundle, TrustSlot,
+    AuthorityId, AuthorityRole, BundleHash, CaVersion, ClientCredential, DnsName, Endpoint, Hierarchy, LeafKind, Path,
+    ServerAuthority, TrustBundle, TrustSlot,
 };
 use rotation_fsm::{Address, ConsumerId, Observation, PresentedLeaf, ReportId, ServedAddress, VersionRange};
 use rustls::crypto::CryptoProvider;
 use rustls::{ClientConfig, ServerConfig};
-use trust_model::tls::{ConfigError, TlsIdentity, client_config, server_config};
+use trust_model::tls::{ConfigError, LiveBundle, LiveIdentity, TlsContext, TlsIdentity, client_config, server_config};
 
 use crate::authorities::{Anchors, HeldLeaf, Holder};
 use crate::clock::Clock;
@@ -129,7 +129,7 @@ impl Environment {
         bundle: Option<Arc<TrustBundle>>,
         identity: Option<&TlsIdentity>,
     ) -> Result<ClientConfig, ConfigError> {
-        client_config(path, bundle, identity, Limits::DEFAULT, Arc::clone(&self.provider), self.clock.clone())
+        client_config(path, bundle.map(LiveBundle::new), identity.map(LiveIdentity::from), &self.tls())
     }
 
     fn server(&self, endpoint: Endpoint, material: &Material) -> Result<Option<ServerConfig>, ConfigError> {
@@ -170,8 +170,13 @@ impl Environment {
         identity: &TlsIdentity,
         by_server_name: Vec<(DnsName, TlsIdentity)>,
     ) -> Result<ServerConfig, ConfigError> {
-        let (provider, clock) = (Arc::clone(&self.provider), self.clock.clone());
-        server_config(paths, mandatory, identity, by_server_name, Limits::DEFAULT, provider, clock)
+        let paths = paths.into_iter().map(|(path, bundle)| (path, LiveBundle::new(bundle))).collect();
+        let by_server_name = by_server_name.into_iter().map(|(name, identity)| (name, identity.into())).collect();
+        server_config(paths, mandatory, identity.into(), by_server_name, &self.tls())
+    }
+
+    fn tls(&self) -> TlsContext {
+        TlsContext::new(Arc::clone(&self.provider), self.clock.clone())
     }
 }
 

@@ -17,7 +17,7 @@ use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use rustls_pki_types::CertificateDer;
 use signer_hsm::SoftwareKey;
-use trust_model::tls::{TlsIdentity, server_config};
+use trust_model::tls::{TlsContext, TlsIdentity, server_config};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const ANSWER: &str = r#"{"gitVersion":"v1.36.2"}"#;
@@ -43,9 +43,8 @@ fn configuration(tree: &Path) -> ServerConfig {
     let key = SoftwareKey::from_pem(&std::fs::read(tree.join("pki/apiserver.key")).unwrap()).unwrap();
     let identity = TlsIdentity::new(certificates(tree.join("pki/apiserver.crt")), Arc::new(key)).unwrap();
     let clients = Arc::new(TrustBundle::from_der(certificates(tree.join("pki/ca.crt")), &Limits::DEFAULT).unwrap());
-    let (provider, clock) = (Arc::new(default_provider()), Arc::new(Clock::default()));
-    let paths = vec![(Route::AdminApi, clients)];
-    server_config(paths, true, &identity, Vec::new(), Limits::DEFAULT, provider, clock).unwrap()
+    let context = TlsContext::new(Arc::new(default_provider()), Arc::new(Clock::default()));
+    server_config(vec![(Route::AdminApi, clients.into())], true, identity.into(), Vec::new(), &context).unwrap()
 }
 
 /// How a connection ended: the user and what it asked for, or the refusal.

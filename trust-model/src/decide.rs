@@ -6,13 +6,13 @@ use core::fmt;
 
 use pki_core::verify::Verifiers;
 use pki_core::{
-    ChainError, ExtendedKeyUsage, LeafIdentity, Limits, Path, SubjectAltName, TrustBundle, VerifiedChain, verify_chain,
-    verify_server_name,
+    CaVersion, ChainError, ExtendedKeyUsage, LeafIdentity, Limits, Path, SubjectAltName, TrustBundle, VerifiedChain,
+    verify_chain, verify_server_name,
 };
 use rustls_pki_types::{CertificateDer, ServerName};
 use time::UtcDateTime;
 
-use crate::rule::{IdentityMismatch, PathRule, ServerRule, write_names};
+use crate::rule::{IdentityMismatch, PathRule, ServerRule, TlsVersion, write_names};
 
 /// What becomes of a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,6 +85,80 @@ impl fmt::Display for Denial {
 
 impl core::error::Error for Denial {}
 
+/// Which end of a path is judged.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Peer<'a> {
+    /// The client, by the server.
+    Client,
+    /// The server, by the client that dialled this name.
+    Server {
+        /// What was dialled.
+        dialled: &'a ServerName<'a>,
+    },
+}
+
+/// By what a peer is judged, besides the rule of its path.
+#[derive(Clone, Copy, Debug)]
+pub struct Grounds<'a> {
+    /// What is trusted.
+    pub bundle: &'a TrustBundle,
+    /// How much a peer may present.
+    pub limits: &'a Limits,
+    /// With which signatures are verified.
+    pub verifiers: Verifiers<'a>,
+    /// The lowest version of TLS that may have been negotiated.
+    pub minimum: TlsVersion,
+    /// The generation that must have issued the leaf, where only one will do: after a rotation, say. The bundle must
+    /// be one of generations.
+    pub generation: Option<CaVersion>,
+}
+
+/// Whether a peer that presented `chain`, leaf first, over this version of TLS may talk on `path`, and every reason why not.
+///
+/// It asks what [`decide_client`] or [`decide_server`] asks, and the version of TLS and the generation of the issuer besides.
+/// `None` stands for a version below TLS 1.2.
+pub fn decide(
+    path: Path,
+    peer: Peer<'_>,
+    chain: &[CertificateDer<'_>],
+    tls: Option<TlsVersion>,
+    grounds: &Grounds<'_>,
+    now: UtcDateTime,
+) -> Decision {
+    let Grounds { bundle, limits, verifiers, minimum, generation } = *grounds;
+    let decision = match peer {
+        Peer::Client => decide_client(path, chain, bundle, limits, verifiers, now),
+        Peer::Server { dialled } => decide_server(path, chain, dialled, bundle, limits, verifiers, now),
+    };
+    let mut more = Vec::new();
+    if tls.is_none_or(|tls| tls < minimum) {
+        more.push(Reason::TlsVersion { minimum, found: tls });
+    }
+    if let (Some(expected), Decision::Allow(verified)) = (generation, &decision) {
+        let found = generation_of(bundle, verified);
+        if found != Some(expected) {
+            more.push(Reason::Generation { expected, found });
+        }
+    }
+    match decision {
+        allowed if more.is_empty() => allowed,
+        Decision::Allow(_) => Decision::Deny(Denial { path, reasons: more }),
+        Decision::Deny(mut denial) => {
+            denial.reasons.extend(more);
+            Decision::Deny(denial)
+        }
+    }
+}
+
+/// Which generation of its authority issued a leaf, as the bundle that vouched for it says; `None` where the bundle speaks
+/// of no generations, or the issuer is not in it itself.
+#[must_use]
+pub fn generation_of(bundle: &TrustBundle, verified: &VerifiedChain) -> Option<CaVersion> {
+    let mut generations = bundle.versions().iter().zip(bundle.certificates());
+    generations.find(|(_, certificate)| certificate.id() == verified.issuer()).map(|(version, _)| *version)
+}
+
 /// One reason of a [`Denial`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -105,6 +179,20 @@ pub enum Reason {
         dialled: ServerName<'static>,
         /// The names of the certificate.
         presented: Vec<SubjectAltName>,
+    },
+    /// The connection speaks too old a version of TLS.
+    TlsVersion {
+        /// The lowest that will do.
+        minimum: TlsVersion,
+        /// What was negotiated; `None` for anything below TLS 1.2.
+        found: Option<TlsVersion>,
+    },
+    /// The leaf was issued by another generation than the one that is asked for.
+    Generation {
+        /// The generation that is asked for.
+        expected: CaVersion,
+        /// The one that issued it, if the bundle knows it.
+        found: Option<CaVersion>,
     },
 }
 
@@ -129,6 +217,8 @@ impl Reason {
             Self::Chain(_) => "chain.other",
             Self::Identity(_) => "identity.mismatch",
             Self::ServerName { .. } => "server.name_mismatch",
+            Self::TlsVersion { .. } => "tls.version",
+            Self::Generation { .. } => "issuer.generation",
         }
     }
 }
@@ -144,6 +234,17 @@ impl fmt::Display for Reason {
             Self::ServerName { dialled, presented } => {
                 write!(f, "expected a certificate for `{}`, found ", dialled.to_str())?;
                 write_names(f, presented)
+            }
+            Self::TlsVersion { minimum, found: Some(found) } => write!(f, "expected {minimum} or newer, found {found}"),
+            Self::TlsVersion { minimum, found: None } => write!(f, "expected {minimum} or newer, found an older one"),
+            Self::Generation { expected, found: Some(found) } => {
+                write!(f, "expected a leaf of CAVersion {expected}, found one of {found}")
+            }
+            Self::Generation { expected, found: None } => {
+                write!(
+                    f,
+                    "expected a leaf of CAVersion {expected}, found one of a generation that the bundle does not name"
+                )
             }
         }
     }

@@ -32,7 +32,7 @@ pub use crate::channel::{Channel, Direction, Party, PathSpec, Protection, paths}
 pub use crate::check::{Check, Evidence, Severity, Subject};
 #[cfg(feature = "audit")]
 pub use crate::checks::checks;
-pub use crate::decide::{Decision, Denial, Reason, decide_client, decide_server};
+pub use crate::decide::{Decision, Denial, Grounds, Peer, Reason, decide, decide_client, decide_server, generation_of};
 #[cfg(feature = "audit")]
 pub use crate::fact::{Fact, Origin, Place};
 #[cfg(feature = "audit")]

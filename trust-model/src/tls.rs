@@ -5,38 +5,30 @@
 //! the embedder's; ALPN, key logging and fragment sizes stay as `rustls` sets them and may be changed.
 
 mod client;
+mod context;
 pub mod danger;
 mod error;
 mod identity;
+mod live;
 mod server;
 mod signer_key;
 
 use std::sync::Arc;
 
 use pki_core::ChainError;
-use rustls::{CertificateError, OtherError, SupportedProtocolVersion};
+use rustls::{CertificateError, OtherError};
 use rustls_pki_types::CertificateDer;
 
 use crate::Reason;
-use crate::rule::{PathRule, TlsVersion};
 
 // The public interface is:
 pub use crate::tls::client::{PathServerVerifier, client_config};
+pub use crate::tls::context::TlsContext;
 pub use crate::tls::error::{ConfigError, IdentityError, TlsRefusal};
 pub use crate::tls::identity::TlsIdentity;
-pub use crate::tls::server::{ClientDenied, PathClientVerifier, server_config};
+pub use crate::tls::live::{Connection, ConnectionId, LiveBundle, LiveIdentity, Swapped};
+pub use crate::tls::server::{Admitted, ClientDenied, PathClientVerifier, server_config};
 pub use crate::tls::signer_key::SignerKey;
-
-/// The versions of every path, the offered one first.
-const PROTOCOL_VERSIONS: [&SupportedProtocolVersion; 2] =
-    [protocol_version(PathRule::TLS_OFFERED), protocol_version(PathRule::TLS_MINIMUM)];
-
-const fn protocol_version(version: TlsVersion) -> &'static SupportedProtocolVersion {
-    match version {
-        TlsVersion::Tls12 => &rustls::version::TLS12,
-        TlsVersion::Tls13 => &rustls::version::TLS13,
-    }
-}
 
 /// The chain as one list, without a copy of the certificates.
 fn whole_chain<'a>(leaf: &'a CertificateDer<'_>, intermediates: &'a [CertificateDer<'_>]) -> Vec<CertificateDer<'a>> {

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use pki::{Authority, Leaf, NOW, SERVER, bundle, day};
 use pki_core::{
-    ClientCredential, DnsName, ExtendedKeyUsage, LeafKind, Limits, Path, SignErrorKind, SignatureAlgorithm, TrustBundle,
+    ClientCredential, DnsName, ExtendedKeyUsage, LeafKind, Path, SignErrorKind, SignatureAlgorithm, TrustBundle,
 };
 use rcgen::KeyPair;
 use rustls::client::Resumption;
@@ -29,8 +29,8 @@ use rustls::{
 };
 use rustls_pki_types::CertificateDer;
 use trust_model::tls::{
-    ClientDenied, ConfigError, IdentityError, PathClientVerifier, PathServerVerifier, SignerKey, TlsIdentity,
-    client_config, server_config,
+    ClientDenied, ConfigError, IdentityError, LiveBundle, LiveIdentity, PathClientVerifier, PathServerVerifier,
+    SignerKey, TlsContext, TlsIdentity, client_config, server_config,
 };
 use trust_model::{PathRule, Reason, ServerRule};
 use wire::{Clock, Meeting, TokenKey, clock, meet, provider};
@@ -40,12 +40,20 @@ fn identity(authority: &Authority, leaf: &Leaf) -> TlsIdentity {
     TlsIdentity::new(vec![certificate], TokenKey::new(SignatureAlgorithm::EcdsaP256Sha256, key)).unwrap()
 }
 
+fn context() -> TlsContext {
+    TlsContext::new(provider(), clock())
+}
+
+fn live(paths: Vec<(Path, Arc<TrustBundle>)>) -> Vec<(Path, LiveBundle)> {
+    paths.into_iter().map(|(path, bundle)| (path, bundle.into())).collect()
+}
+
 fn client(path: Path, bundle: Option<Arc<TrustBundle>>, identity: Option<&TlsIdentity>) -> Arc<ClientConfig> {
-    Arc::new(client_config(path, bundle, identity, Limits::DEFAULT, provider(), clock()).unwrap())
+    Arc::new(client_config(path, bundle.map(LiveBundle::new), identity.map(LiveIdentity::from), &context()).unwrap())
 }
 
 fn server(paths: Vec<(Path, Arc<TrustBundle>)>, mandatory: bool, identity: &TlsIdentity) -> Arc<ServerConfig> {
-    Arc::new(server_config(paths, mandatory, identity, Vec::new(), Limits::DEFAULT, provider(), clock()).unwrap())
+    Arc::new(server_config(live(paths), mandatory, identity.into(), Vec::new(), &context()).unwrap())
 }
 
 /// A cluster's API server with right kubelets: what the tests about one fault start from.
@@ -95,8 +103,7 @@ impl NodeApi {
 
     /// A client that speaks one version only.
     fn client_of_version(&self, version: &'static SupportedProtocolVersion) -> ClientConfig {
-        let algorithms = provider().signature_verification_algorithms;
-        let verifier = PathServerVerifier::new(Path::NodeApi, self.authority.bundle(), Limits::DEFAULT, algorithms);
+        let verifier = PathServerVerifier::new(Path::NodeApi, self.authority.bundle().into(), &context());
         ClientConfig::builder_with_details(provider(), clock())
             .with_protocol_versions(&[version])
             .unwrap()
@@ -338,8 +345,7 @@ fn a_socket_of_several_paths_keeps_their_bundles_apart() {
         (Path::CpInternal, proxies.bundle()),
     ];
     let server = server(paths.clone(), true, &cluster.serving());
-    let verifier =
-        PathClientVerifier::new(paths, true, Limits::DEFAULT, provider().signature_verification_algorithms).unwrap();
+    let verifier = PathClientVerifier::new(live(paths), true, &context()).unwrap();
     let path_of = |identity: &TlsIdentity| verifier.decide(identity.chain(), day(0)).map(|(path, _)| path);
 
     for (authority, kind, path) in [
@@ -457,10 +463,10 @@ fn the_server_name_picks_the_certificate() {
     let (cluster, org) = (NodeApi::new(), Authority::new("org"));
     let external: DnsName = "api.example.test".parse().unwrap();
     let outside = identity(&org, &Leaf { names: vec![external.to_string()], ..Leaf::of(LeafKind::ApiServer) });
-    let by_server_name = vec![(external.clone(), outside.clone())];
+    let by_server_name = vec![(external.clone(), (&outside).into())];
     let serving = cluster.serving();
     let paths = vec![(Path::AdminApi, cluster.authority.bundle()), (Path::NodeApi, cluster.authority.bundle())];
-    let config = server_config(paths, true, &serving, by_server_name, Limits::DEFAULT, provider(), clock());
+    let config = server_config(live(paths), true, (&serving).into(), by_server_name, &context());
     let server = Arc::new(config.unwrap());
 
     let admin = identity(&cluster.authority, &Leaf::of(LeafKind::Admin));
@@ -551,13 +557,23 @@ fn a_time_beyond_the_calendar_lets_nobody_in() {
     for clock in [Clock(u64::MAX), Clock(1 << 40)] {
         let clock = Arc::new(clock);
         let serving = cluster.serving();
-        let late =
-            server_config(cluster.paths(), true, &serving, Vec::new(), Limits::DEFAULT, provider(), clock.clone());
+        let late = server_config(
+            live(cluster.paths()),
+            true,
+            (&serving).into(),
+            Vec::new(),
+            &TlsContext::new(provider(), clock.clone()),
+        );
         let meeting = meet(&cluster.client(&cluster.kubelet()), &Arc::new(late.unwrap()), SERVER);
         assert_eq!(meeting.server_error, Some(Error::FailedToGetCurrentTime));
         let bundle = Some(cluster.authority.bundle());
         let kubelet = cluster.kubelet();
-        let late = client_config(Path::NodeApi, bundle, Some(&kubelet), Limits::DEFAULT, provider(), clock);
+        let late = client_config(
+            Path::NodeApi,
+            bundle.map(LiveBundle::new),
+            Some((&kubelet).into()),
+            &TlsContext::new(provider(), clock),
+        );
         let meeting = meet(&Arc::new(late.unwrap()), &cluster.server(), SERVER);
         assert_eq!(meeting.client_error, Some(Error::FailedToGetCurrentTime));
     }
@@ -568,7 +584,8 @@ fn a_configuration_is_judged_at_the_time_of_its_clock() {
     let cluster = NodeApi::new();
     let later = Arc::new(Clock(u64::try_from(NOW).unwrap() + 31 * 86_400));
     let serving = cluster.serving();
-    let server = server_config(cluster.paths(), true, &serving, Vec::new(), Limits::DEFAULT, provider(), later);
+    let server =
+        server_config(live(cluster.paths()), true, (&serving).into(), Vec::new(), &TlsContext::new(provider(), later));
     let meeting = meet(&cluster.client(&cluster.kubelet()), &Arc::new(server.unwrap()), SERVER);
     assert_client_refused(&meeting, CertificateError::Expired, AlertDescription::CertificateExpired);
 }
@@ -580,7 +597,7 @@ fn a_client_configuration_holds_what_its_path_asks_for() {
     let refused = |path, bundle: bool, shown: bool| {
         let bundle = bundle.then(|| authority.bundle());
         let identity = shown.then_some(&identity);
-        client_config(path, bundle, identity, Limits::DEFAULT, provider(), clock()).err()
+        client_config(path, bundle.map(LiveBundle::new), identity.map(LiveIdentity::from), &context()).err()
     };
     let missing = |path, expected| Some(ConfigError::MissingIdentity { path, expected });
     for path in Path::ALL {
@@ -604,7 +621,7 @@ fn a_server_configuration_serves_the_paths_of_one_socket() {
     let serving = cluster.serving();
     let refused = |paths: &[Path], mandatory| {
         let paths = paths.iter().map(|&path| (path, cluster.authority.bundle())).collect();
-        server_config(paths, mandatory, &serving, Vec::new(), Limits::DEFAULT, provider(), clock()).err()
+        server_config(live(paths), mandatory, (&serving).into(), Vec::new(), &context()).err()
     };
     assert_eq!(refused(&[], false), None);
     assert_eq!(refused(&[], true), Some(ConfigError::NoPath));
@@ -617,8 +634,8 @@ fn a_server_configuration_serves_the_paths_of_one_socket() {
     );
 
     let name: DnsName = SERVER.parse().unwrap();
-    let twice = vec![(name.clone(), serving.clone()), (name.clone(), serving.clone())];
-    let config = server_config(cluster.paths(), true, &serving, twice, Limits::DEFAULT, provider(), clock());
+    let twice = vec![(name.clone(), (&serving).into()), (name.clone(), (&serving).into())];
+    let config = server_config(live(cluster.paths()), true, (&serving).into(), twice, &context());
     assert_eq!(config.err(), Some(ConfigError::RepeatedServerName(name)));
 }
 
@@ -626,10 +643,11 @@ fn a_server_configuration_serves_the_paths_of_one_socket() {
 fn a_provider_that_cannot_speak_tls_is_refused() {
     let cluster = NodeApi::new();
     let mute = Arc::new(rustls::crypto::CryptoProvider { cipher_suites: Vec::new(), ..(*provider()).clone() });
+    let mute = TlsContext::new(mute, clock());
     let kubelet = cluster.kubelet();
     let bundle = Some(cluster.authority.bundle());
-    let client = client_config(Path::NodeApi, bundle, Some(&kubelet), Limits::DEFAULT, Arc::clone(&mute), clock());
-    let server = server_config(cluster.paths(), true, &cluster.serving(), Vec::new(), Limits::DEFAULT, mute, clock());
+    let client = client_config(Path::NodeApi, bundle.map(LiveBundle::new), Some((&kubelet).into()), &mute);
+    let server = server_config(live(cluster.paths()), true, cluster.serving().into(), Vec::new(), &mute);
     for error in [client.unwrap_err(), server.unwrap_err()] {
         assert!(matches!(error, ConfigError::Provider(_)), "{error}");
         assert!(std::error::Error::source(&error).is_some());

@@ -3,20 +3,20 @@
 use std::sync::Arc;
 
 use pki_core::verify::Verifiers;
-use pki_core::{ClientCredential, Limits, Path, TrustBundle, utc};
+use pki_core::{ClientCredential, Limits, Path, VerifiedChain, utc};
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
-use rustls::sign::SingleCertAndKey;
-use rustls::time_provider::TimeProvider;
+use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use time::UtcDateTime;
 
-use crate::decide::{Decision, decide_server};
+use crate::decide::{Denial, decide_server};
 use crate::rule::{PathRule, ServerRule};
 use crate::tls::danger::UnverifiedServer;
 use crate::tls::{
-    ConfigError, PROTOCOL_VERSIONS, TlsIdentity, TlsRefusal, refusal, verify_handshake_signatures, whole_chain,
+    Admitted, ConfigError, LiveBundle, LiveIdentity, TlsContext, TlsRefusal, refusal, verify_handshake_signatures,
+    whole_chain,
 };
 
 /// Verifies the server of one path through [`decide_server`].
@@ -25,7 +25,7 @@ use crate::tls::{
 #[derive(Debug)]
 pub struct PathServerVerifier {
     path: Path,
-    bundle: Arc<TrustBundle>,
+    bundle: LiveBundle,
     limits: Limits,
     algorithms: WebPkiSupportedAlgorithms,
 }
@@ -33,13 +33,46 @@ pub struct PathServerVerifier {
 impl PathServerVerifier {
     /// The verifier of a path's client, which trusts this bundle.
     #[must_use]
-    pub const fn new(
-        path: Path,
-        bundle: Arc<TrustBundle>,
-        limits: Limits,
-        algorithms: WebPkiSupportedAlgorithms,
-    ) -> Self {
-        Self { path, bundle, limits, algorithms }
+    pub fn new(path: Path, bundle: LiveBundle, context: &TlsContext) -> Self {
+        let algorithms = context.provider.signature_verification_algorithms;
+        Self { path, bundle, limits: context.limits, algorithms }
+    }
+
+    /// Whether a server that presented `chain`, leaf first, is the one that was `dialled`, with the bundle of now.
+    ///
+    /// The verifier asks this during the handshake.
+    ///
+    /// # Errors
+    /// [`Denial`] with every reason, when it is not.
+    pub fn decide(
+        &self,
+        chain: &[CertificateDer<'_>],
+        dialled: &ServerName<'_>,
+        now: UtcDateTime,
+    ) -> Result<VerifiedChain, Denial> {
+        let (bundle, verifiers) = (self.bundle.load(), Verifiers::new(self.algorithms.all));
+        decide_server(self.path, chain, dialled, &bundle, &self.limits, verifiers, now).into_result()
+    }
+
+    /// Counts a connection whose handshake is over under the anchor that vouches for its server.
+    ///
+    /// It decides again, because the bundle may have changed since the handshake began.
+    ///
+    /// # Errors
+    /// As [`decide`](Self::decide).
+    pub fn admit(
+        &self,
+        chain: &[CertificateDer<'_>],
+        dialled: &ServerName<'_>,
+        now: UtcDateTime,
+    ) -> Result<Admitted, Denial> {
+        loop {
+            let verified = self.decide(chain, dialled, now)?;
+            // Between the two the anchor may have gone: then the decision is another one.
+            if let Some(connection) = self.bundle.register(verified.anchor()) {
+                return Ok(Admitted { path: self.path, chain: verified, connection });
+            }
+        }
     }
 }
 
@@ -53,11 +86,9 @@ impl ServerCertVerifier for PathServerVerifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         let now = utc(now).ok_or(rustls::Error::FailedToGetCurrentTime)?;
-        let chain = whole_chain(end_entity, intermediates);
-        let verifiers = Verifiers::new(self.algorithms.all);
-        match decide_server(self.path, &chain, server_name, &self.bundle, &self.limits, verifiers, now) {
-            Decision::Allow(_) => Ok(ServerCertVerified::assertion()),
-            Decision::Deny(denial) => Err(refusal(denial.reasons().first().cloned(), denial)),
+        match self.decide(&whole_chain(end_entity, intermediates), server_name, now) {
+            Ok(_) => Ok(ServerCertVerified::assertion()),
+            Err(denial) => Err(refusal(denial.reasons().first().cloned(), denial)),
         }
     }
 
@@ -66,37 +97,34 @@ impl ServerCertVerifier for PathServerVerifier {
 
 /// The configuration with which the client of a path dials.
 ///
-/// `bundle` is what the client trusts, `identity` what it shows; the path decides which of them there must
-/// be. Where the path verifies nothing, the configuration holds a [`UnverifiedServer`].
+/// `bundle` is what the client trusts, `identity` what it shows; both may be swapped while the configuration is in use.
+/// The path decides which of them there must be. Where the path verifies nothing, the configuration holds a [`UnverifiedServer`].
 ///
 /// # Errors
 /// [`ConfigError`] when the bundle or the identity is missing or superfluous, or when the provider
 /// cannot speak the versions of the path.
 pub fn client_config(
     path: Path,
-    bundle: Option<Arc<TrustBundle>>,
-    identity: Option<&TlsIdentity>,
-    limits: Limits,
-    provider: Arc<CryptoProvider>,
-    time: Arc<dyn TimeProvider>,
+    bundle: Option<LiveBundle>,
+    identity: Option<LiveIdentity>,
+    context: &TlsContext,
 ) -> Result<ClientConfig, ConfigError> {
     let rule = PathRule::of(path);
-    let algorithms = provider.signature_verification_algorithms;
     let verifier: Arc<dyn ServerCertVerifier> = match (rule.server(), bundle) {
-        (ServerRule::DialledName, Some(bundle)) => Arc::new(PathServerVerifier::new(path, bundle, limits, algorithms)),
+        (ServerRule::DialledName, Some(bundle)) => Arc::new(PathServerVerifier::new(path, bundle, context)),
         (ServerRule::DialledName, None) => return Err(ConfigError::MissingBundle(path)),
         (ServerRule::Unverified, Some(_)) => return Err(ConfigError::SuperfluousBundle(path)),
-        (ServerRule::Unverified, None) => Arc::new(UnverifiedServer::new(algorithms)),
+        (ServerRule::Unverified, None) => {
+            Arc::new(UnverifiedServer::new(context.provider.signature_verification_algorithms))
+        }
     };
-    let builder = ClientConfig::builder_with_details(provider, time)
-        .with_protocol_versions(&PROTOCOL_VERSIONS)
+    let builder = ClientConfig::builder_with_details(Arc::clone(&context.provider), Arc::clone(&context.time))
+        .with_protocol_versions(context.versions())
         .map_err(|error| ConfigError::Provider(TlsRefusal(error)))?
         .dangerous()
         .with_custom_certificate_verifier(verifier);
     let mut config = match (path.client_credential(), identity) {
-        (ClientCredential::Certificate(_), Some(identity)) => {
-            builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(identity.certified_key()))))
-        }
+        (ClientCredential::Certificate(_), Some(identity)) => builder.with_client_cert_resolver(Arc::new(identity)),
         (ClientCredential::Certificate(expected), None) => {
             return Err(ConfigError::MissingIdentity { path, expected });
         }

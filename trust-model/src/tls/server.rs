@@ -5,13 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pki_core::verify::Verifiers;
-use pki_core::{ChainError, DnsName, LeafIdentity, Limits, Path, TrustBundle, VerifiedChain, utc};
+use pki_core::{ChainError, DnsName, LeafIdentity, Limits, Path, VerifiedChain, utc};
 use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
+use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ClientHello, NoClientAuth, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::time_provider::TimeProvider;
 use rustls::{DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme};
 use rustls_pki_types::{CertificateDer, UnixTime};
 use time::UtcDateTime;
@@ -19,17 +18,29 @@ use time::UtcDateTime;
 use crate::decide::{Decision, Denial, Reason, decide_client};
 use crate::rule::PathRule;
 use crate::tls::{
-    ConfigError, PROTOCOL_VERSIONS, TlsIdentity, TlsRefusal, refusal, verify_handshake_signatures, whole_chain,
+    ConfigError, Connection, LiveBundle, LiveIdentity, TlsContext, TlsRefusal, refusal, verify_handshake_signatures,
+    whole_chain,
 };
 
 /// Verifies the clients of one socket through [`decide_client`]: a client is accepted when it meets
 /// the whole rule of at least one of the paths that end there, each with its own bundle.
 #[derive(Debug)]
 pub struct PathClientVerifier {
-    paths: Vec<(Path, Arc<TrustBundle>)>,
+    paths: Vec<(Path, LiveBundle)>,
     mandatory: bool,
     limits: Limits,
     algorithms: WebPkiSupportedAlgorithms,
+}
+
+/// A peer whose connection has begun.
+#[derive(Debug)]
+pub struct Admitted {
+    /// By which path it came.
+    pub path: Path,
+    /// Who it is.
+    pub chain: VerifiedChain,
+    /// Its connection, counted under the anchor that vouches for it.
+    pub connection: Connection,
 }
 
 impl PathClientVerifier {
@@ -41,12 +52,8 @@ impl PathClientVerifier {
     /// # Errors
     /// [`ConfigError`] when there is no path, when the client of one shows no certificate, or when
     /// two of them end at different sockets.
-    pub fn new(
-        paths: Vec<(Path, Arc<TrustBundle>)>,
-        mandatory: bool,
-        limits: Limits,
-        algorithms: WebPkiSupportedAlgorithms,
-    ) -> Result<Self, ConfigError> {
+    pub fn new(paths: Vec<(Path, LiveBundle)>, mandatory: bool, context: &TlsContext) -> Result<Self, ConfigError> {
+        let (limits, algorithms) = (context.limits, context.provider.signature_verification_algorithms);
         let Some(&(first, _)) = paths.first() else { return Err(ConfigError::NoPath) };
         for &(path, _) in &paths {
             if PathRule::of(path).client_identity().is_none() {
@@ -71,6 +78,30 @@ impl PathClientVerifier {
         chain: &[CertificateDer<'_>],
         now: UtcDateTime,
     ) -> Result<(Path, VerifiedChain), ClientDenied> {
+        self.decide_among(chain, now).map(|(path, _, verified)| (path, verified))
+    }
+
+    /// Counts a connection whose handshake is over under the anchor that vouches for its client.
+    ///
+    /// It decides again, because a bundle may have changed since the handshake began.
+    ///
+    /// # Errors
+    /// As [`decide`](Self::decide).
+    pub fn admit(&self, chain: &[CertificateDer<'_>], now: UtcDateTime) -> Result<Admitted, ClientDenied> {
+        loop {
+            let (path, bundle, verified) = self.decide_among(chain, now)?;
+            // Between the two the anchor may have gone: then the decision is another one.
+            if let Some(connection) = bundle.register(verified.anchor()) {
+                return Ok(Admitted { path, chain: verified, connection });
+            }
+        }
+    }
+
+    fn decide_among(
+        &self,
+        chain: &[CertificateDer<'_>],
+        now: UtcDateTime,
+    ) -> Result<(Path, &LiveBundle, VerifiedChain), ClientDenied> {
         let identity = chain.first().and_then(|leaf| LeafIdentity::parse(leaf, &self.limits).ok());
         // Signatures cost far more than names: the paths of this identity come first.
         let (named, others): (Vec<_>, Vec<_>) = self.paths.iter().partition(|(path, _)| {
@@ -80,8 +111,8 @@ impl PathClientVerifier {
         let mut denials = Vec::with_capacity(self.paths.len());
         for (path, bundle) in named.into_iter().chain(others) {
             let verifiers = Verifiers::new(self.algorithms.all);
-            match decide_client(*path, chain, bundle, &self.limits, verifiers, now) {
-                Decision::Allow(verified) => return Ok((*path, verified)),
+            match decide_client(*path, chain, &bundle.load(), &self.limits, verifiers, now) {
+                Decision::Allow(verified) => return Ok((*path, bundle, verified)),
                 Decision::Deny(denial) => denials.push(denial),
             }
         }
@@ -154,20 +185,21 @@ impl core::error::Error for ClientDenied {}
 /// Picks the certificate that a client asked for by name (SNI, RFC 6066 3), else the default one.
 #[derive(Debug)]
 struct ByServerName {
-    default: Arc<CertifiedKey>,
-    named: BTreeMap<String, Arc<CertifiedKey>>,
+    default: LiveIdentity,
+    named: BTreeMap<String, LiveIdentity>,
 }
 
 impl ResolvesServerCert for ByServerName {
     fn resolve(&self, client_hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let named = client_hello.server_name().and_then(|name| self.named.get(name));
-        Some(Arc::clone(named.unwrap_or(&self.default)))
+        named.unwrap_or(&self.default).resolve(client_hello)
     }
 }
 
 /// The configuration of a socket at which `paths` end, each with the bundle that vouches for its clients.
 ///
-/// Without a path no client certificate is asked for. `identity` is what the server shows, unless the client
+/// Bundles and identities may be swapped while the configuration is in use. Without a path no client certificate is asked
+/// for. `identity` is what the server shows, unless the client
 /// dials one of `by_server_name` (kube-apiserver `--tls-sni-cert-key`). `mandatory` is as
 /// [`PathClientVerifier::new`] takes it.
 ///
@@ -175,32 +207,28 @@ impl ResolvesServerCert for ByServerName {
 /// [`ConfigError`] as [`PathClientVerifier::new`], when a server name stands twice, or
 /// when the provider cannot speak the versions of the paths.
 pub fn server_config(
-    paths: Vec<(Path, Arc<TrustBundle>)>,
+    paths: Vec<(Path, LiveBundle)>,
     mandatory: bool,
-    identity: &TlsIdentity,
-    by_server_name: Vec<(DnsName, TlsIdentity)>,
-    limits: Limits,
-    provider: Arc<CryptoProvider>,
-    time: Arc<dyn TimeProvider>,
+    identity: LiveIdentity,
+    by_server_name: Vec<(DnsName, LiveIdentity)>,
+    context: &TlsContext,
 ) -> Result<ServerConfig, ConfigError> {
     let verifier: Arc<dyn ClientCertVerifier> = if paths.is_empty() && !mandatory {
         Arc::new(NoClientAuth)
     } else {
-        let algorithms = provider.signature_verification_algorithms;
-        Arc::new(PathClientVerifier::new(paths, mandatory, limits, algorithms)?)
+        Arc::new(PathClientVerifier::new(paths, mandatory, context)?)
     };
     let mut named = BTreeMap::new();
     for (name, identity) in by_server_name {
-        let key = Arc::clone(identity.certified_key());
-        if named.insert(name.as_str().to_owned(), key).is_some() {
+        if named.insert(name.as_str().to_owned(), identity).is_some() {
             return Err(ConfigError::RepeatedServerName(name));
         }
     }
-    let mut config = ServerConfig::builder_with_details(provider, time)
-        .with_protocol_versions(&PROTOCOL_VERSIONS)
+    let mut config = ServerConfig::builder_with_details(Arc::clone(&context.provider), Arc::clone(&context.time))
+        .with_protocol_versions(context.versions())
         .map_err(|error| ConfigError::Provider(TlsRefusal(error)))?
         .with_client_cert_verifier(verifier)
-        .with_cert_resolver(Arc::new(ByServerName { default: Arc::clone(identity.certified_key()), named }));
+        .with_cert_resolver(Arc::new(ByServerName { default: identity, named }));
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     config.max_early_data_size = 0;
