@@ -37,6 +37,8 @@ mod time;
 mod token;
 pub mod verify;
 mod weak_key;
+#[cfg(feature = "serde")]
+mod written;
 
 // The public interface is:
 pub use crate::algorithm::{KeyAlgorithm, SignatureAlgorithm, UnknownAlgorithm};

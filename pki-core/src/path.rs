@@ -8,9 +8,9 @@ use core::fmt;
 use crate::{AuthorityRole, Hierarchy, LeafKind};
 
 /// A kind of component that presents or verifies certificates.
+///
+/// With the feature `serde` it is written as it prints: `kube-apiserver`, as upstream calls it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum ComponentKind {
     /// An etcd member, or one endpoint of the etcd API where the database is elsewhere.

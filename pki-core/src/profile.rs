@@ -10,9 +10,9 @@ use crate::certificate::ExtendedKeyUsage;
 use crate::name::{NodeName, Subject};
 
 /// Every kind of leaf that an authority of a cluster issues.
+///
+/// With the feature `serde` it is written as it prints: `apiserver`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum LeafKind {
     /// kube-apiserver's serving certificate.
