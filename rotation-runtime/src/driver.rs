@@ -2,10 +2,11 @@
 
 use core::fmt;
 
-use rotation_fsm::{Action, Applied, Event, Machine, Rejected};
-use time::UtcDateTime;
+use rotation_fsm::{Action, Applied, Event, Machine, Phase, Record, Rejected};
+use time::{Duration, UtcDateTime};
 
-use crate::store::{Durable, Journal, Record, Revision, Store, StoreError};
+use crate::format::{self, FormatError, JournalError};
+use crate::store::{Durable, Revision, Store, StoreError};
 
 /// Whoever carries actions out and sees what came of them.
 ///
@@ -35,13 +36,19 @@ pub trait Executor {
 
 /// One cluster's machine on its journal.
 ///
-/// The machine is only reached through here, so nobody asks for actions of a state that is not durable.
+/// The machine is only reached through here, so nobody asks for actions of a state that is not durable. Only its clock may
+/// be ahead of the journal: an event that moved nothing else is not written.
 #[derive(Debug)]
 pub struct Driver<S> {
     store: S,
     machine: Machine,
+    /// The same machine without the event that is being stored, to go back to. An event is applied to each, since a copy for
+    /// every event would cost more in a large cluster.
+    before: Machine,
     durable: Durable,
-    /// Set when an event was applied that the store did not take: the machine is ahead of its journal.
+    /// Where the journal leaves the clock.
+    durable_clock: UtcDateTime,
+    /// Set when it is unknown whether the store took an event: the machine is perhaps ahead of its journal, or behind it.
     failed: bool,
 }
 
@@ -62,15 +69,18 @@ pub struct Stepped {
 pub enum OpenError {
     /// The store failed.
     Store(StoreError),
-    /// A journaled event is refused by the machine that once accepted it: the journal is not this machine's.
-    Replay(Rejected),
+    /// The journal leads to no machine: another version, damage, or another machine's. It is left as it is.
+    Journal(JournalError),
+    /// The state to begin with cannot be written.
+    Unwritable(FormatError),
 }
 
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Store(error) => write!(f, "{error}"),
-            Self::Replay(rejected) => write!(f, "the journal does not replay: {rejected}"),
+            Self::Journal(error) => write!(f, "{error}"),
+            Self::Unwritable(why) => write!(f, "the state to begin with {why}"),
         }
     }
 }
@@ -79,7 +89,8 @@ impl core::error::Error for OpenError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
             Self::Store(error) => Some(error),
-            Self::Replay(rejected) => Some(rejected),
+            Self::Journal(error) => Some(error),
+            Self::Unwritable(why) => Some(why),
         }
     }
 }
@@ -101,7 +112,7 @@ pub enum DriveError<E> {
     Execute(E),
 }
 
-/// The store did not take an event, so nothing more is done or shown until the journal is opened again.
+/// Whether the store took an event is unknown, so nothing more is done or shown until the journal is opened again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failed(());
 
@@ -137,12 +148,21 @@ impl<E> From<SubmitError> for DriveError<E> {
     }
 }
 
+impl From<JournalError> for OpenError {
+    fn from(error: JournalError) -> Self {
+        Self::Journal(error)
+    }
+}
+
 /// Why an event was not made durable. It counts as not happened.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum SubmitError {
-    /// The store failed.
+    /// The store failed. Where it [kept nothing](StoreError::kept_nothing) the driver goes on as before; else the journal must
+    /// be opened again.
     Store(StoreError),
+    /// The event or the state has no written form. The driver goes on as before.
+    Unwritable(FormatError),
     /// The store failed before; the journal must be opened again.
     Failed(Failed),
 }
@@ -151,6 +171,7 @@ impl fmt::Display for SubmitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Store(error) => write!(f, "{error}"),
+            Self::Unwritable(why) => write!(f, "the event or the state {why}"),
             Self::Failed(failed) => write!(f, "{failed}"),
         }
     }
@@ -160,6 +181,7 @@ impl core::error::Error for SubmitError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
             Self::Store(error) => Some(error),
+            Self::Unwritable(why) => Some(why),
             Self::Failed(failed) => Some(failed),
         }
     }
@@ -175,41 +197,81 @@ impl<S: Store> Driver<S> {
     /// Takes up a journal, or begins one with `initial`.
     ///
     /// # Errors
-    /// When the store fails, or its events do not replay.
+    /// When the store fails, or what it holds is of another version, damaged, or does not replay. The store is then as it was.
     pub fn open(mut store: S, initial: impl FnOnce() -> Machine) -> Result<Self, OpenError> {
         let (machine, durable) = match store.load()? {
-            Some(journal) => {
-                let durable = Durable::attest(journal.revision());
-                (replay(journal).map_err(OpenError::Replay)?, durable)
-            }
+            Some(journal) => (journal.machine()?, Durable::attest(journal.revision())),
             None => {
                 let machine = initial();
-                let durable = store.create(&machine)?;
-                (machine, durable)
+                let snapshot = format::write(&machine.snapshot()).map_err(OpenError::Unwritable)?;
+                (machine, store.create(&snapshot)?)
             }
         };
-        Ok(Self { store, machine, durable, failed: false })
+        let durable_clock = clock_of(&machine);
+        Ok(Self { store, before: machine.clone(), machine, durable, durable_clock, failed: false })
     }
 
     /// Applies an event and makes it durable; the answer to both at once.
     ///
+    /// An event that [changed](Applied::changed) nothing is not written, but for one in every half
+    /// [`ClockRule::step`](rotation_fsm::ClockRule::step) of a rotation: so a machine that comes back doubts no reading within
+    /// the other half.
+    ///
     /// # Errors
-    /// When the store fails, now or before: the event counts as not happened, and nothing more is done until
-    /// the journal is opened again.
+    /// When the store fails, now or before: the event counts as not happened. Where the store
+    /// [kept nothing](StoreError::kept_nothing) the machine is what it was, and the event may be submitted again; else nothing
+    /// more is done until the journal is opened again.
     pub fn submit(&mut self, event: Event, now: UtcDateTime) -> Result<Result<Applied, Rejected>, SubmitError> {
         self.check()?;
-        let applied = match self.machine.apply(&event, now) {
+        let record = self.machine.record_of(event, now);
+        let applied = match self.machine.apply(&record.event, record.now) {
             Ok(applied) => applied,
             Err(rejected) => return Ok(Err(rejected)),
         };
-        match self.store.append(self.durable.revision(), &Record::new(event, now)) {
-            Ok(durable) => self.durable = durable,
-            Err(error) => {
-                self.failed = true;
-                return Err(SubmitError::Store(error));
-            }
+        if applied.changed || self.clock_is_ahead() {
+            self.append(&record)?;
+        }
+        if self.before.apply(&record.event, record.now).as_ref() != Ok(&applied) {
+            self.before = self.machine.clone();
         }
         Ok(Ok(applied))
+    }
+
+    /// Makes the event durable that was just applied, or takes it back.
+    fn append(&mut self, record: &Record) -> Result<(), SubmitError> {
+        let stored = match format::write(record) {
+            Ok(octets) => self.store.append(self.durable.revision(), &octets).map_err(SubmitError::Store),
+            Err(why) => Err(SubmitError::Unwritable(why)),
+        };
+        match stored {
+            Ok(durable) => {
+                self.durable = durable;
+                self.durable_clock = clock_of(&self.machine);
+                Ok(())
+            }
+            Err(error) => {
+                self.machine = self.before.clone();
+                self.fail(error)
+            }
+        }
+    }
+
+    /// Goes on only where the journal is for certain what it was.
+    fn fail<T>(&mut self, error: SubmitError) -> Result<T, SubmitError> {
+        self.failed = match &error {
+            SubmitError::Store(error) => !error.kept_nothing(),
+            SubmitError::Unwritable(_) => false,
+            SubmitError::Failed(_) => true,
+        };
+        Err(error)
+    }
+
+    /// Whether a machine that came back from the journal would be so far behind that it might doubt the next reading. At rest
+    /// no reading is doubted.
+    fn clock_is_ahead(&self) -> bool {
+        let ahead = clock_of(&self.machine) - self.durable_clock;
+        let half = self.machine.settings().clock.step.checked_div(2).unwrap_or(Duration::ZERO);
+        matches!(self.machine.phase(), Phase::Rotating(_)) && ahead.is_positive() && ahead >= half
     }
 
     const fn check(&self) -> Result<(), Failed> {
@@ -267,7 +329,7 @@ impl<S: Store> Driver<S> {
     /// The machine, to be asked.
     ///
     /// # Errors
-    /// After the store has failed: the machine is ahead of its journal by an event that did not happen.
+    /// After the store has failed in a way that leaves open what the journal holds.
     pub const fn machine(&self) -> Result<&Machine, Failed> {
         match self.check() {
             Ok(()) => Ok(&self.machine),
@@ -284,25 +346,27 @@ impl<S: Store> Driver<S> {
     /// Replaces the journal's events by the state they led to.
     ///
     /// # Errors
-    /// When the store fails, now or before: nothing more is done until the journal is opened again.
+    /// When the store fails, now or before. Where it [kept nothing](StoreError::kept_nothing) the journal is what it was; else
+    /// nothing more is done until it is opened again.
     pub fn compact(&mut self) -> Result<(), SubmitError> {
         self.check()?;
-        match self.store.snapshot(self.durable.revision(), &self.machine) {
-            Ok(durable) => self.durable = durable,
-            Err(error) => {
-                self.failed = true;
-                return Err(SubmitError::Store(error));
+        let stored = match format::write(&self.machine.snapshot()) {
+            Ok(octets) => self.store.snapshot(self.durable.revision(), &octets).map_err(SubmitError::Store),
+            Err(why) => Err(SubmitError::Unwritable(why)),
+        };
+        match stored {
+            Ok(durable) => {
+                self.durable = durable;
+                self.durable_clock = clock_of(&self.machine);
+                Ok(())
             }
+            Err(error) => self.fail(error),
         }
-        Ok(())
     }
 }
 
-/// The state that a journal's events lead to.
-fn replay(journal: Journal) -> Result<Machine, Rejected> {
-    let mut machine = journal.snapshot;
-    for record in &journal.events {
-        machine.apply(&record.event, record.now)?;
-    }
-    Ok(machine)
+/// The latest time that a machine believes.
+fn clock_of(machine: &Machine) -> UtcDateTime {
+    let record = machine.record_of(Event::Tick, UtcDateTime::UNIX_EPOCH);
+    record.clock.unwrap_or(UtcDateTime::UNIX_EPOCH)
 }

@@ -1,17 +1,29 @@
 //! Where accepted events are kept.
 
+#[cfg(unix)]
+mod file;
+mod memory;
+
 use core::error::Error;
 use core::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
 
-use rotation_fsm::{Event, Machine};
-use time::UtcDateTime;
+use rotation_fsm::UnknownVersion;
+
+#[cfg(unix)]
+pub use self::file::{FileStore, TornTail};
+pub use self::memory::MemoryStore;
 
 /// How many events a journal holds: the version that compare-and-set compares.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Revision(u64);
 
 impl Revision {
+    /// The revision after so many events, for implementations of [`Store`].
+    #[must_use]
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
     /// The number of events.
     #[must_use]
     pub const fn number(self) -> u64 {
@@ -23,6 +35,10 @@ impl Revision {
     pub const fn next(self) -> Self {
         Self(self.0.saturating_add(1))
     }
+
+    fn after(self, events: usize) -> Self {
+        Self(self.0.saturating_add(u64::try_from(events).unwrap_or(u64::MAX)))
+    }
 }
 
 impl fmt::Display for Revision {
@@ -31,47 +47,31 @@ impl fmt::Display for Revision {
     }
 }
 
-/// One accepted event and the time at which it was applied: what replay needs, and no more.
+/// What a store holds: a snapshot, and the records since, in octets that it does not look into.
+///
+/// [`Journal::machine`] reads them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Record {
-    /// What happened.
-    pub event: Event,
-    /// When it was applied.
-    pub now: UtcDateTime,
-}
-
-impl Record {
-    /// An event that was applied at `now`.
-    #[must_use]
-    pub const fn new(event: Event, now: UtcDateTime) -> Self {
-        Self { event, now }
-    }
-}
-
-/// What a store holds: a snapshot, and the events since.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
 pub struct Journal {
-    /// The state at [`snapshot_revision`](Self::snapshot_revision).
-    pub snapshot: Machine,
+    /// The [`Snapshot`](rotation_fsm::Snapshot) at [`snapshot_revision`](Self::snapshot_revision).
+    pub snapshot: Vec<u8>,
     /// How many events the snapshot has taken in.
     pub snapshot_revision: Revision,
-    /// The events since, in order.
-    pub events: Vec<Record>,
+    /// Each [`Record`](rotation_fsm::Record) since, in order.
+    pub records: Vec<Vec<u8>>,
 }
 
 impl Journal {
     /// A journal that begins with this state.
     #[must_use]
-    pub const fn new(snapshot: Machine, snapshot_revision: Revision, events: Vec<Record>) -> Self {
-        Self { snapshot, snapshot_revision, events }
+    pub const fn new(snapshot: Vec<u8>, snapshot_revision: Revision, records: Vec<Vec<u8>>) -> Self {
+        Self { snapshot, snapshot_revision, records }
     }
 
-    /// The revision after the last event.
+    /// The revision after the last record.
     #[must_use]
     pub fn revision(&self) -> Revision {
-        self.events.iter().fold(self.snapshot_revision, |revision, _| revision.next())
+        self.snapshot_revision.after(self.records.len())
     }
 }
 
@@ -102,26 +102,29 @@ pub trait Store {
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when there is one already.
-    fn create(&mut self, snapshot: &Machine) -> Result<Durable, StoreError>;
+    fn create(&mut self, snapshot: &[u8]) -> Result<Durable, StoreError>;
 
-    /// Everything, or `None` before [`create`](Self::create).
+    /// Everything, or `None` before [`create`](Self::create). What it returns is durable.
     ///
     /// # Errors
     /// When it cannot be read, or not be trusted.
     fn load(&mut self) -> Result<Option<Journal>, StoreError>;
 
-    /// Appends one event if the journal is at `expected`.
+    /// Appends one record if the journal is at `expected`.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when it is not: somebody else moved, so load again.
-    fn append(&mut self, expected: Revision, record: &Record) -> Result<Durable, StoreError>;
+    fn append(&mut self, expected: Revision, record: &[u8]) -> Result<Durable, StoreError>;
 
-    /// Replaces the events up to `revision` by the state they lead to.
+    /// Replaces the records up to `revision` by the state they lead to, whole or not at all.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when the journal is not at `revision`.
-    fn snapshot(&mut self, revision: Revision, machine: &Machine) -> Result<Durable, StoreError>;
+    fn snapshot(&mut self, revision: Revision, snapshot: &[u8]) -> Result<Durable, StoreError>;
 }
+
+/// What a medium said.
+type Cause = Box<dyn Error + Send + Sync>;
 
 /// Why a store did not do it.
 #[derive(Debug)]
@@ -136,15 +139,45 @@ pub enum StoreError {
     },
     /// The journal was there and is not any more, or is older than before.
     Lost,
-    /// The medium failed: a full disk, a server that does not answer. Whether the record was kept is unknown.
-    Medium(Box<dyn Error + Send + Sync>),
+    /// Another process has the journal.
+    Locked,
+    /// There is no room. Nothing was kept.
+    Full(Cause),
+    /// It is not permitted. Nothing was kept.
+    Denied(Cause),
+    /// More than would be read again. Nothing was kept.
+    TooLarge {
+        /// What is: a record, or the journal.
+        what: &'static str,
+        /// How many octets it would have.
+        found: u64,
+        /// How many it may have.
+        max: u64,
+    },
+    /// Something is there that this store did not write, or not so. It is left as it is.
+    Damaged {
+        /// The octet at which it begins.
+        at: u64,
+        /// What is wrong there.
+        why: &'static str,
+    },
+    /// The journal has a form that is not known. It is left as it is.
+    Unknown(UnknownVersion),
+    /// The medium failed: a disk with an error, a server that does not answer. Whether the record was kept is unknown.
+    Medium(Cause),
 }
 
 impl StoreError {
     /// Whether opening the journal again may help without anybody changing anything.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
-        matches!(self, Self::Conflict { .. } | Self::Medium(_))
+        matches!(self, Self::Conflict { .. } | Self::Locked | Self::Medium(_))
+    }
+
+    /// Whether the journal is for certain what it was before, so that the same may be tried again.
+    #[must_use]
+    pub const fn kept_nothing(&self) -> bool {
+        matches!(self, Self::Full(_) | Self::Denied(_) | Self::TooLarge { .. })
     }
 }
 
@@ -155,6 +188,12 @@ impl fmt::Display for StoreError {
                 write!(f, "the journal is at revision {found}, expected {expected}: another controller moved it")
             }
             Self::Lost => f.write_str("the journal is gone or older than it was"),
+            Self::Locked => f.write_str("another process has the journal"),
+            Self::Full(error) => write!(f, "there is no room for the journal: {error}"),
+            Self::Denied(error) => write!(f, "the journal is not permitted: {error}"),
+            Self::TooLarge { what, found, max } => write!(f, "the {what} would have {found} octets, limit {max}"),
+            Self::Damaged { at, why } => write!(f, "the journal is damaged at octet {at}: {why}"),
+            Self::Unknown(version) => write!(f, "{version}"),
             Self::Medium(error) => write!(f, "the journal's medium failed: {error}"),
         }
     }
@@ -163,52 +202,9 @@ impl fmt::Display for StoreError {
 impl Error for StoreError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Medium(error) => Some(&**error),
-            Self::Conflict { .. } | Self::Lost => None,
+            Self::Medium(error) | Self::Full(error) | Self::Denied(error) => Some(&**error),
+            Self::Unknown(version) => Some(version),
+            Self::Conflict { .. } | Self::Lost | Self::Locked | Self::TooLarge { .. } | Self::Damaged { .. } => None,
         }
-    }
-}
-
-/// A store in memory, shared by its clones: for tests, rehearsals and clusters that live as long as the process.
-#[derive(Clone, Debug, Default)]
-pub struct MemoryStore(Arc<Mutex<Option<Journal>>>);
-
-impl MemoryStore {
-    /// An empty store.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    fn at<T>(&self, expected: Revision, change: impl FnOnce(&mut Journal) -> T) -> Result<T, StoreError> {
-        let mut journal = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let journal = journal.as_mut().ok_or(StoreError::Lost)?;
-        let found = journal.revision();
-        if found == expected { Ok(change(journal)) } else { Err(StoreError::Conflict { expected, found }) }
-    }
-}
-
-impl Store for MemoryStore {
-    fn create(&mut self, snapshot: &Machine) -> Result<Durable, StoreError> {
-        let mut journal = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(journal) = journal.as_ref() {
-            return Err(StoreError::Conflict { expected: Revision::default(), found: journal.revision() });
-        }
-        *journal = Some(Journal::new(snapshot.clone(), Revision::default(), Vec::new()));
-        Ok(Durable::attest(Revision::default()))
-    }
-
-    fn load(&mut self) -> Result<Option<Journal>, StoreError> {
-        Ok(self.0.lock().unwrap_or_else(PoisonError::into_inner).clone())
-    }
-
-    fn append(&mut self, expected: Revision, record: &Record) -> Result<Durable, StoreError> {
-        self.at(expected, |journal| journal.events.push(record.clone()))?;
-        Ok(Durable::attest(expected.next()))
-    }
-
-    fn snapshot(&mut self, revision: Revision, machine: &Machine) -> Result<Durable, StoreError> {
-        self.at(revision, |journal| *journal = Journal::new(machine.clone(), revision, Vec::new()))?;
-        Ok(Durable::attest(revision))
     }
 }

@@ -9,10 +9,12 @@ mod driving {
     use std::convert::Infallible;
 
     use pki_core::{AuthorityRole, CaVersion, ComponentKind, Hierarchy};
-    use rotation_fsm::{ConsumerId, Event, Machine, Rejected, Unit, Unreadable};
+    use rotation_fsm::{ConsumerId, Event, Machine, Record, Rejected, ReplayError, Unit, Unreadable};
     use rotation_runtime::{
-        DriveError, Driver, Durable, Journal, MemoryStore, OpenError, Record, Revision, Store, StoreError, SubmitError,
+        DriveError, Driver, Durable, FormatError, Journal, JournalError, MemoryStore, OpenError, Revision, Store,
+        StoreError, SubmitError,
     };
+    use time::Duration;
 
     use super::honest::{Honest, machine, now};
 
@@ -48,7 +50,7 @@ mod driving {
             driver.step(&mut cluster).unwrap();
         }
         assert!(is_rotated(driver.machine().unwrap()));
-        assert_eq!(format!("{:?}", open(&store).machine().unwrap()), format!("{:?}", driver.machine().unwrap()));
+        assert_eq!(state(open(&store).machine().unwrap()), state(driver.machine().unwrap()));
     }
 
     #[test]
@@ -197,33 +199,50 @@ mod driving {
         assert_eq!(cluster.executed.len(), executed);
     }
 
-    /// A store that takes so many appends and then fails.
+    fn octets(record: &Record) -> Vec<u8> {
+        serde_json::to_vec(record).unwrap()
+    }
+
+    /// The records of a journal.
+    fn records(store: &MemoryStore) -> Vec<Record> {
+        let journal = store.clone().load().unwrap().unwrap();
+        journal.records.iter().map(|record| serde_json::from_slice(record).unwrap()).collect()
+    }
+
+    /// A store that takes so many appends and then fails, once for all or until there is room.
     #[derive(Debug)]
     struct Failing {
         inner: MemoryStore,
         left: usize,
+        full: bool,
     }
 
     impl Store for Failing {
-        fn create(&mut self, snapshot: &Machine) -> Result<Durable, StoreError> {
+        fn create(&mut self, snapshot: &[u8]) -> Result<Durable, StoreError> {
             self.inner.create(snapshot)
         }
         fn load(&mut self) -> Result<Option<Journal>, StoreError> {
             self.inner.load()
         }
-        fn append(&mut self, expected: Revision, record: &Record) -> Result<Durable, StoreError> {
+        fn append(&mut self, expected: Revision, record: &[u8]) -> Result<Durable, StoreError> {
+            if self.left == 0 && core::mem::take(&mut self.full) {
+                return Err(StoreError::Full("no room".into()));
+            }
             self.left = self.left.checked_sub(1).ok_or(StoreError::Lost)?;
             self.inner.append(expected, record)
         }
-        fn snapshot(&mut self, revision: Revision, machine: &Machine) -> Result<Durable, StoreError> {
-            self.inner.snapshot(revision, machine)
+        fn snapshot(&mut self, revision: Revision, snapshot: &[u8]) -> Result<Durable, StoreError> {
+            if core::mem::take(&mut self.full) {
+                return Err(StoreError::Full("no room".into()));
+            }
+            self.inner.snapshot(revision, snapshot)
         }
     }
 
     #[test]
     fn nothing_is_done_on_a_state_that_is_not_durable() {
         let (inner, mut cluster) = (MemoryStore::new(), Honest::default());
-        let store = Failing { inner: inner.clone(), left: 4 };
+        let store = Failing { inner: inner.clone(), left: 4, full: false };
         let mut driver = Driver::open(store, machine).unwrap();
         assert!(matches!(driver.step(&mut cluster), Err(DriveError::Submit(SubmitError::Store(StoreError::Lost)))));
         // Four reports were kept, the fifth was not, and no sixth action was carried out.
@@ -282,9 +301,8 @@ mod driving {
             driver.step(&mut cluster).unwrap();
         }
         assert!(is_rotated(driver.machine().unwrap()));
-        let journal = store.clone().load().unwrap().unwrap();
         let mut taken = 0;
-        for pair in journal.events.windows(2) {
+        for pair in records(&store).windows(2) {
             // The next thing that is known after it was taken down is what it came back with.
             if let Event::TakenDown { consumer, .. } = &pair[0].event {
                 assert!(matches!(&pair[1].event, Event::Observed(seen) if seen.consumer == *consumer), "{pair:?}");
@@ -330,7 +348,7 @@ mod driving {
         }
         let executed = cluster.executed.len();
         let mut cluster = Announcing(cluster, restarts);
-        let mut driver = Driver::open(Failing { inner, left: 0 }, machine).unwrap();
+        let mut driver = Driver::open(Failing { inner, left: 0, full: false }, machine).unwrap();
         assert!(matches!(driver.step(&mut cluster), Err(DriveError::Submit(SubmitError::Store(StoreError::Lost)))));
         let live = &cluster.0.executed[executed..];
         assert!(live.is_empty(), "{live:?}");
@@ -352,12 +370,12 @@ mod driving {
         let (store, mut cluster) = (MemoryStore::new(), Honest::default());
         let mut driver = open(&store);
         install(&mut driver, &mut cluster);
-        let (revision, state) = (driver.revision(), format!("{:?}", driver.machine().unwrap()));
+        let (revision, before) = (driver.revision(), state(driver.machine().unwrap()));
         driver.compact().unwrap();
         assert_eq!(driver.revision(), revision);
         let journal = store.clone().load().unwrap().unwrap();
-        assert!(journal.events.is_empty() && journal.snapshot_revision == revision);
-        assert_eq!(format!("{:?}", open(&store).machine().unwrap()), state);
+        assert!(journal.records.is_empty() && journal.snapshot_revision == revision);
+        assert_eq!(state(open(&store).machine().unwrap()), before);
         start(&mut driver);
     }
 
@@ -366,25 +384,164 @@ mod driving {
         let mut store = MemoryStore::new();
         drop(open(&store));
         let foreign = Record::new(Event::RotationRequested { unit: Unit::EtcdApi }, now());
-        let _durable = store.append(Revision::default(), &foreign).unwrap();
+        let _durable = store.append(Revision::default(), &octets(&foreign)).unwrap();
         let opened = Driver::open(store, machine);
-        assert!(matches!(opened, Err(OpenError::Replay(Rejected::UnknownUnit(Unit::EtcdApi)))));
+        assert!(matches!(
+            opened,
+            Err(OpenError::Journal(JournalError::Replay(ReplayError::Rejected {
+                index: 0,
+                why: Rejected::UnknownUnit(Unit::EtcdApi)
+            })))
+        ));
+    }
+
+    fn state(machine: &Machine) -> rotation_fsm::Snapshot {
+        machine.snapshot()
     }
 
     #[test]
-    fn the_memory_store_keeps_the_contract_of_a_store() {
-        let mut store = MemoryStore::new();
-        assert!(store.load().unwrap().is_none());
-        let record = Record::new(Event::Tick, now());
-        assert!(matches!(store.append(Revision::default(), &record), Err(StoreError::Lost)));
-        let first = store.create(&machine()).unwrap().revision();
-        assert!(matches!(store.create(&machine()), Err(StoreError::Conflict { .. })));
-        let second = store.append(first, &record).unwrap().revision();
-        assert_eq!(second, first.next());
-        let late = store.append(first, &record);
-        assert!(matches!(late, Err(StoreError::Conflict { expected, found }) if (expected, found) == (first, second)));
-        assert!(matches!(store.snapshot(first, &machine()), Err(StoreError::Conflict { .. })));
-        let journal = store.load().unwrap().unwrap();
-        assert_eq!((journal.events.len(), journal.revision()), (1, second));
+    fn where_there_is_no_room_nothing_has_happened_and_it_can_be_tried_again() {
+        let inner = MemoryStore::new();
+        let mut cluster = Honest::default();
+        let mut driver = open(&inner);
+        install(&mut driver, &mut cluster);
+        let mut driver = Driver::open(Failing { inner: inner.clone(), left: 0, full: true }, machine).unwrap();
+        let before = state(driver.machine().unwrap());
+        let request = || Event::RotationRequested { unit: Unit::Ca };
+        let late = now() + Duration::DAY;
+        assert!(matches!(driver.submit(request(), late), Err(SubmitError::Store(StoreError::Full(_)))));
+        assert_eq!(state(driver.machine().unwrap()), before);
+        assert_eq!(state(open(&inner).machine().unwrap()), before);
+        // The next failure is one after which nothing is known.
+        assert!(matches!(driver.submit(request(), late), Err(SubmitError::Store(StoreError::Lost))));
+        assert!(driver.machine().is_err());
+        // With room, the same event is taken.
+        let mut driver = Driver::open(Failing { inner: inner.clone(), left: 9, full: true }, machine).unwrap();
+        assert!(matches!(driver.compact(), Err(SubmitError::Store(StoreError::Full(_)))));
+        assert_eq!(driver.submit(request(), late).unwrap().unwrap().started, CaVersion::new(2));
+        assert_eq!(state(open(&inner).machine().unwrap()), state(driver.machine().unwrap()));
+    }
+
+    #[test]
+    fn another_version_is_refused_by_its_number_and_the_journal_is_left_as_it_is() {
+        for snapshot in [true, false] {
+            let mut store = MemoryStore::new();
+            drop(open(&store));
+            let later = br#"{"version":2,"of":["another","form"]}"#;
+            let _durable = match snapshot {
+                true => store.snapshot(Revision::default(), later).unwrap(),
+                false => store.append(Revision::default(), later).unwrap(),
+            };
+            let before = store.load().unwrap();
+            let found = match Driver::open(store.clone(), machine).map(drop).unwrap_err() {
+                OpenError::Journal(JournalError::Snapshot(FormatError::Unknown(version))) if snapshot => version,
+                OpenError::Journal(JournalError::Record { revision, why: FormatError::Unknown(version) }) => {
+                    assert_eq!(revision.number(), 1);
+                    version
+                }
+                other => panic!("{other}"),
+            };
+            assert_eq!((found.found, found.known), (2, 1));
+            assert_eq!(store.load().unwrap(), before);
+        }
+    }
+
+    #[test]
+    fn octets_that_are_no_record_are_refused_and_not_repeated_at_length() {
+        for damage in
+            [br#"{"version":1"#.to_vec(), vec![0xff; 9], format!("{{\"{}\":1}}", "\u{1b}".repeat(9_999)).into()]
+        {
+            let mut store = MemoryStore::new();
+            drop(open(&store));
+            let _durable = store.append(Revision::default(), &damage).unwrap();
+            let error = Driver::open(store, machine).map(drop).unwrap_err();
+            let is_refused =
+                matches!(error, OpenError::Journal(JournalError::Record { why: FormatError::Unreadable(_), .. }));
+            assert!(is_refused && error.to_string().len() < 500 && !error.to_string().contains('\u{1b}'), "{error}");
+        }
+    }
+
+    /// Reads the clock every so often for so long; how many events were written.
+    fn tick(driver: &mut Loop, from: time::UtcDateTime, every: Duration, long: Duration) -> u64 {
+        let before = driver.revision().number();
+        let mut at = from;
+        while at <= from + long {
+            driver.submit(Event::Tick, at).unwrap().unwrap();
+            at += every;
+        }
+        driver.revision().number() - before
+    }
+
+    #[test]
+    fn years_of_ticks_at_rest_write_nothing() {
+        let (store, mut cluster) = (MemoryStore::new(), Honest::default());
+        let mut driver = open(&store);
+        install(&mut driver, &mut cluster);
+        assert_eq!(tick(&mut driver, now(), Duration::hours(1), Duration::days(3 * 365)), 0);
+        // Later events are read with the clock that they were applied with.
+        let late = now() + Duration::days(3 * 365);
+        driver.submit(Event::RotationRequested { unit: Unit::Ca }, late).unwrap().unwrap();
+        assert_eq!(state(open(&store).machine().unwrap()), state(driver.machine().unwrap()));
+    }
+
+    #[test]
+    fn years_of_ticks_in_a_rotation_stay_few_and_no_reading_is_doubted_after_a_crash() {
+        let (store, mut cluster) = (MemoryStore::new(), Honest::default());
+        let mut driver = open(&store);
+        install(&mut driver, &mut cluster);
+        start(&mut driver);
+        let (days, every) = (3 * 365, Duration::minutes(30));
+        let written = tick(&mut driver, now(), every, Duration::days(days));
+        // Two in a day, and each of a hundred octets or so.
+        assert!((days..=2 * days + 2).contains(&i64::try_from(written).unwrap()), "{written}");
+        let octets: usize = store.clone().load().unwrap().unwrap().records.iter().map(Vec::len).sum();
+        assert!(octets < 400_000, "{octets}");
+        let step = driver.machine().unwrap().settings().clock.step;
+        let mut at = now() + Duration::days(days);
+        for _ in 0..100 {
+            // The process dies after any reading, is away for less than half a step, and reads the clock.
+            at += every;
+            driver.submit(Event::Tick, at).unwrap().unwrap();
+            let read = open(&copy(&store)).submit(Event::Tick, at + step / 2 - Duration::SECOND);
+            assert_eq!(read.unwrap().unwrap().doubted, None);
+        }
+        // What is written next has the clock with it.
+        driver.submit(Event::PauseRequested { by: "operator".to_owned() }, at).unwrap().unwrap();
+        assert_eq!(state(open(&store).machine().unwrap()), state(driver.machine().unwrap()));
+    }
+
+    /// Another store with the same journal.
+    fn copy(store: &MemoryStore) -> MemoryStore {
+        let (journal, mut copy) = (store.clone().load().unwrap().unwrap(), MemoryStore::new());
+        let mut revision = copy.create(&journal.snapshot).unwrap().revision();
+        for record in &journal.records {
+            revision = copy.append(revision, record).unwrap().revision();
+        }
+        copy
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_rotation_goes_on_from_a_file_after_every_event() {
+        use rotation_runtime::FileStore;
+        let directory = tempfile::tempdir().unwrap();
+        let open = || Driver::open(FileStore::open(directory.path()).unwrap(), machine).unwrap();
+        let mut cluster = Honest::default();
+        let mut driver = open();
+        while !driver.machine().unwrap().is_at_rest() {
+            driver.step(&mut cluster).unwrap();
+        }
+        driver.submit(Event::RotationRequested { unit: Unit::Ca }, now()).unwrap().unwrap();
+        while driver.machine().unwrap().stage().is_some() {
+            let (before, revision) = (state(driver.machine().unwrap()), driver.revision());
+            drop(driver);
+            driver = open();
+            assert_eq!((state(driver.machine().unwrap()), driver.revision()), (before, revision));
+            driver.step(&mut cluster).unwrap();
+            if driver.revision().number() % 3 == 0 {
+                driver.compact().unwrap();
+            }
+        }
+        assert!(is_rotated(driver.machine().unwrap()));
     }
 }
