@@ -71,10 +71,7 @@ pub(super) fn scan(file: &mut impl Read, length: u64, mut take: impl FnMut(Vec<u
     }
     let damaged = |at, why| Err(StoreError::Damaged { at, why });
     let Some(head) = exactly::<HEAD>(file)? else { return damaged(0, "expected the head of a journal") };
-    let base = match read_head(&head)? {
-        Some(base) => base,
-        None => return damaged(0, "the checksum of its head"),
-    };
+    let Some(base) = read_head(&head)? else { return damaged(0, "the checksum of its head") };
     let (mut at, mut revision) = (as_u64(HEAD), base);
     let Frame::Whole(snapshot, end) = read_frame(file, at, length, base, JOURNAL_MAX)? else {
         return damaged(at, "expected the whole snapshot");
