@@ -91,7 +91,9 @@ impl Holding {
         Self(self.0 | other.0)
     }
 
-    pub(crate) const fn contains(self, other: Self) -> bool {
+    /// Whether everything of `other` is in it; of nothing nothing is.
+    #[must_use]
+    pub const fn contains(self, other: Self) -> bool {
         other.0 != 0 && self.0 & other.0 == other.0
     }
 
@@ -99,7 +101,9 @@ impl Holding {
         Self(self.0 | Self::CHAINED)
     }
 
-    pub(crate) const fn is_chained(self) -> bool {
+    /// Whether a leaf is presented with the cross-certificate.
+    #[must_use]
+    pub const fn is_chained(self) -> bool {
         self.0 & Self::CHAINED != 0
     }
 

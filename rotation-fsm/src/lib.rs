@@ -50,7 +50,9 @@ pub use crate::maintenance::{
     OpenInterval, OpenIntervals, Overrides, Permit, Recurrence, RecurrenceError, StepKind, UnknownScope, Weekdays,
     WindowError, Work, parse_instant,
 };
-pub use crate::plan::{Change, Direction, Loss, Offence, Plan, PlanError, Scope, Stage, StageId, Step, VersionRange};
+pub use crate::plan::{
+    Change, Direction, Loss, Meeting, Offence, Plan, PlanError, Scope, Stage, StageId, Step, VersionRange,
+};
 pub use crate::policy::{Trigger, Unit, UnitPolicy, units};
 pub use crate::rehearsal::{
     Assumptions, BlockedTime, ComponentWork, HardCoded, NodeWork, Outage, Rehearsal, RehearsalError, StageSpan,

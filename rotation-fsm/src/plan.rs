@@ -9,7 +9,7 @@ use pki_core::{CaVersion, ComponentKind, Plane};
 use crate::facet::{Facet, Holding};
 use crate::topology::PoolName;
 
-pub use self::check::{Loss, Offence, PlanError};
+pub use self::check::{Loss, Meeting, Offence, PlanError};
 
 /// The generations of an authority that a bundle holds: one, or the one that is replaced and the one that replaces it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -16,6 +16,8 @@ mod flag;
 pub mod model;
 #[cfg(feature = "audit")]
 mod posture;
+#[cfg(feature = "rotation")]
+mod prove;
 #[cfg(feature = "audit")]
 mod report;
 mod rule;
@@ -35,6 +37,8 @@ pub use crate::checks::checks;
 pub use crate::decide::{Decision, Denial, Grounds, Peer, Reason, decide, decide_client, decide_server, generation_of};
 #[cfg(feature = "audit")]
 pub use crate::fact::{Fact, Origin, Place};
+#[cfg(feature = "rotation")]
+pub use crate::prove::{Artefacts, Counterexample, Generation, ModelTopologyError, Proof, ProveError, prove, topology};
 #[cfg(feature = "audit")]
 pub use crate::report::{CheckReport, Finding, Fitness, PathReport, PathStatus, Report, Verdict};
 pub use crate::rule::{IdentityMismatch, IdentityRule, PathRule, ServerRule, TlsVersion};

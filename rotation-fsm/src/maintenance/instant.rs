@@ -111,7 +111,6 @@ impl fmt::Display for Rfc3339 {
 }
 
 /// Whether four digits write the year.
-#[cfg(feature = "serde")]
 pub(crate) fn is_writable(time: UtcDateTime) -> bool {
     (0..=9999).contains(&time.year())
 }

@@ -73,6 +73,32 @@ impl fmt::Display for Loss {
     }
 }
 
+/// Two ends of a path as a plan lets them meet: what one verifies with, and what the other presents.
+///
+/// Generations are relative to the rotation that the plan is for. A machine knows them by name only; whoever has the
+/// certificates can see whether they verify.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Meeting {
+    /// While which stage runs.
+    pub stage: StageId,
+    /// The path.
+    pub path: Path,
+    /// The authority of which both hold something.
+    pub role: AuthorityRole,
+    /// Who verifies.
+    pub verifier: ComponentKind,
+    /// Where it loads its bundle from.
+    pub slot: TrustSlot,
+    /// Which generations are in it.
+    pub trusts: Holding,
+    /// Who presents.
+    pub presenter: ComponentKind,
+    /// What.
+    pub leaf: LeafKind,
+    /// Of which generation, and whether with the cross-certificate.
+    pub presents: Holding,
+}
+
 /// Why a plan is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -208,6 +234,45 @@ impl Plan {
     /// # Errors
     /// What is wrong with the plan besides.
     pub fn losses(&self, topology: &Topology, roles: &[AuthorityRole]) -> Result<Vec<Loss>, PlanError> {
+        let mut losses = Vec::new();
+        self.walk(topology, roles, |may, stage| {
+            losses.extend(may.offences().map(|offence| Loss { stage: stage.id.clone(), offence }));
+        })?;
+        losses.dedup();
+        Ok(losses)
+    }
+
+    /// Every pair of ends that may meet while the plan is carried out, stage by stage and in both directions, with
+    /// everything that each may hold at the time.
+    ///
+    /// # Errors
+    /// What is wrong with the plan itself; whether the pairs verify each other is not asked here.
+    pub fn meetings(&self, topology: &Topology, roles: &[AuthorityRole]) -> Result<Vec<Meeting>, PlanError> {
+        let mut meetings = Vec::new();
+        self.walk(topology, roles, |may, stage| {
+            for edge in may.edges() {
+                let mut pairs = BTreeSet::new();
+                may.encounters(edge, |_, trusts, _, presents| {
+                    pairs.insert((trusts, presents));
+                });
+                let &Edge { path, role, verifier, slot, presenter, leaf, .. } = edge;
+                let meeting = |(trusts, presents)| {
+                    let stage = stage.id.clone();
+                    Meeting { stage, path, role, verifier, slot, trusts, presenter, leaf, presents }
+                };
+                meetings.extend(pairs.into_iter().map(meeting));
+            }
+        })?;
+        Ok(meetings)
+    }
+
+    /// Goes through the stages, and shows each with what everybody may hold while it runs.
+    fn walk<'a>(
+        &'a self,
+        topology: &'a Topology,
+        roles: &'a [AuthorityRole],
+        mut visit: impl FnMut(&May<'a>, &'a Stage),
+    ) -> Result<(), PlanError> {
         if [AuthorityRole::EtcdApi, AuthorityRole::EtcdPeer].iter().all(|role| roles.contains(role)) {
             return Err(PlanError::EtcdTogether);
         }
@@ -220,15 +285,12 @@ impl Plan {
                 may.end(self, stage);
             }
         }
-        let mut losses = Vec::new();
         for stage in &self.stages {
             may.begin(self, stage)?;
-            losses.extend(may.offences().map(|offence| Loss { stage: stage.id.clone(), offence }));
+            visit(&may, stage);
             may.end(self, stage);
         }
-        may.check_rest(self.direction)?;
-        losses.dedup();
-        Ok(losses)
+        may.check_rest(self.direction)
     }
 
     fn check_frame(&self) -> Result<(), PlanError> {
@@ -255,7 +317,7 @@ impl Plan {
     }
 }
 
-impl May<'_> {
+impl<'t> May<'t> {
     fn of(&self, class: usize, facet: Facet) -> Holdings {
         self.held.get(&(class, facet)).copied().unwrap_or(Holdings::one(Holding::CURRENT))
     }
@@ -377,13 +439,34 @@ impl May<'_> {
         self.topology.classes().iter().enumerate().filter(move |(_, class)| class.kind == kind).map(|(index, _)| index)
     }
 
+    fn edges(&self) -> impl Iterator<Item = &'t Edge> + '_ {
+        self.topology.edges().iter().filter(|edge| self.roles.contains(&edge.role))
+    }
+
     fn offences(&self) -> impl Iterator<Item = Offence> + '_ {
-        let edges = self.topology.edges().iter().filter(|edge| self.roles.contains(&edge.role));
-        edges.flat_map(|edge| self.offences_on(edge))
+        self.edges().flat_map(|edge| self.offences_on(edge))
     }
 
     fn offences_on(&self, edge: &Edge) -> Vec<Offence> {
         let mut found = Vec::new();
+        let Edge { path, verifier, presenter, leaf, by_address, .. } = *edge;
+        self.encounters(edge, |at, trusts, dials, presents| {
+            if by_address {
+                let deaf = self.of(at, Facet::Serves).iter().find(|serves| !serves.contains(dials));
+                found.extend(deaf.map(|serves| Offence::Unreachable { path, client: verifier, dials, serves }));
+            }
+            if !trusts.verifies(presents) {
+                found.push(Offence::Unverified { path, verifier, trusts, presenter, leaf, presents });
+            }
+        });
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    /// Everybody of one direction of a path with everybody at its other end: the class of the presenter, what is trusted,
+    /// which address is dialled, what is presented.
+    fn encounters(&self, edge: &Edge, mut visit: impl FnMut(usize, Holding, Holding, Holding)) {
         let trusts = |class| (self.kubeconfigs_of((class, edge.slot)), self.of(class, Facet::Trusts(edge.slot)));
         let shows =
             |class| [Facet::Presents(edge.leaf), Facet::Serves, Facet::Service].map(|facet| self.of(class, facet));
@@ -391,13 +474,15 @@ impl May<'_> {
         for verifier in unlike(self.of_kind(edge.verifier), trusts) {
             for &presenter in &presenters {
                 for (trusts, dials) in self.verifies(edge, verifier, presenter) {
-                    self.meet(edge, presenter, trusts, dials, &mut found);
+                    // On the second address the next generation serves, whatever the first one shows.
+                    let presents = match dials {
+                        Holding::NEXT => Holdings::one(Holding::NEXT),
+                        _ => self.of(presenter, Facet::Presents(edge.leaf)),
+                    };
+                    presents.iter().for_each(|presents| visit(presenter, trusts, dials, presents));
                 }
             }
         }
-        found.sort_unstable();
-        found.dedup();
-        found
     }
 
     /// With which bundle the verifier may meet the presenter, and at which address.
@@ -410,30 +495,6 @@ impl May<'_> {
         let dials = if edge.by_address { self.of(presenter, Facet::Service) } else { Holdings::one(Holding::CURRENT) };
         let trusts = self.of(verifier, Facet::Trusts(edge.slot));
         trusts.iter().flat_map(|trusts| dials.iter().map(move |dials| (trusts, dials))).collect()
-    }
-
-    fn meet(&self, edge: &Edge, presenter: usize, trusts: Holding, dials: Holding, found: &mut Vec<Offence>) {
-        let (path, verifier) = (edge.path, edge.verifier);
-        if edge.by_address {
-            let deaf = self.of(presenter, Facet::Serves).iter().find(|serves| !serves.contains(dials));
-            found.extend(deaf.map(|serves| Offence::Unreachable { path, client: verifier, dials, serves }));
-        }
-        // On the second address the next generation serves, whatever the first one shows.
-        let presents = match dials {
-            Holding::NEXT => Holdings::one(Holding::NEXT),
-            _ => self.of(presenter, Facet::Presents(edge.leaf)),
-        };
-        let (presenter, leaf) = (edge.presenter, edge.leaf);
-        found.extend(
-            presents.iter().filter(|presents| !trusts.verifies(*presents)).map(|presents| Offence::Unverified {
-                path,
-                verifier,
-                trusts,
-                presenter,
-                leaf,
-                presents,
-            }),
-        );
     }
 
     /// When all is done everybody holds one generation, and nobody shows a cross-certificate.

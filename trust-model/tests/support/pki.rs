@@ -70,6 +70,19 @@ impl Authority {
         Self { certificate, issuer: Issuer::new(params, key) }
     }
 
+    /// The certificate in which this one vouches for the name and key of another.
+    pub(crate) fn vouch_for(
+        &self,
+        other: &Self,
+        name: &str,
+        key_usages: &[KeyUsagePurpose],
+    ) -> CertificateDer<'static> {
+        let mut params = params(name, &[], &(-100..100));
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = key_usages.to_vec();
+        params.signed_by(other.issuer.key(), &self.issuer).unwrap().der().clone()
+    }
+
     pub(crate) fn bundle(&self) -> Arc<TrustBundle> {
         bundle(&[self])
     }
