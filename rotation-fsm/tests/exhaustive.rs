@@ -3,9 +3,10 @@
 #[cfg(test)]
 mod exhaustive {
     use core::fmt::Write;
+    use std::time::Instant;
 
     use rotation_fsm::Strategy;
-    use rotation_fsm::proof::{Config, Fault, FaultKind, Report, Subject, search};
+    use rotation_fsm::proof::{Config, Fault, FaultKind, Report, Subject, search, search_watched};
 
     /// Compares with a file under `tests/golden/proof`, or writes it when `UPDATE_GOLDEN` is set.
     fn golden(name: &str, found: &str) {
@@ -22,7 +23,15 @@ mod exhaustive {
 
     #[track_caller]
     fn proved(config: &Config) -> Report {
-        let report = search(config).unwrap();
+        let started = Instant::now();
+        let report = search_watched(config, |progress| {
+            // Of a search that takes long, a line for every so many moves.
+            if progress.states > 1_000_000 {
+                let (seconds, depth) = (started.elapsed().as_secs(), progress.depth);
+                eprintln!("{seconds} s, depth {depth}: {} states, {} of them open", progress.states, progress.open);
+            }
+        })
+        .unwrap();
         if let Some(counterexample) = report.counterexample() {
             panic!("{report}\n{counterexample}");
         }
@@ -50,10 +59,6 @@ mod exhaustive {
         core::iter::once(calm.clone()).chain(FaultKind::ALL.map(move |kind| calm.clone().with(kind, 1)))
     }
 
-    fn is_deep() -> bool {
-        std::env::var_os("CAROUSEL_PROOF").is_some_and(|how| how == "deep")
-    }
-
     /// The cases in which each guard is missed soonest: what is rotated, how, and what has to happen for it.
     fn planted(fault: Fault) -> Config {
         use FaultKind as K;
@@ -69,6 +74,10 @@ mod exhaustive {
                 peers(&[])
             }
             Fault::UnreadableIsFine | Fault::BegunUnready => peers(&[(K::Garbling, 1)]),
+            // Whoever is down is believed to be up, and on the way back one before it is to go down.
+            Fault::StaleCounts => with(Subject::ServiceAccount, Strategy::Staged, &[(K::Delay, 1), (K::Operator, 1)]),
+            Fault::OutOfTurn => peers(&[(K::Controllers, 1), (K::Operator, 1)]),
+            Fault::AnybodyLeftBehind => cluster(&[(K::Clock, 1)]),
             Fault::WordForAnotherStage => cluster(&[(K::Delay, 1)]),
             Fault::WordForTheObservable => peers(&[(K::Mistake, 1)]),
             Fault::OnWhilePaused | Fault::WordOfBefore => peers(&[(K::Operator, 1)]),
@@ -83,6 +92,7 @@ mod exhaustive {
             Fault::EpochsIgnored => peers(&[(K::Controllers, 1), (K::Operator, 1)]),
             Fault::NoCompareAndSet => peers(&[(K::Controllers, 1)]),
             Fault::ActBeforeDurable => peers(&[(K::Crash, 1)]),
+            Fault::NothingDeclared => cluster(&[]).in_emergency(),
             other => panic!("{other} has no case"),
         }
     }
@@ -147,13 +157,61 @@ mod exhaustive {
         [Subject::EtcdPeer, Subject::FrontProxy, Subject::ServiceAccount].into_iter().for_each(any_two);
     }
 
-    /// The larger ones: `CAROUSEL_PROOF=deep`.
+    /// Two rotations, one after the other: what the first leaves is what the second begins with.
     #[test]
-    fn every_pair_of_faults_while_a_large_authority_is_rotated() {
-        if is_deep() {
-            let larger =
-                [Subject::Konnectivity, Subject::EtcdApi, Subject::Cluster, Subject::Etcd, Subject::Credentials];
-            larger.into_iter().for_each(any_two);
+    fn a_second_rotation_after_the_first() {
+        let configs = [Subject::FrontProxy, Subject::EtcdPeer].into_iter().flat_map(|subject| {
+            subject.strategies().iter().flat_map(move |strategy| one_by_one(subject, *strategy, 2).map(Config::twice))
+        });
+        prove("twice.txt", configs);
+    }
+
+    /// Nothing breaks but what the plan says beforehand.
+    #[test]
+    fn an_emergency_breaks_what_its_plan_declares() {
+        let configs = [Subject::FrontProxy, Subject::Konnectivity, Subject::Cluster]
+            .into_iter()
+            .flat_map(|subject| one_by_one(subject, Strategy::Staged, 2).map(Config::in_emergency));
+        prove("emergency.txt", configs);
+    }
+
+    /// The same for the larger ones.
+    fn any_two_deep(subject: Subject) {
+        let configs = subject.strategies().iter().map(|strategy| {
+            let limit = std::env::var("CAROUSEL_PROOF_LIMIT").map_or(200_000_000, |limit| limit.parse().unwrap());
+            Config { limit, ..Config::new(subject, *strategy, 2).with_any(2) }
+        });
+        prove(&format!("pairs-{subject}.txt"), configs);
+    }
+
+    /// Minutes to hours each. All of them, one after the other, with a line for every move further:
+    ///
+    /// ```sh
+    /// cargo test --release -p rotation-fsm --test exhaustive deep -- --ignored --nocapture --test-threads 1
+    /// ```
+    ///
+    /// `UPDATE_GOLDEN=1` writes `pairs-<subject>.txt`, `CAROUSEL_PROOF_LIMIT` gives up at so many states.
+    mod deep {
+        use rotation_fsm::proof::Subject;
+
+        macro_rules! pairs {
+            ($($name:ident: $subject:ident),+ $(,)?) => {
+                $(
+                    #[test]
+                    #[ignore = "minutes to hours in the release profile"]
+                    fn $name() {
+                        super::any_two_deep(Subject::$subject);
+                    }
+                )+
+            };
+        }
+
+        pairs! {
+            konnectivity: Konnectivity,
+            etcd_api: EtcdApi,
+            etcd: Etcd,
+            cluster: Cluster,
+            credentials: Credentials,
         }
     }
 }

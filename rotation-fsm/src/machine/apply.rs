@@ -113,7 +113,7 @@ impl Machine {
         let (consumer, id) = (&observation.consumer, observation.id);
         let index = self.index_of(consumer)?;
         let last = self.seen(index).map(|seen| seen.id).unwrap_or_default();
-        if id <= last {
+        if id <= last && !skips!(self, StaleCounts) {
             return Err(Rejected::Stale { consumer: consumer.clone(), applied: last, found: id });
         }
         let uses = self.topology.uses(consumer.kind());
@@ -140,7 +140,7 @@ impl Machine {
         if last.available {
             let away = self.waiting.of(class).map_or(0, |lacking| lacking.away.len());
             let room = self.topology.class(class).map_or(0, |class| self.topology.max_unavailable(class));
-            if away >= room {
+            if away >= room && !skips!(self, OutOfTurn) {
                 return Err(Rejected::NotItsTurn { consumer: consumer.clone(), away, room });
             }
             // The window may have closed since whoever asks was told to.

@@ -146,7 +146,8 @@ impl Machine {
     }
 
     fn outside(&self) -> impl Iterator<Item = (usize, &Class)> {
-        self.topology.classes().iter().enumerate().filter(|(_, class)| class.kind.plane() == Plane::External)
+        let outside = |class: &Class| class.kind.plane() == Plane::External || skips!(self, AnybodyLeftBehind);
+        self.topology.classes().iter().enumerate().filter(move |(_, class)| outside(class))
     }
 }
 

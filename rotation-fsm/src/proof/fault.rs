@@ -35,6 +35,12 @@ faults! {
     AwayIsFine => "away-is-fine",
     /// A report that cannot be read counts as a good one.
     UnreadableIsFine => "unreadable-is-fine",
+    /// A report counts that is not newer than what was seen.
+    StaleCounts => "stale-counts",
+    /// Whoever asks to be taken down may be, however many are away.
+    OutOfTurn => "out-of-turn",
+    /// At completion whoever is waited for is left behind, clients outside or not.
+    AnybodyLeftBehind => "anybody-left-behind",
     /// An acknowledgement counts for whichever stage runs.
     WordForAnotherStage => "word-for-another-stage",
     /// An acknowledgement counts for a consumer that can be observed.
@@ -77,6 +83,8 @@ faults! {
     NoCompareAndSet => "no-compare-and-set",
     /// Of the world: actions are carried out before the event that led to them is durable.
     ActBeforeDurable => "act-before-durable",
+    /// Of the world: the plan of an emergency says nothing of what it breaks.
+    NothingDeclared => "nothing-declared",
 }
 
 impl fmt::Display for Fault {

@@ -3,15 +3,14 @@
 use core::fmt;
 
 use pki_core::{AuthorityRole, ComponentKind, LeafKind};
-use time::Duration;
+use time::{Duration, UtcDateTime};
 
-use super::setup::{CHAINED, Layout, Place, bit};
+use super::setup::{CHAINED, Layout, Meeting, Place, bit, chained, through};
 use super::world::{Late, Member, State, absolute};
 use crate::event::Event;
-use crate::facet::{Holding, Track};
+use crate::facet::{Facet, Holding, Track};
 use crate::machine::{Applied, Machine, Phase, Rotating};
-use crate::plan::{Direction, Plan, Stage, StageId, Step};
-use crate::schedule::Health;
+use crate::plan::{Direction, Offence, Plan, Stage, StageId, Step};
 
 /// A law that was broken, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,9 +81,9 @@ pub(super) fn of_state(layout: &Layout, state: &State) -> Option<Violation> {
                 shown = 2;
             }
         }
-        // Through the cross-certificate the first generation vouches for the second.
-        let verified = trusts & shown & !CHAINED != 0 || (shown & CHAINED != 0 && trusts & 1 != 0);
-        if !verified {
+        // Through the cross-certificate the generation that signed it vouches for the next.
+        let verified = trusts & shown & !CHAINED != 0 || trusts & through(shown) != 0;
+        if !verified && !is_declared(layout, state, meeting, (trusts, shown)) {
             let (verifier, presenter) = who();
             let what = format!(
                 "{}: {verifier} trusts {} and {presenter} presents {}",
@@ -101,6 +100,29 @@ pub(super) fn of_state(layout: &Layout, state: &State) -> Option<Violation> {
         return Some(Violation::new(CRASH, what));
     }
     at_rest(layout, state)
+}
+
+/// Whether the plan of an emergency says of the stage that runs that this breaks.
+fn is_declared(layout: &Layout, state: &State, meeting: &Meeting, (trusted, shown): (u8, u8)) -> bool {
+    let Some(rotating) = state.rotating().filter(|rotating| rotating.is_emergency()) else { return false };
+    let (Some(ends), Some(stage)) =
+        (layout.place(meeting.verifier).zip(layout.place(meeting.presenter)), rotating.stage())
+    else {
+        return false;
+    };
+    let of = |place: &Place, at: usize| place.facets.get(at).copied();
+    layout.losses.iter().filter(|loss| loss.stage == *stage.id()).any(|loss| match loss.offence {
+        Offence::Unverified { path, verifier, trusts, presenter, leaf, presents } => {
+            let shows = of(ends.1, meeting.presents).filter(|(facet, _)| *facet == Facet::Presents(leaf));
+            let holds = |found: Option<(Facet, Track)>, holding: Holding, real: u8| {
+                found.is_some_and(|(_, track)| state.absolute(track, holding) == real)
+            };
+            (path, verifier, presenter) == (meeting.path, ends.0.id.kind(), ends.1.id.kind())
+                && holds(of(ends.0, meeting.trusts), trusts, trusted)
+                && holds(shows, presents, shown)
+        }
+        Offence::Unreachable { .. } => false,
+    })
 }
 
 struct Generations(u8);
@@ -166,7 +188,7 @@ pub(super) fn of_journal(before: &Machine, state: &State) -> Option<Violation> {
 
 pub(super) fn disturbed_while_closed(layout: &Layout, state: &State, index: usize) -> Option<Violation> {
     let place = layout.place(index)?;
-    (state.world.closed && state.rotating().is_some())
+    (state.world.closed && state.rotating().is_some_and(|rotating| !rotating.is_emergency()))
         .then(|| Violation::new(TIME, format!("{} is taken down while the window is closed", place.id)))
 }
 
@@ -228,9 +250,13 @@ fn of_clock(before: &Machine, state: &State) -> Option<Violation> {
 fn of_start(layout: &Layout, before: &Machine, state: &State, event: &Event, applied: &Applied) -> Option<Violation> {
     applied.started?;
     let now = state.machine.clock.now();
-    let in_time = layout.expiry.is_some_and(|expiry| now >= expiry - Duration::days(30) && now < expiry);
+    let in_time = |expiry: UtcDateTime| now >= expiry - Duration::days(30) && now < expiry;
+    let in_time = state.machine.expiry(layout).is_some_and(in_time);
     if matches!(event, Event::Tick) && !in_time {
         return Some(Violation::new(TIME, "a rotation is begun by the clock, and not in its time".to_owned()));
+    }
+    if matches!(event, Event::EmergencyDeclared { .. }) {
+        return None;
     }
     let unready = layout.places.iter().find(|place| {
         let seen = before.topology().index(&place.id).and_then(|index| before.seen(index));
@@ -335,7 +361,7 @@ fn of_consumers(layout: &Layout, state: &State, plan: &Plan, stage: &Stage, (fro
             let held = place.position(change.facet).and_then(|at| member.holds.get(at)).copied().unwrap_or_default();
             let mut wanted = if change.to.contains(Holding::CURRENT) { from } else { 0 };
             wanted |= if change.to.contains(Holding::NEXT) { to } else { 0 };
-            wanted |= if change.to.is_chained() { CHAINED } else { 0 };
+            wanted |= if change.to.is_chained() { chained(from) } else { 0 };
             if held != wanted {
                 let what = format!("`{stage}` ends while {} {} {}", place.id, change.facet, Generations(held));
                 return Some(Violation::new(EVIDENCE, what));
@@ -358,15 +384,11 @@ fn of_issuers(layout: &Layout, state: &State) -> Option<Violation> {
 
 /// Where a rotation may end: at rest behind or before it, or past the expiry of what it should have replaced.
 pub(super) fn is_end(layout: &Layout, state: &State) -> Option<End> {
-    if state.machine.completed().is_some() && state.machine.is_at_rest() {
+    if state.world.done >= layout.config.rotations && state.machine.is_at_rest() {
         return Some(End::AtRest);
     }
-    let expired = layout.expiry.is_some_and(|expiry| state.machine.clock.now() >= expiry);
-    let lost = state
-        .machine
-        .health()
-        .any(|health| health.unit == layout.unit && health.standing.health == Health::Unrecoverable);
-    (lost && expired && state.rotating().is_none()).then_some(End::Expired)
+    let expired = state.machine.expiry(layout).is_some_and(|expiry| state.machine.clock.now() >= expiry);
+    (state.machine.is_lost(layout) && expired && state.rotating().is_none()).then_some(End::Expired)
 }
 
 /// How it ended.
@@ -378,8 +400,7 @@ pub(super) enum End {
 
 /// Only the expiry makes a cluster unrecoverable.
 pub(super) fn of_health(layout: &Layout, state: &State) -> Option<Violation> {
-    let expired = layout.expiry.is_some_and(|expiry| state.machine.clock.now() >= expiry);
-    let mut health = state.machine.health();
-    let lost = health.any(|health| health.unit == layout.unit && health.standing.health == Health::Unrecoverable);
-    (lost && !expired).then(|| Violation::new(TIME, "UNRECOVERABLE before the expiry".to_owned()))
+    let expired = state.machine.expiry(layout).is_some_and(|expiry| state.machine.clock.now() >= expiry);
+    (state.machine.is_lost(layout) && !expired)
+        .then(|| Violation::new(TIME, "UNRECOVERABLE before the expiry".to_owned()))
 }

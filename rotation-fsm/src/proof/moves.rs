@@ -1,6 +1,7 @@
 //! What can happen next.
 
 use core::fmt;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use pki_core::{AuthorityRole, CaVersion, ComponentKind, LeafKind};
@@ -8,11 +9,11 @@ use time::Duration;
 
 use super::Fault;
 use super::laws::{self, Violation};
-use super::setup::{CHAINED, FaultKind, Layout, bit};
-use super::world::{Late, Message, Real, State};
+use super::setup::{FaultKind, Layout, SPARE, bit, chained};
+use super::world::{Late, Member, Message, News, Outcome, Real, State, absolute};
 use crate::action::{Action, ConsumerTarget};
 use crate::event::{CrossRecord, Event, ReportId};
-use crate::facet::Facet;
+use crate::facet::{Facet, Holding};
 use crate::machine::Machine;
 use crate::plan::StageId;
 use crate::rejected::Rejected;
@@ -46,6 +47,7 @@ pub(super) enum Move {
     Crash,
     CrashAfterMinting(u8),
     Join(u8),
+    AddPool,
     Leave(u8),
     Abandon(u8),
     Rejoin(u8),
@@ -99,6 +101,7 @@ impl Move {
             Self::Garble(_) => FaultKind::Garbling,
             Self::Crash | Self::CrashAfterMinting(_) | Self::ActUnstored(..) => FaultKind::Crash,
             Self::Join(_) => FaultKind::Join,
+            Self::AddPool => FaultKind::Pool,
             Self::Leave(_) => FaultKind::Leave,
             Self::Abandon(_) => FaultKind::Abandonment,
             Self::Sleep(_) => FaultKind::Sleep,
@@ -119,6 +122,7 @@ impl Move {
         };
         let role = |index: u8| layout.roles.get(usize::from(index)).map_or_else(String::new, ToString::to_string);
         match self {
+            Self::Start if layout.config.emergency => f.write_str("an EMERGENCY is declared"),
             Self::Start => f.write_str("a user asks for the rotation"),
             Self::Tick => f.write_str("the clock is read"),
             Self::Wait => f.write_str("time passes"),
@@ -145,8 +149,12 @@ impl Move {
                 write!(f, "the controller CRASHES after making the next key of {}", role(index))
             }
             Self::Join(index) => write!(f, "the node of {} JOINS", who(index)),
+            Self::AddPool => f.write_str("a pool is ADDED"),
             Self::Leave(index) => write!(f, "the node of {} LEAVES", who(index)),
             Self::Abandon(index) => write!(f, "the node of {} is LOST and given up", who(index)),
+            Self::Rejoin(index) if layout.place(usize::from(index)).is_some_and(|place| place.new_pool) => {
+                write!(f, "the node of {} JOINS the new pool", who(index))
+            }
             Self::Rejoin(index) => write!(f, "the node of {} COMES BACK as a new one", who(index)),
             Self::Sleep(index) => write!(f, "{} FALLS ASLEEP", who(index)),
             Self::Restart(index, _) => write!(f, "the node of {} RESTARTS by itself", who(index)),
@@ -197,7 +205,7 @@ pub(super) struct Order {
     recreates: bool,
     epoch: u64,
     mates: Vec<Self>,
-    word: Option<Arc<StageId>>,
+    word: Option<(Arc<StageId>, CaVersion)>,
 }
 
 impl Order {
@@ -216,8 +224,8 @@ impl Order {
             put(Facet::Trusts(bundle.slot), bundle.versions.versions().fold(0, |bits, version| bits | bit(version)));
         }
         for leaf in &target.leaves {
-            let chained = if leaf.through.is_some() { CHAINED } else { 0 };
-            put(Facet::Presents(leaf.leaf), bit(leaf.issuer) | chained);
+            let through = leaf.through.map_or(0, |by| chained(bit(by)));
+            put(Facet::Presents(leaf.leaf), bit(leaf.issuer) | through);
             // A restart that is owed comes with all of a kubelet's certificates.
             if leaf.leaf == LeafKind::KubeletClient {
                 put(Facet::RestartedUnder, bit(leaf.issuer));
@@ -265,9 +273,9 @@ impl Agenda {
                 Action::EnsureKeyDestroyed { role, .. } => agenda.authorities.extend(place(*role).map(Move::Destroy)),
                 Action::EnsureDelivered { .. } => agenda.authorities.push(Move::HandOut),
                 Action::EnsureConsumer { target, .. } => agenda.orders.extend(Order::of(layout, target)),
-                Action::AwaitAcknowledgement { target, stage, .. } => {
-                    let order = Order::of(layout, target);
-                    agenda.orders.extend(order.map(|order| Order { word: Some(Arc::new(stage.clone())), ..order }));
+                Action::AwaitAcknowledgement { target, stage, to, .. } => {
+                    let word = Some((Arc::new(stage.clone()), *to));
+                    agenda.orders.extend(Order::of(layout, target).map(|order| Order { word, ..order }));
                 }
                 Action::RecreateNode { targets, .. } => {
                     let mut orders = targets.iter().filter_map(|target| Order::of(layout, target));
@@ -312,11 +320,12 @@ impl State {
     fn fair_moves(&self, layout: &Layout, agenda: &Agenda, moves: &mut Vec<Move>) {
         let world = &self.world;
         let stable = self.rotating().is_none();
-        if stable && self.machine.completed().is_none() {
-            let early = layout.expiry.is_some_and(|expiry| {
+        if stable && world.done < layout.config.rotations {
+            let early = self.machine.expiry(layout).is_some_and(|expiry| {
                 layout.instants.get(world.clock).is_some_and(|now| *now < expiry - Duration::days(30))
             });
             match layout.automatic {
+                _ if layout.config.emergency => moves.push(Move::Start),
                 _ if early || self.is_too_late(layout) => moves.push(Move::Wait),
                 true => moves.push(Move::Tick),
                 false => moves.push(Move::Start),
@@ -350,10 +359,10 @@ impl State {
                 continue;
             }
             if member.up && order.disturbs && !met {
-                if self.is_believed_up(layout, order.member) {
+                if self.is_believed_up(order.member) {
                     moves.push(Move::TakeDown(at));
                 }
-            } else if member.channel.is_none() || !met || !member.up || self.has_not_heard(layout, order.member) {
+            } else if member.channel.is_none() || !met || !member.up || self.has_not_heard(order.member) {
                 let choices = self.choices(layout, order);
                 moves.extend((0..choices).map(|choice| Move::Act(at, choice)));
             }
@@ -384,23 +393,20 @@ impl State {
     }
 
     /// Whether it must be given something of this epoch, and was not.
-    fn has_not_heard(&self, layout: &Layout, index: usize) -> bool {
-        let at = layout.place(index).and_then(|place| self.machine.topology().index(&place.id));
-        let since = at.map_or(0, |at| self.machine.since_of(at));
+    fn has_not_heard(&self, index: usize) -> bool {
+        let since = self.machine.since(index);
         self.world.member(index).is_some_and(|member| member.epoch < since)
     }
 
-    fn is_believed_up(&self, layout: &Layout, index: usize) -> bool {
-        let topology = self.machine.topology();
-        let at = layout.place(index).and_then(|place| topology.index(&place.id));
-        at.and_then(|at| self.machine.seen(at)).is_some_and(|seen| seen.available)
+    fn is_believed_up(&self, index: usize) -> bool {
+        self.machine.seen_of(index).is_some_and(|seen| seen.available)
     }
 
     /// Whether there is no time left for this strategy, so that only time leads on.
     fn is_too_late(&self, layout: &Layout) -> bool {
         let (now, first) = (layout.instants.get(self.world.clock), layout.instants.first());
         let Some(now) = now.filter(|now| Some(*now) > first) else { return false };
-        let mut machine = self.machine.clone();
+        let mut machine = Machine::clone(&self.machine);
         let started = match layout.automatic {
             true => machine.apply(&Event::Tick, *now).map(|applied| applied.blocked.into_iter().next()),
             false => machine.apply(&Event::RotationRequested { unit: layout.unit }, *now).map(|_| None),
@@ -438,8 +444,10 @@ impl State {
         if place.external {
             return true;
         }
-        let Some(at) = self.machine.topology().index(&place.id) else { return true };
-        let Some(seen) = self.machine.seen(at) else { return false };
+        if self.machine.number(index).is_none() {
+            return true;
+        }
+        let Some(seen) = self.machine.seen_of(index) else { return false };
         let mut held = place.facets.iter().zip(&seen.held).zip(&member.holds);
         seen.available && held.all(|(((_, track), held), real)| self.absolute(*track, *held) == *real)
     }
@@ -455,15 +463,16 @@ impl State {
                             moves.push(Move::SubmitLate(short(index)));
                         }
                     }
-                    let agenda = Agenda::of(layout, machine);
-                    let orders = agenda.orders.iter().filter(|order| order.disturbs);
+                    let orders = machine.agenda(layout).orders.iter().filter(|order| order.disturbs);
                     moves.extend(orders.map(|order| Move::SubmitTakeDown(short(order.member))));
                 }
             }
         }
-        // Whoever left may come back, but not as if nothing had been.
-        for (index, _) in self.leads(layout) {
-            if self.world.member(index).is_some_and(|member| !member.there && member.id != ReportId::default()) {
+        // Whoever left may come back, but not as if nothing had been. The nodes of a new pool join when they like.
+        let added = self.machine.topology().pools().any(|pool| *pool == layout.new_pool);
+        for (index, place) in self.leads(layout) {
+            let may = |member: &Member| member.id != ReportId::default() || (place.new_pool && added);
+            if self.world.member(index).is_some_and(|member| !member.there && may(member)) {
                 moves.push(Move::Rejoin(short(index)));
             }
         }
@@ -503,9 +512,14 @@ impl State {
             }
             FaultKind::Join => {
                 let absent = self.leads(layout).filter(|(index, place)| {
-                    place.spare && self.world.member(*index).is_some_and(|member| member.id == ReportId::default())
+                    place.spare
+                        && !place.new_pool
+                        && self.world.member(*index).is_some_and(|member| member.id == ReportId::default())
                 });
                 moves.extend(absent.map(|(index, _)| Move::Join(short(index))));
+            }
+            FaultKind::Pool => {
+                moves.extend(layout.places.iter().any(|place| place.new_pool).then_some(Move::AddPool));
             }
             FaultKind::Leave | FaultKind::Abandonment => {
                 let there = self
@@ -587,43 +601,51 @@ impl State {
     }
 
     /// Submits an event with compare-and-set and watches what comes of it. `Err` where it is refused.
-    fn submit(&mut self, layout: &Layout, event: &Event) -> Result<Option<Violation>, ()> {
-        let now = *layout.instants.get(self.world.clock).ok_or(())?;
-        let before = self.machine.clone();
-        self.world.read_clock(now, self.rotating().is_some());
-        let applied = self.machine.apply(event, now).map_err(|_| ())?;
-        Ok(laws::after_event(layout, &before, self, event, &applied))
+    fn submit(&mut self, layout: &Layout, event: Event) -> Result<Option<Violation>, ()> {
+        let outcome = self.machine.told(layout, event, self.world.clock);
+        self.take(layout, outcome.as_ref())
     }
 
-    /// The same, where a refusal is one of the things that happen.
-    fn offer(&mut self, layout: &Layout, event: &Event) -> Option<Violation> {
-        let before = (self.world.believable, self.world.standing);
-        let submitted = self.submit(layout, event);
-        if submitted.is_err() {
-            (self.world.believable, self.world.standing) = before;
+    /// The same, of what may have been told before in another state.
+    fn submit_news(&mut self, layout: &Layout, news: News) -> Result<Option<Violation>, ()> {
+        let outcome = self.machine.told_news(layout, news, self.world.clock);
+        self.take(layout, outcome.as_deref())
+    }
+
+    fn take(&mut self, layout: &Layout, outcome: Option<&Outcome>) -> Result<Option<Violation>, ()> {
+        let Some(Outcome { event, applied, mind }) = outcome else { return Err(()) };
+        let now = *layout.instants.get(self.world.clock).ok_or(())?;
+        self.world.read_clock(now, self.rotating().is_some());
+        let before = core::mem::replace(&mut self.machine, Rc::clone(mind));
+        if applied.completed && self.world.done < layout.config.rotations {
+            self.world.done += 1;
         }
-        submitted.unwrap_or(None)
+        self.world.asked &= applied.started.is_none();
+        Ok(laws::after_event(layout, &before, self, event, applied))
     }
 
     fn carry(&mut self, layout: &Layout, agenda: &Agenda, what: Move) -> Result<Option<Violation>, ()> {
         let role = |index: u8| layout.roles.get(usize::from(index)).copied().ok_or(());
         match what {
-            Move::Start => self.submit(layout, &Event::RotationRequested { unit: layout.unit }),
-            Move::Tick => self.submit(layout, &Event::Tick),
+            Move::Start if layout.config.emergency => {
+                self.submit(layout, Event::EmergencyDeclared { unit: layout.unit, by: String::new() })
+            }
+            Move::Start => self.submit(layout, Event::RotationRequested { unit: layout.unit }),
+            Move::Tick => self.submit(layout, Event::Tick),
             Move::Wait => {
-                let expiry = layout.expiry.ok_or(())?;
+                let expiry = self.machine.expiry(layout).ok_or(())?;
                 let now = *layout.instants.get(self.world.clock).ok_or(())?;
                 // To when the rotation is due, or if it is too late for that to the expiry.
                 let due = if now < expiry - Duration::days(30) { expiry - Duration::days(30) } else { expiry };
                 self.world.clock = layout.instants.iter().position(|now| *now >= due).ok_or(())?;
-                self.submit(layout, &Event::Tick)
+                self.submit(layout, Event::Tick)
             }
             Move::Mint(index) => {
                 let role = role(index)?;
                 let to = self.rotating().map(|rotating| rotating.to()).ok_or(())?;
                 let record = layout.record(role, bit(to)).ok_or(())?;
                 *self.world.key_of(layout, role).ok_or(())? |= bit(to);
-                self.submit(layout, &Event::AuthorityMinted { role, record })
+                self.submit(layout, Event::AuthorityMinted { role, record })
             }
             Move::CrashAfterMinting(index) => {
                 let to = self.rotating().map(|rotating| rotating.to()).ok_or(())?;
@@ -634,12 +656,12 @@ impl State {
             Move::LongCross(index) => self.cross_sign(layout, role(index)?, Duration::days(30)),
             Move::Allocate => {
                 let address = super::setup::address(2).map_err(|_| ())?;
-                self.submit(layout, &Event::AddressAllocated { address })
+                self.submit(layout, Event::AddressAllocated { address })
             }
             Move::Destroy(index) => self.destroy(layout, role(index)?),
             Move::HandOut => {
                 let delivery = *self.machine.deliveries.first().ok_or(())?;
-                self.submit(layout, &Event::Delivered { delivery })
+                self.submit(layout, Event::Delivered { delivery })
             }
             Move::TakeDown(index) => {
                 let order = agenda.order(usize::from(index)).ok_or(())?;
@@ -656,11 +678,11 @@ impl State {
             }
             Move::Complete => {
                 self.world.asked = true;
-                self.submit(layout, &Event::CompletionRequested { unit: layout.unit })
+                self.submit(layout, Event::CompletionRequested { unit: layout.unit })
             }
-            Move::Resume => self.submit(layout, &Event::ResumeRequested { by: String::new() }),
-            Move::Pause => self.submit(layout, &Event::PauseRequested { by: String::new() }),
-            Move::TurnBack => self.submit(layout, &Event::RollbackRequested { by: String::new() }),
+            Move::Resume => self.submit(layout, Event::ResumeRequested { by: String::new() }),
+            Move::Pause => self.submit(layout, Event::PauseRequested { by: String::new() }),
+            Move::TurnBack => self.submit(layout, Event::RollbackRequested { by: String::new() }),
             Move::Wake(index) => {
                 self.member(index)?.asleep = false;
                 self.say(usize::from(index));
@@ -674,12 +696,12 @@ impl State {
             Move::Close => self.calendar(layout, true),
             Move::ClockTo(index) => {
                 self.world.clock = usize::from(index);
-                Ok(self.offer(layout, &Event::Tick))
+                Ok(self.submit(layout, Event::Tick).unwrap_or(None))
             }
             Move::Crash => self.crash(),
             Move::Arrive(index) => {
                 let message = self.member(index)?.channel.take().ok_or(())?;
-                self.arrive(layout, usize::from(index), &message)
+                Ok(self.arrive(layout, usize::from(index), message))
             }
             Move::Lose(index) => {
                 self.member(index)?.channel.take().ok_or(())?;
@@ -689,7 +711,7 @@ impl State {
                 let message = self.member(index)?.channel.take().ok_or(())?;
                 self.world.late.push(Late::Message(usize::from(index), message.clone()));
                 match what {
-                    Move::Duplicate(_) => self.arrive(layout, usize::from(index), &message),
+                    Move::Duplicate(_) => Ok(self.arrive(layout, usize::from(index), message)),
                     _ => Ok(None),
                 }
             }
@@ -701,9 +723,13 @@ impl State {
                 Ok(None)
             }
             Move::ArriveLate(index) => match self.take_late(index)? {
-                Late::Message(member, message) => self.arrive(layout, member, &message),
+                Late::Message(member, message) => Ok(self.arrive(layout, member, message)),
                 _ => Err(()),
             },
+            Move::AddPool => {
+                let pool = layout.new_pool.clone();
+                self.submit(layout, Event::PoolAdded { pool, max_unavailable: 1 })
+            }
             Move::Join(index) | Move::Rejoin(index) => self.join(layout, usize::from(index)),
             Move::Leave(index) | Move::Abandon(index) => {
                 self.leave(layout, usize::from(index), matches!(what, Move::Abandon(_)))
@@ -718,16 +744,16 @@ impl State {
                 let rotating = self.rotating().ok_or(())?;
                 let (unit, to) = (rotating.unit(), rotating.to());
                 let stage = rotating.stage().ok_or(())?.id().clone();
-                self.submit(layout, &Event::Acknowledged { consumer, unit, to, stage, by: String::new() })
+                self.submit(layout, Event::Acknowledged { consumer, unit, to, stage, by: String::new() })
             }
             Move::SecondKey(index) => {
                 let role = role(index)?;
                 let rotating = self.rotating().ok_or(())?;
                 let version = rotating.to();
-                let other = layout.record(role, 4).ok_or(())?;
+                let other = layout.record(role, SPARE).ok_or(())?;
                 self.machine.tracks.authority(role).and_then(|authority| authority.next).ok_or(())?;
                 let record = crate::event::AuthorityRecord { version, ..other };
-                self.submit(layout, &Event::AuthorityMinted { role, record })
+                self.submit(layout, Event::AuthorityMinted { role, record })
             }
             Move::Decide(_)
             | Move::CarryOutLate(_)
@@ -772,40 +798,39 @@ impl State {
                 _ => Err(()),
             },
             Move::CopyController => {
-                self.world.late.push(Late::Controller(Box::new(self.machine.clone())));
+                self.world.late.push(Late::Controller(Rc::clone(&self.machine)));
                 Ok(None)
             }
             Move::SubmitLate(index) | Move::SubmitTakeDown(index) => {
                 let position = self.world.late.iter().position(|late| matches!(late, Late::Controller(_))).ok_or(())?;
                 let Late::Controller(machine) = self.world.late.remove(position) else { return Err(()) };
-                let before = core::mem::replace(&mut self.machine, *machine);
+                let before = core::mem::replace(&mut self.machine, machine);
                 let violation = match what {
                     Move::SubmitTakeDown(index) => self.take_down(layout, usize::from(index), false)?,
                     _ => {
                         let message = self.member(index)?.channel.take().ok_or(())?;
-                        self.arrive(layout, usize::from(index), &message)?
+                        self.arrive(layout, usize::from(index), message)
                     }
                 };
                 Ok(violation.or_else(|| laws::of_journal(&before, self)))
             }
             Move::ActUnstored(index, other) => {
                 let message = self.member(index)?.channel.clone().ok_or(())?;
-                let stored = self.clone();
-                let violation = self.arrive(layout, usize::from(index), &message)?;
+                let stored = Rc::clone(&self.machine);
+                let violation = self.arrive(layout, usize::from(index), message);
                 if violation.is_some() {
                     return Ok(violation);
                 }
-                let agenda = Agenda::of(layout, &self.machine);
-                let order = agenda.order(usize::from(other)).ok_or(())?;
+                let unstored = core::mem::replace(&mut self.machine, stored);
+                let order = unstored.agenda(layout).order(usize::from(other)).ok_or(())?;
                 self.act(layout, order, 0);
-                self.machine = stored.machine;
                 self.crash()
             }
             _ => Err(()),
         }
     }
 
-    fn member(&mut self, index: u8) -> Result<&mut super::world::Member, ()> {
+    fn member(&mut self, index: u8) -> Result<&mut Member, ()> {
         self.world.member_mut(usize::from(index)).ok_or(())
     }
 
@@ -822,15 +847,15 @@ impl State {
         Ok(laws::after_crash(&self.machine))
     }
 
-    fn arrive(&mut self, layout: &Layout, index: usize, message: &Message) -> Result<Option<Violation>, ()> {
-        let Some(event) = self.event_of(layout, index, message) else { return Err(()) };
-        Ok(self.offer(layout, &event))
+    /// A refusal is one of the things that happen.
+    fn arrive(&mut self, layout: &Layout, index: usize, message: Message) -> Option<Violation> {
+        self.submit_news(layout, News::Message(index, message)).unwrap_or(None)
     }
 
     fn calendar(&mut self, layout: &Layout, closed: bool) -> Result<Option<Violation>, ()> {
         self.world.closed = closed;
         let calendar = layout.calendars.get(usize::from(closed)).cloned().ok_or(())?;
-        self.submit(layout, &Event::CalendarChanged { calendar })
+        self.submit(layout, Event::CalendarChanged { calendar })
     }
 
     fn cross_sign(&mut self, layout: &Layout, role: AuthorityRole, longer: Duration) -> Result<Option<Violation>, ()> {
@@ -839,7 +864,7 @@ impl State {
         let now = *layout.instants.first().ok_or(())?;
         let end = layout.record(role, bit(by)).and_then(|record| record.not_after).ok_or(())?;
         let record = CrossRecord { version, by, not_before: now - Duration::HOUR, not_after: end + longer };
-        self.submit(layout, &Event::CrossSigned { role, record })
+        self.submit(layout, Event::CrossSigned { role, record })
     }
 
     fn destroy(&mut self, layout: &Layout, role: AuthorityRole) -> Result<Option<Violation>, ()> {
@@ -847,7 +872,7 @@ impl State {
         let version: CaVersion = if rotating.is_rolling_back() { rotating.to() } else { rotating.from() };
         let needed = laws::needed(layout, self, role, bit(version));
         *self.world.key_of(layout, role).ok_or(())? &= !bit(version);
-        let violation = self.submit(layout, &Event::KeyDestroyed { role, version })?;
+        let violation = self.submit(layout, Event::KeyDestroyed { role, version })?;
         Ok(needed.or(violation))
     }
 
@@ -855,7 +880,7 @@ impl State {
         let place = layout.place(index).ok_or(())?;
         let after = self.world.member(index).ok_or(())?.id;
         let closed = laws::disturbed_while_closed(layout, self, index);
-        let violation = self.submit(layout, &Event::TakenDown { consumer: place.id.clone(), after })?;
+        let violation = self.submit_news(layout, News::TakenDown(index, after))?;
         // What is on a node that is recreated goes with it.
         let mates = place.mates.iter().copied().filter(|_| node && place.id.kind() == ComponentKind::Kubelet);
         for index in core::iter::once(index).chain(mates) {
@@ -913,7 +938,9 @@ impl State {
 
     fn word_or_report(&mut self, order: &Order) {
         match (&order.word, self.world.member_mut(order.member)) {
-            (Some(stage), Some(member)) => member.channel = Some(Message::Word { stage: stage.clone() }),
+            (Some((stage, to)), Some(member)) => {
+                member.channel = Some(Message::Word { stage: Arc::clone(stage), to: *to });
+            }
             _ => self.say(order.member),
         }
     }
@@ -942,7 +969,7 @@ impl State {
             (member.holds, member.channel, member.epoch) = (Real::default(), None, 0);
             let incarnation = member.id.incarnation;
             let event = Event::ConsumerJoined { consumer: own.id.clone(), pool: own.pool.clone(), incarnation };
-            violation = violation.or(self.submit(layout, &event)?);
+            violation = violation.or(self.submit(layout, event)?);
         }
         Ok(violation)
     }
@@ -961,7 +988,7 @@ impl State {
                 true => Event::ConsumerAbandoned { consumer, by: String::new(), reason: String::new() },
                 false => Event::ConsumerRemoved { consumer },
             };
-            violation = violation.or(self.submit(layout, &event)?);
+            violation = violation.or(self.submit(layout, event)?);
         }
         Ok(violation)
     }
@@ -990,11 +1017,12 @@ impl State {
     /// The bundles of a disk image from during the last rotation.
     fn restore(&mut self, layout: &Layout, index: usize) -> Result<Option<Violation>, ()> {
         let place = layout.place(index).ok_or(())?;
+        let machine = Rc::clone(&self.machine);
         let member = self.world.member_mut(index).ok_or(())?;
         for ((facet, track), held) in place.facets.iter().zip(&mut member.holds) {
             let of_unit = matches!(track, crate::facet::Track::Authority(role) if layout.roles.contains(role));
             if matches!(facet, Facet::Trusts(_)) && of_unit {
-                *held |= 3;
+                *held |= absolute(&machine, *track, Holding::PREVIOUS.union(Holding::CURRENT));
             }
         }
         self.say(index);

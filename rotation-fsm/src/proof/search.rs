@@ -1,12 +1,13 @@
 //! The search: every state that can be reached, breadth first, and from each of them the way to an end.
 
 use core::fmt;
-use std::collections::HashMap;
+use std::rc::Rc;
 
+use super::known::Known;
 use super::laws::{self, End, Violation};
-use super::moves::{Agenda, Move};
+use super::moves::Move;
 use super::setup::{Config, Failure, Layout};
-use super::world::State;
+use super::world::{Bytes, State};
 
 /// What a search found.
 #[derive(Debug)]
@@ -92,13 +93,28 @@ const LIVENESS: &str = "liveness, from everywhere there is a way to an end";
 
 struct Search<'a> {
     layout: &'a Layout,
-    known: HashMap<u128, u32>,
+    known: Known,
     /// Whence each state was reached first, and by what.
     came: Vec<(u32, Move)>,
-    /// What leads where when nothing is amiss.
-    fair: Vec<(u32, u32)>,
     ends: Vec<Option<End>>,
+    /// What is led to when nothing is amiss, of one state after the other.
+    fair: Vec<u32>,
+    /// Where in that the part of each state ends.
+    fair_ends: Vec<u32>,
     steps: usize,
+    scratch: Bytes,
+}
+
+/// How far a search has got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Progress {
+    /// The moves that it takes to where it is.
+    pub depth: usize,
+    /// Distinct states so far.
+    pub states: usize,
+    /// How many of them are still to be looked at.
+    pub open: usize,
 }
 
 /// Looks at every state of a small cluster.
@@ -106,23 +122,34 @@ struct Search<'a> {
 /// # Errors
 /// When the cluster cannot be set up.
 pub fn search(config: &Config) -> Result<Report, Failure> {
+    search_watched(config, |_| {})
+}
+
+/// The same, and tells how far it has got, whenever it has gone one move further.
+///
+/// # Errors
+/// When the cluster cannot be set up.
+pub fn search_watched(config: &Config, mut watch: impl FnMut(Progress)) -> Result<Report, Failure> {
     let layout = Layout::new(config)?;
     let mut search = Search {
         layout: &layout,
-        known: HashMap::new(),
+        known: Known::default(),
         came: Vec::new(),
-        fair: Vec::new(),
         ends: Vec::new(),
+        fair: Vec::new(),
+        fair_ends: Vec::new(),
         steps: 0,
+        scratch: Bytes::default(),
     };
     let first = State::first(&layout);
     let mut found = laws::of_state(&layout, &first).map(|violation| (vec![], violation));
-    search.enter(&first, (0, Move::Tick));
-    let (mut frontier, mut depth) = (vec![(0_u32, first)], 0);
+    search.enter(&first, (0, Move::Tick))?;
+    let (mut frontier, mut depth) = (vec![first], 0);
     while found.is_none() && !frontier.is_empty() && search.came.len() < config.limit {
-        let (next, broken) = search.expand(&frontier)?;
+        let (next, broken) = search.expand(frontier)?;
         found = broken;
         (frontier, depth) = (next, depth + 1);
+        watch(Progress { depth, states: search.came.len(), open: frontier.len() });
     }
     let mut complete = frontier.is_empty() && found.is_none();
     let mut counterexample = found.map(|(moves, violation)| explain(&layout, &moves, violation.law(), &violation));
@@ -143,45 +170,51 @@ pub fn search(config: &Config) -> Result<Report, Failure> {
     })
 }
 
-type Frontier = Vec<(u32, State)>;
 type Broken = Option<(Vec<Move>, Violation)>;
 
 impl Search<'_> {
     /// Takes a state in, if it is new.
-    fn enter(&mut self, state: &State, came: (u32, Move)) -> (u32, bool) {
-        let number = u32::try_from(self.came.len()).unwrap_or(u32::MAX);
-        let known = *self.known.entry(state.key(self.layout)).or_insert(number);
-        if known != number {
-            return (known, false);
+    fn enter(&mut self, state: &State, came: (u32, Move)) -> Result<(u32, bool), Failure> {
+        let key = state.key(self.layout, &mut self.scratch);
+        let (number, new) = self.known.enter(key).ok_or("more states than can be numbered")?;
+        if new {
+            self.came.push(came);
+            self.ends.push(laws::is_end(self.layout, state));
         }
-        self.came.push(came);
-        self.ends.push(laws::is_end(self.layout, state));
-        (number, true)
+        Ok((number, new))
     }
 
-    fn expand(&mut self, frontier: &Frontier) -> Result<(Frontier, Broken), Failure> {
+    fn judge(&self, state: &State) -> Option<Violation> {
+        laws::of_state(self.layout, state).or_else(|| laws::of_health(self.layout, state))
+    }
+
+    /// Takes every state of a level, in the order of their numbers, and lets go of it when all its moves are made.
+    fn expand(&mut self, frontier: Vec<State>) -> Result<(Vec<State>, Broken), Failure> {
         let mut next = Vec::new();
-        for (number, state) in frontier {
-            let agenda = Agenda::of(self.layout, &state.machine);
-            for what in state.moves(self.layout, &agenda) {
-                let Some((after, violation)) = state.after(self.layout, &agenda, what) else { continue };
+        for state in frontier {
+            let number = u32::try_from(self.fair_ends.len())?;
+            let mind = Rc::clone(&state.machine);
+            let agenda = mind.agenda(self.layout);
+            for what in state.moves(self.layout, agenda) {
+                let Some((after, violation)) = state.after(self.layout, agenda, what) else { continue };
                 self.steps += 1;
-                let violation = violation.or_else(|| laws::of_state(self.layout, &after));
-                let violation = violation.or_else(|| laws::of_health(self.layout, &after));
+                let (to, new) = self.enter(&after, (number, what))?;
+                // What is known was judged when it was new.
+                let violation = violation.or_else(|| new.then(|| self.judge(&after)).flatten());
                 if let Some(violation) = violation {
-                    let mut moves = self.way(*number);
+                    let mut moves = self.way(number);
                     moves.push(what);
                     return Ok((next, Some((moves, violation))));
                 }
-                let (to, new) = self.enter(&after, (*number, what));
-                if what.is_fair() && to != *number {
-                    self.fair.push((*number, to));
+                if what.is_fair() && to != number {
+                    self.fair.push(to);
                 }
                 if new {
                     self.check_replay(to, &after)?;
-                    next.push((to, after));
+                    next.push(after);
                 }
             }
+            self.fair_ends.push(u32::try_from(self.fair.len())?);
         }
         Ok((next, None))
     }
@@ -205,42 +238,37 @@ impl Search<'_> {
         }
         let mut replayed = State::first(self.layout);
         for what in self.way(number) {
-            let agenda = Agenda::of(self.layout, &replayed.machine);
-            (replayed, _) = replayed.after(self.layout, &agenda, what).ok_or("a replayed move is refused")?;
+            let mind = Rc::clone(&replayed.machine);
+            let agenda = mind.agenda(self.layout);
+            (replayed, _) = replayed.after(self.layout, agenda, what).ok_or("a replayed move is refused")?;
         }
-        match replayed.key(self.layout) == state.key(self.layout) && laws::after_crash(&state.machine).is_none() {
+        let key = |state: &State| state.key(self.layout, &mut Bytes::default());
+        match key(&replayed) == key(state) && laws::after_crash(&state.machine).is_none() {
             true => Ok(()),
             false => Err(format!("state {number} is not what its journal leads to").into()),
         }
     }
 
     /// A state from which no fair schedule leads to an end.
+    ///
+    /// Swept from the last state to the first until nothing changes: most moves lead to later states, so a few sweeps do.
     fn stuck(&self) -> Option<u32> {
-        let count = self.came.len();
-        let mut starts = vec![0_u32; count + 1];
-        for (_, to) in &self.fair {
-            *starts.get_mut(usize::try_from(*to).ok()? + 1)? += 1;
-        }
-        for at in 1..starts.len() {
-            let before = *starts.get(at - 1)?;
-            *starts.get_mut(at)? += before;
-        }
-        let (mut places, mut backwards) = (starts.clone(), vec![0_u32; self.fair.len()]);
-        for (from, to) in &self.fair {
-            let place = places.get_mut(usize::try_from(*to).ok()?)?;
-            *backwards.get_mut(usize::try_from(*place).ok()?)? = *from;
-            *place += 1;
-        }
         let mut reaches: Vec<bool> = self.ends.iter().map(Option::is_some).collect();
-        let mut open: Vec<usize> = (0..count).filter(|at| reaches.get(*at) == Some(&true)).collect();
-        while let Some(at) = open.pop() {
-            let range = usize::try_from(*starts.get(at)?).ok()?..usize::try_from(*starts.get(at + 1)?).ok()?;
-            for from in backwards.get(range)? {
-                let from = usize::try_from(*from).ok()?;
-                let reached = reaches.get_mut(from)?;
-                if !*reached {
-                    *reached = true;
-                    open.push(from);
+        let place = |at: u32| usize::try_from(at).unwrap_or(usize::MAX);
+        let mut changed = true;
+        while core::mem::take(&mut changed) {
+            for at in (0..reaches.len()).rev() {
+                if reaches.get(at) == Some(&true) {
+                    continue;
+                }
+                let start =
+                    at.checked_sub(1).and_then(|before| self.fair_ends.get(before)).copied().unwrap_or_default();
+                let end = self.fair_ends.get(at).copied().unwrap_or_default();
+                let led_to = self.fair.get(place(start)..place(end)).unwrap_or_default();
+                if led_to.iter().any(|to| reaches.get(place(*to)) == Some(&true))
+                    && let Some(reached) = reaches.get_mut(at)
+                {
+                    (*reached, changed) = (true, true);
                 }
             }
         }
@@ -264,9 +292,10 @@ fn explain(layout: &Layout, moves: &[Move], law: &'static str, what: &dyn fmt::D
     };
     let (mut lines, mut before) = (Vec::new(), stage(&state));
     for (number, what) in moves.iter().enumerate() {
-        let agenda = Agenda::of(layout, &state.machine);
+        let mind = Rc::clone(&state.machine);
+        let agenda = mind.agenda(layout);
         let mut line = format!("{:>3}. {}", number + 1, Described(*what, layout));
-        if let Some((after, _)) = state.after(layout, &agenda, *what) {
+        if let Some((after, _)) = state.after(layout, agenda, *what) {
             state = after;
             let now = stage(&state);
             if now != before {
@@ -278,7 +307,7 @@ fn explain(layout: &Layout, moves: &[Move], law: &'static str, what: &dyn fmt::D
     }
     lines.push(format!("  => {what}"));
     if law == LIVENESS {
-        let agenda = Agenda::of(layout, &state.machine);
+        let agenda = state.machine.agenda(layout);
         lines.push(format!(
             "     pending {agenda:?} in {before}, waiting for {:?}",
             state.machine.waiting().collect::<Vec<_>>()

@@ -15,6 +15,7 @@ use crate::event::AuthorityRecord;
 use crate::facet::{Facet, Track};
 use crate::machine::Machine;
 use crate::maintenance::{Calendar, ExclusionScope, MaintenanceExclusion, MaintenancePolicy};
+use crate::plan::{Loss, Plan};
 use crate::policy::{Trigger, Unit, units};
 use crate::schedule::Thresholds;
 use crate::settings::{Completion, Release, Settings};
@@ -168,6 +169,8 @@ pub enum FaultKind {
     Crash,
     /// A node joins.
     Join,
+    /// A pool is added, and a node may join it.
+    Pool,
     /// A node leaves, and may be followed by another under its name.
     Leave,
     /// A node is lost and given up, and may come back by joining anew.
@@ -190,13 +193,14 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// Every one.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Loss,
         Self::Duplication,
         Self::Delay,
         Self::Garbling,
         Self::Crash,
         Self::Join,
+        Self::Pool,
         Self::Leave,
         Self::Abandonment,
         Self::Sleep,
@@ -218,6 +222,7 @@ impl FaultKind {
             Self::Garbling => "garbling",
             Self::Crash => "crash",
             Self::Join => "join",
+            Self::Pool => "pool",
             Self::Leave => "leave",
             Self::Abandonment => "abandonment",
             Self::Sleep => "sleep",
@@ -252,15 +257,32 @@ pub struct Config {
     pub total: u8,
     /// The guard that is missing.
     pub fault: Option<Fault>,
+    /// How many rotations there are to be, one after the other.
+    pub rotations: u8,
+    /// Whether it is an emergency, whose plan declares what it breaks.
+    pub emergency: bool,
     /// So many states at most, or the search gives up.
     pub limit: usize,
 }
 
 impl Config {
+    /// The states that a search looks at, unless it is told otherwise.
+    pub const LIMIT: usize = 20_000_000;
+
     /// Nothing may happen.
     #[must_use]
     pub const fn new(subject: Subject, strategy: Strategy, nodes: usize) -> Self {
-        Self { subject, strategy, nodes, budgets: Vec::new(), total: 0, fault: None, limit: 20_000_000 }
+        Self {
+            subject,
+            strategy,
+            nodes,
+            budgets: Vec::new(),
+            total: 0,
+            fault: None,
+            rotations: 1,
+            emergency: false,
+            limit: Self::LIMIT,
+        }
     }
 
     /// One more kind of thing may happen, so often.
@@ -286,6 +308,20 @@ impl Config {
         self
     }
 
+    /// Two rotations, one after the other.
+    #[must_use]
+    pub const fn twice(mut self) -> Self {
+        self.rotations = 2;
+        self
+    }
+
+    /// An emergency.
+    #[must_use]
+    pub const fn in_emergency(mut self) -> Self {
+        self.emergency = true;
+        self
+    }
+
     pub(super) fn allows(&self, kind: FaultKind) -> bool {
         self.budgets.iter().any(|(known, times)| *known == kind && *times > 0)
     }
@@ -293,7 +329,13 @@ impl Config {
 
 impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {} nodes", self.subject, self.strategy, self.nodes)?;
+        match self.emergency {
+            true => write!(f, "{} emergency {} nodes", self.subject, self.nodes)?,
+            false => write!(f, "{} {} {} nodes", self.subject, self.strategy, self.nodes)?,
+        }
+        if self.rotations > 1 {
+            write!(f, " {} rotations", self.rotations)?;
+        }
         if self.budgets.len() == FaultKind::ALL.len() {
             return write!(f, " any {}", self.total);
         }
@@ -314,6 +356,8 @@ pub(super) struct Place {
     pub(super) mates: Vec<usize>,
     /// Not there in the beginning.
     pub(super) spare: bool,
+    /// In the pool that is not there in the beginning.
+    pub(super) new_pool: bool,
     pub(super) external: bool,
 }
 
@@ -350,10 +394,18 @@ pub(super) struct Layout {
     bundles: BTreeMap<(AuthorityRole, u8), BundleHash>,
     /// The readings that the clock may show; the first is where it stands in the beginning.
     pub(super) instants: Vec<UtcDateTime>,
-    pub(super) expiry: Option<UtcDateTime>,
+    pub(super) new_pool: PoolName,
+    /// What an emergency breaks.
+    pub(super) losses: Vec<Loss>,
     pub(super) calendars: [Calendar; 2],
     pub(super) machine: Machine,
 }
+
+/// So much later the next generation is born.
+const GENERATION: Duration = Duration::days(1_700);
+
+/// A generation that no rotation comes to: a key that nobody asked for.
+pub(super) const SPARE: u8 = 8;
 
 /// The bit of a generation. Four are as many as a search meets.
 pub(super) const fn bit(version: CaVersion) -> u8 {
@@ -365,8 +417,18 @@ pub(super) const fn bit(version: CaVersion) -> u8 {
     }
 }
 
-/// The bit of a leaf that is shown with the cross-certificate.
-pub(super) const CHAINED: u8 = 0x80;
+/// The bits of a leaf that is shown with a cross-certificate: of the generation that signed it.
+pub(super) const CHAINED: u8 = 0xf0;
+
+/// Shown with a cross-certificate that this generation signed.
+pub(super) const fn chained(by: u8) -> u8 {
+    by << 4
+}
+
+/// The generation whose cross-certificate is shown, if one is.
+pub(super) const fn through(held: u8) -> u8 {
+    held >> 4
+}
 
 impl Layout {
     pub(super) fn new(config: &Config) -> Result<Self, Failure> {
@@ -384,8 +446,10 @@ impl Layout {
         for pool in &pools {
             topology.add_pool(pool.clone(), 1)?;
         }
+        let new_pool = PoolName::new("pool-c".parse()?);
         let mut places = Vec::new();
-        let spares = usize::from(config.allows(FaultKind::Join));
+        let (joins, added) = (config.allows(FaultKind::Join), config.allows(FaultKind::Pool));
+        let spares = usize::from(joins) + usize::from(added);
         for kind in ComponentKind::ALL {
             let has_part = |uses: &&crate::topology::Uses| uses.touches(&policy.roles) && config.subject.concerns(kind);
             let Some(uses) = topology.uses(kind).filter(has_part) else { continue };
@@ -394,12 +458,20 @@ impl Layout {
                 let on_node = kind.plane() == Plane::Data;
                 // One pod stands for those of all nodes: the second pool's last node carries it.
                 let spare = on_node && number >= count(config, kind);
-                let node = if spare { config.nodes } else { number };
+                // The last one is the new pool's.
+                let in_new = spare && added && number + 1 == count(config, kind) + spares;
+                let node = match (spare, in_new) {
+                    (true, true) => config.nodes + 1,
+                    (true, false) => config.nodes,
+                    (false, _) => number,
+                };
                 let name = if on_node { format!("node-{node}") } else { number.to_string() };
                 let id = ConsumerId::new(kind, name.parse()?);
                 let pool = on_node.then(|| pools.get(usize::from(node == 1)).cloned()).flatten();
+                let pool = if in_new { Some(new_pool.clone()) } else { pool };
                 let external = kind.plane() == Plane::External;
-                places.push(Place { id, pool, facets: facets.clone(), mates: Vec::new(), spare, external });
+                let (facets, mates) = (facets.clone(), Vec::new());
+                places.push(Place { id, pool, facets, mates, spare, new_pool: in_new, external });
             }
         }
         let ids: Vec<_> = places.iter().map(|place| (place.id.clone(), place.pool.is_some())).collect();
@@ -417,21 +489,27 @@ impl Layout {
         let mut records = BTreeMap::new();
         let mut bundles = BTreeMap::new();
         for role in hierarchy.roles() {
-            for version in [CaVersion::FIRST, CaVersion::FIRST.next(), CaVersion::FIRST.next().next()] {
-                // Nothing else is due while this is rotated.
-                let born = if policy.roles.contains(role) { born } else { born + Duration::days(200) };
+            // Nothing else is due while this is rotated.
+            let others = Duration::days(200) + GENERATION * i32::from(config.rotations.saturating_sub(1));
+            let born = if policy.roles.contains(role) { born } else { born + others };
+            for version in core::iter::successors(Some(CaVersion::FIRST), |version| Some(version.next())).take(4) {
                 records.insert((*role, bit(version)), record(&hierarchy, *role, version, born)?);
             }
             let anchors =
-                |bits: u8| records.range((*role, 0)..=(*role, 7)).filter(move |((_, own), _)| bits & own != 0);
-            for bits in 1..8_u8 {
+                |bits: u8| records.range((*role, 0)..=(*role, SPARE)).filter(move |((_, own), _)| bits & own != 0);
+            for bits in 1..2 * SPARE {
                 bundles.insert((*role, bits), BundleHash::of(anchors(bits).map(|(_, record)| record.anchor)));
             }
         }
-        let of_role = |role: &AuthorityRole| records.get(&(*role, 1)).and_then(|record| record.not_after);
-        let expiry = policy.roles.iter().filter_map(of_role).min();
+        let expiry_of = |generation: u8| {
+            let of_role = |role: &AuthorityRole| records.get(&(*role, generation)).and_then(|record| record.not_after);
+            policy.roles.iter().filter_map(of_role).min()
+        };
+        let expiry = expiry_of(1);
         let start = expiry.map_or(born, |expiry| expiry - Duration::days(29));
-        let instants = instants(start, expiry, config, gated || automatic);
+        let mut instants = instants(start, expiry, config, gated || automatic);
+        // When the next rotation is due.
+        instants.extend(expiry_of(2).filter(|_| config.rotations > 1).map(|expiry| expiry - Duration::days(29)));
         let settings = Settings {
             strategy: config.strategy,
             completion: if gated { Completion::OnRequest } else { Completion::Automatic },
@@ -442,6 +520,10 @@ impl Layout {
             maintenance: MaintenancePolicy::respect(),
             ..Settings::of(&hierarchy)
         };
+        let losses = match config.emergency && config.fault != Some(Fault::NothingDeclared) {
+            true => Plan::emergency(&topology, &policy.roles)?.losses(&topology, &policy.roles)?,
+            false => Vec::new(),
+        };
         let authorities: Vec<_> =
             hierarchy.roles().iter().filter_map(|role| Some((*role, *records.get(&(*role, 1))?))).collect();
         let mut machine = Machine::new("proof".parse()?, topology, settings, authorities, start)?;
@@ -449,7 +531,7 @@ impl Layout {
         let closed = MaintenanceExclusion::new(
             "closed".parse()?,
             start - Duration::days(400),
-            start + Duration::days(400),
+            start + Duration::days(400) + GENERATION * i32::from(config.rotations.saturating_sub(1)),
             ExclusionScope::NoUpgrades,
         )?;
         let calendars = [Calendar::always(), Calendar::always().with_exclusions([closed])?];
@@ -466,7 +548,8 @@ impl Layout {
             records,
             bundles,
             instants,
-            expiry,
+            new_pool,
+            losses,
             calendars,
             machine,
         };
@@ -555,7 +638,7 @@ fn record(
     key.resize(32, 0);
     spki.extend(key);
     let lifetime = hierarchy.ca_lifetime(role);
-    let born = born + Duration::days(1_700) * i32::try_from(version.number() - 1)?;
+    let born = born + GENERATION * i32::try_from(version.number() - 1)?;
     Ok(AuthorityRecord {
         version,
         id: AuthorityId::of(&SubjectPublicKey::parse(&spki)?),

@@ -1,18 +1,23 @@
 //! What really is: what every consumer runs with, what is under way, which keys exist.
 
+use core::cell::{OnceCell, RefCell};
 use core::hash::{Hash, Hasher};
+use core::ops::Deref;
 
-use pki_core::{AuthorityRole, BundleHash};
+use pki_core::{AuthorityRole, BundleHash, CaVersion};
 use std::hash::DefaultHasher;
+use std::rc::Rc;
 use std::sync::Arc;
 use time::{Duration, UtcDateTime};
 
-use super::setup::{CHAINED, FaultKind, Layout, Place, bit};
+use super::moves::Agenda;
+use super::setup::{CHAINED, FaultKind, Layout, Place, bit, chained, through};
 use crate::event::{Event, Observation, PresentedLeaf, ReportId, ServedAddress};
 use crate::facet::{Facet, Holding, Track};
-use crate::machine::{Machine, Phase, Rotating};
+use crate::machine::{Applied, Machine, Phase, Rotating, Seen};
 use crate::plan::StageId;
-use crate::topology::MAX_FACETS;
+use crate::schedule::Health;
+use crate::topology::{Index, MAX_FACETS};
 
 /// What a consumer really holds, by facet: the bits of generations, not relative to anything.
 pub(super) type Real = [u8; MAX_FACETS];
@@ -39,8 +44,35 @@ pub(super) struct Member {
 /// Something under way to the controller.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Message {
-    Report { id: ReportId, holds: Real, epoch: u64, readable: bool },
-    Word { stage: Arc<StageId> },
+    Report {
+        id: ReportId,
+        holds: Real,
+        epoch: u64,
+        readable: bool,
+    },
+    /// For a stage of the rotation to this generation.
+    Word {
+        stage: Arc<StageId>,
+        to: CaVersion,
+    },
+}
+
+impl Message {
+    /// As the controller takes it.
+    fn event(&self, layout: &Layout, index: usize) -> Option<Event> {
+        let place = layout.place(index)?;
+        match self {
+            Self::Word { stage, to } => {
+                let (consumer, unit, to) = (place.id.clone(), layout.unit, *to);
+                Some(Event::Acknowledged { consumer, unit, to, stage: (**stage).clone(), by: String::new() })
+            }
+            Self::Report { id, readable: false, .. } => Some(Event::Observed(Observation::new(place.id.clone(), *id))),
+            Self::Report { id, holds, epoch, .. } => {
+                let report = observation(layout, place, *id, holds)?;
+                Some(Event::Observed(Observation { epoch: *epoch, ..report }))
+            }
+        }
+    }
 }
 
 /// Something that arrives when nobody expects it.
@@ -56,7 +88,7 @@ pub(super) enum Late {
         disturbs: bool,
     },
     /// A controller that decides on an older state.
-    Controller(Box<Machine>),
+    Controller(Rc<Mind>),
 }
 
 /// Everything.
@@ -76,12 +108,151 @@ pub(super) struct World {
     pub(super) standing: Option<UtcDateTime>,
     /// Whether somebody asked for completion.
     pub(super) asked: bool,
+    /// How many rotations came to their end; more than there are to be count as those.
+    pub(super) done: u8,
+}
+
+/// A machine, with what follows from it alone: worked out once, however many states have the same.
+#[derive(Debug)]
+pub(super) struct Mind {
+    machine: Machine,
+    /// The machine's number of the consumer at each place.
+    numbers: Rc<[Option<Index>]>,
+    agenda: OnceCell<Agenda>,
+    key: OnceCell<u128>,
+    lost: OnceCell<bool>,
+    /// What came of what it was told, at which reading of the clock.
+    told: RefCell<Vec<Told>>,
+}
+
+/// What a machine is told most often, in few words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum News {
+    Message(usize, Message),
+    TakenDown(usize, ReportId),
+}
+
+#[derive(Clone, Debug)]
+struct Told {
+    news: News,
+    clock: usize,
+    outcome: Option<Rc<Outcome>>,
+}
+
+/// What came of an event.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) event: Event,
+    pub(super) applied: Applied,
+    pub(super) mind: Rc<Mind>,
+}
+
+impl Deref for Mind {
+    type Target = Machine;
+
+    fn deref(&self) -> &Machine {
+        &self.machine
+    }
+}
+
+impl Mind {
+    pub(super) fn new(layout: &Layout, machine: Machine) -> Self {
+        let numbers = layout.places.iter().map(|place| machine.topology().index(&place.id)).collect();
+        Self::numbered(machine, numbers)
+    }
+
+    fn numbered(machine: Machine, numbers: Rc<[Option<Index>]>) -> Self {
+        Self {
+            machine,
+            numbers,
+            agenda: OnceCell::new(),
+            key: OnceCell::new(),
+            lost: OnceCell::new(),
+            told: RefCell::default(),
+        }
+    }
+
+    /// What comes of an event; nothing where it is refused.
+    pub(super) fn told(&self, layout: &Layout, event: Event, clock: usize) -> Option<Outcome> {
+        let mut machine = self.machine.clone();
+        let applied = machine.apply(&event, *layout.instants.get(clock)?).ok()?;
+        let mind = Rc::new(self.become_by(layout, machine, &event));
+        Some(Outcome { event, applied, mind })
+    }
+
+    /// The same of what many states tell it: worked out for the first of them.
+    pub(super) fn told_news(&self, layout: &Layout, news: News, clock: usize) -> Option<Rc<Outcome>> {
+        let known = self.told.borrow().iter().find(|told| told.clock == clock && told.news == news).cloned();
+        if let Some(known) = known {
+            return known.outcome;
+        }
+        let event = match &news {
+            News::Message(place, message) => message.event(layout, *place),
+            News::TakenDown(place, after) => {
+                layout.place(*place).map(|place| Event::TakenDown { consumer: place.id.clone(), after: *after })
+            }
+        };
+        let outcome = event.and_then(|event| self.told(layout, event, clock)).map(Rc::new);
+        self.told.borrow_mut().push(Told { news, clock, outcome: outcome.clone() });
+        outcome
+    }
+
+    /// The machine that this one has become by an event.
+    fn become_by(&self, layout: &Layout, machine: Machine, event: &Event) -> Self {
+        match event {
+            Event::ConsumerJoined { .. } | Event::ConsumerRemoved { .. } | Event::ConsumerAbandoned { .. } => {
+                Self::new(layout, machine)
+            }
+            _ => Self::numbered(machine, Rc::clone(&self.numbers)),
+        }
+    }
+
+    /// What it would have done now.
+    pub(super) fn agenda(&self, layout: &Layout) -> &Agenda {
+        self.agenda.get_or_init(|| Agenda::of(layout, &self.machine))
+    }
+
+    /// Whether it takes the unit that is searched for unrecoverable.
+    pub(super) fn is_lost(&self, layout: &Layout) -> bool {
+        let lost = || {
+            let mut health = self.machine.health();
+            health.any(|health| health.unit == layout.unit && health.standing.health == Health::Unrecoverable)
+        };
+        *self.lost.get_or_init(lost)
+    }
+
+    pub(super) fn number(&self, place: usize) -> Option<Index> {
+        self.numbers.get(place).copied().flatten()
+    }
+
+    /// When the generation expires that is active, or is replaced.
+    pub(super) fn expiry(&self, layout: &Layout) -> Option<UtcDateTime> {
+        layout.roles.iter().filter_map(|role| self.machine.tracks.authority(*role)?.active.not_after).min()
+    }
+
+    /// What it has seen of the consumer at a place.
+    pub(super) fn seen_of(&self, place: usize) -> Option<&Seen> {
+        self.machine.seen(self.number(place)?)
+    }
+
+    /// The epoch of which the consumer at a place must have been given something.
+    pub(super) fn since(&self, place: usize) -> u64 {
+        self.number(place).map_or(0, |number| self.machine.since_of(number))
+    }
+
+    fn key(&self, layout: &Layout) -> u128 {
+        *self.key.get_or_init(|| {
+            let mut bytes = Bytes(Vec::with_capacity(512));
+            self.write(layout, &mut bytes);
+            bytes.digest()
+        })
+    }
 }
 
 /// The machine and the world that it has to do with.
 #[derive(Clone, Debug)]
 pub(super) struct State {
-    pub(super) machine: Machine,
+    pub(super) machine: Rc<Mind>,
     pub(super) world: World,
 }
 
@@ -107,16 +278,18 @@ impl State {
             believable: start,
             standing: None,
             asked: false,
+            done: 0,
         };
-        let mut state = Self { machine: layout.machine.clone(), world };
+        let mut state = Self { machine: Rc::new(Mind::new(layout, layout.machine.clone())), world };
+        let mut machine = layout.machine.clone();
         for index in 0..state.world.members.len() {
             state.say(index);
             let message = state.world.member_mut(index).and_then(|member| member.channel.take());
-            if let Some(event) = message.and_then(|message| state.event_of(layout, index, &message)) {
-                let _ = state.machine.apply(&event, start);
+            if let Some(event) = message.and_then(|message| message.event(layout, index)) {
+                let _ = machine.apply(&event, start);
             }
         }
-        state
+        Self { machine: Rc::new(Mind::new(layout, machine)), ..state }
     }
 
     pub(super) fn rotating(&self) -> Option<&Rotating> {
@@ -140,50 +313,26 @@ impl State {
         absolute(&self.machine, track, holding)
     }
 
-    pub(super) fn event_of(&self, layout: &Layout, index: usize, message: &Message) -> Option<Event> {
-        let place = layout.place(index)?;
-        match message {
-            Message::Word { stage } => {
-                let to = self.rotating().map(Rotating::to).unwrap_or(pki_core::CaVersion::FIRST.next());
-                let (consumer, unit) = (place.id.clone(), layout.unit);
-                Some(Event::Acknowledged { consumer, unit, to, stage: (**stage).clone(), by: String::new() })
-            }
-            Message::Report { id, readable: false, .. } => {
-                Some(Event::Observed(Observation::new(place.id.clone(), *id)))
-            }
-            Message::Report { id, holds, epoch, .. } => {
-                let report = observation(layout, place, *id, holds)?;
-                Some(Event::Observed(Observation { epoch: *epoch, ..report }))
-            }
-        }
-    }
-
     /// The same for whatever matters, and so the same state: report counters count by their order, the clock by its
     /// reading, epochs by whether an order in an older one is still under way.
-    pub(super) fn key(&self, layout: &Layout) -> u128 {
-        let mut bytes = Bytes(Vec::with_capacity(512));
-        self.write_key(layout, &mut bytes);
-        let half = |salt: u8| {
-            let mut hasher = DefaultHasher::new();
-            hasher.write_u8(salt);
-            hasher.write(&bytes.0);
-            u128::from(hasher.finish())
-        };
-        half(1) << 64 | half(2)
+    pub(super) fn key(&self, layout: &Layout, bytes: &mut Bytes) -> u128 {
+        bytes.0.clear();
+        self.write_key(layout, bytes);
+        bytes.digest()
     }
 
     fn write_key(&self, layout: &Layout, key: &mut Bytes) {
-        self.write_machine(layout, key);
+        self.machine.key(layout).hash(key);
         let world = &self.world;
-        (world.keys, world.spent, world.clock, world.closed, world.asked).hash(key);
+        (world.keys, world.spent, world.clock, world.closed, world.asked, world.done).hash(key);
         (world.believable, world.standing).hash(key);
         for (index, member) in world.members.iter().enumerate() {
             let len = layout.place(index).map_or(0, |place| place.facets.len());
             (member.there, member.up, member.taken, member.asleep, member.lost).hash(key);
-            (member.epoch >= self.since(layout, index)).hash(key);
+            (member.epoch >= self.machine.since(index), member.epoch > self.machine.epoch()).hash(key);
             key.write(member.holds.get(..len).unwrap_or_default());
             match &member.channel {
-                Some(message) => self.write_message(layout, index, message, key),
+                Some(message) => self.write_message(index, message, key),
                 None => key.write_u8(0),
             }
         }
@@ -191,27 +340,24 @@ impl State {
             match late {
                 Late::Message(index, message) => {
                     index.hash(key);
-                    self.write_message(layout, *index, message, key);
+                    self.write_message(*index, message, key);
                 }
                 Late::Order { member, holds, epoch, disturbs } => {
                     let of_member = world.member(*member).map_or(0, |member| member.epoch);
-                    let since = self.since(layout, *member);
+                    let since = self.machine.since(*member);
                     (*member, holds, *disturbs, *epoch < of_member, *epoch < self.machine.epoch(), *epoch >= since)
                         .hash(key);
                 }
-                Late::Controller(machine) => {
-                    Self { machine: (**machine).clone(), world: World { late: Vec::new(), ..world.clone() } }
-                        .write_machine(layout, key);
-                }
+                Late::Controller(machine) => machine.key(layout).hash(key),
             }
         }
     }
 
-    fn write_message(&self, layout: &Layout, index: usize, message: &Message, key: &mut Bytes) {
+    fn write_message(&self, index: usize, message: &Message, key: &mut Bytes) {
         match message {
-            Message::Word { stage } => (1_u8, stage).hash(key),
+            Message::Word { stage, to } => (1_u8, stage, to).hash(key),
             Message::Report { id, holds, epoch, readable } => {
-                let applied = self.seen_id(layout, index);
+                let applied = self.machine.seen_of(index).map(|seen| seen.id).unwrap_or_default();
                 let member = self.world.member(index);
                 let own = member.map(|member| member.id).unwrap_or_default();
                 let under_way = member.and_then(|member| match &member.channel {
@@ -219,26 +365,16 @@ impl State {
                     _ => None,
                 });
                 let order = (*id > applied, *id >= own, under_way.map(|other| other.cmp(id)));
-                (2_u8, order, readable, *epoch >= self.since(layout, index)).hash(key);
+                (2_u8, order, readable, *epoch >= self.machine.since(index)).hash(key);
                 // What is stale and cannot be read says nothing.
                 key.write(holds);
             }
         }
     }
+}
 
-    fn since(&self, layout: &Layout, index: usize) -> u64 {
-        let topology = self.machine.topology();
-        let at = layout.place(index).and_then(|place| topology.index(&place.id));
-        at.map_or(0, |at| self.machine.since_of(at))
-    }
-
-    pub(super) fn seen_id(&self, layout: &Layout, index: usize) -> ReportId {
-        let topology = self.machine.topology();
-        let seen = layout.place(index).and_then(|place| self.machine.seen(topology.index(&place.id)?));
-        seen.map(|seen| seen.id).unwrap_or_default()
-    }
-
-    fn write_machine(&self, layout: &Layout, key: &mut Bytes) {
+impl Mind {
+    fn write(&self, layout: &Layout, key: &mut Bytes) {
         let machine = &self.machine;
         match machine.phase() {
             Phase::Stable => key.write_u8(0),
@@ -254,18 +390,18 @@ impl State {
         machine.completed.as_ref().map(|completed| (completed.at, completed.rolled_back)).hash(key);
         machine.deliveries.len().hash(key);
         machine.abandoned.len().hash(key);
+        machine.topology().pools().count().hash(key);
         for role in &layout.roles {
             let Some(authority) = machine.tracks.authority(*role) else { continue };
             (authority.active.version, authority.next.map(|next| next.id), authority.cross).hash(key);
             authority.previous.map(|previous| previous.version).hash(key);
         }
         machine.tracks.addresses.as_ref().map(|addresses| addresses.next.is_some()).hash(key);
-        for place in &layout.places {
-            match machine.topology().index(&place.id).and_then(|index| machine.seen(index)) {
+        for (index, place) in layout.places.iter().enumerate() {
+            match self.seen_of(index) {
                 None => key.write_u8(0),
                 Some(seen) => {
-                    let since = machine.topology().index(&place.id).map_or(0, |index| machine.since_of(index));
-                    (1_u8, seen.available, seen.released, seen.epoch >= since).hash(key);
+                    (1_u8, seen.available, seen.released, seen.epoch >= self.since(index)).hash(key);
                     seen.held.iter().take(place.facets.len()).for_each(|held| key.write_u8(u8::from(*held)));
                 }
             }
@@ -293,7 +429,9 @@ pub(super) fn absolute(machine: &Machine, track: Track, holding: Holding) -> u8 
             bits |= found.unwrap_or_default();
         }
     }
-    if holding.is_chained() { bits | CHAINED } else { bits }
+    // What is chained is so through the generation before it.
+    let through = if holding.contains(Holding::NEXT) { Some(active) } else { previous };
+    bits | if holding.is_chained() { chained(through.unwrap_or_default()) } else { 0 }
 }
 
 /// The report of a consumer that holds this. What is foreign is left out, so that nobody can read it.
@@ -308,7 +446,7 @@ pub(super) fn observation(layout: &Layout, place: &Place, id: ReportId, holds: &
             }
             (Facet::Presents(leaf), Track::Authority(role)) => {
                 let Some(issuer) = layout.issuer(*role, generation) else { continue };
-                let through = if held & CHAINED != 0 { layout.issuer(*role, 1) } else { None };
+                let through = layout.issuer(*role, through(*held));
                 report.leaves.push(PresentedLeaf { leaf: *leaf, issuer, through });
             }
             (Facet::Signs(role), _) => report.signs_with = layout.issuer(*role, generation),
@@ -366,7 +504,20 @@ impl World {
 }
 
 /// Bytes to be hashed.
-struct Bytes(Vec<u8>);
+#[derive(Debug, Default)]
+pub(super) struct Bytes(Vec<u8>);
+
+impl Bytes {
+    fn digest(&self) -> u128 {
+        let half = |salt: u8| {
+            let mut hasher = DefaultHasher::new();
+            hasher.write_u8(salt);
+            hasher.write(&self.0);
+            u128::from(hasher.finish())
+        };
+        half(1) << 64 | half(2)
+    }
+}
 
 impl Hasher for Bytes {
     fn finish(&self) -> u64 {
