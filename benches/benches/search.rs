@@ -1,4 +1,7 @@
 //! The exhaustive search of the proof, in states per second.
+//!
+//! Measured by the searches of the tests, in the release profile and in CPU time, on a virtual machine of 2 vCPUs that was busy:
+//! 69,000 for etcd with one kind of fault at a time, 50,000 for the cluster CA, 49,000 for pairs of kinds with small authorities.
 
 #![expect(clippy::expect_used, reason = "a bench that cannot do its work must stop, not measure the refusal")]
 
