@@ -13,7 +13,7 @@ use pki::{Authority, Leaf, SERVER, day};
 use pki_core::verify::Verifiers;
 use pki_core::{AuthorityRole, ExtendedKeyUsage, Hierarchy, LeafKind, Limits, Preset};
 use rcgen::KeyUsagePurpose;
-use rotation_fsm::{Plan, PlanError, Strategy, Topology, Trigger, units};
+use rotation_fsm::{Plan, PlanError, PoolName, Strategy, Topology, Trigger, units};
 use rustls_pki_types::{CertificateDer, ServerName};
 use trust_model::model::{ClusterModel, Component};
 use trust_model::{Artefacts, Counterexample, Generation, Proof, ProveError, prove, topology};
@@ -34,7 +34,7 @@ fn read(hierarchy: &Hierarchy) -> Topology {
         external_clients: named(&["admin"]),
         ..ClusterModel::default()
     };
-    let pool = |name: &str| format!("pool-{}", name.len()).parse().unwrap();
+    let pool = |name: &str| PoolName::new(format!("pool-{}", name.len()).parse().unwrap());
     topology(&model, hierarchy.clone(), pool, 1).unwrap()
 }
 
@@ -182,7 +182,7 @@ fn a_model_with_an_impossible_name_is_no_topology() {
         etcd: vec![Component { name: "not a name".to_owned(), ..Component::default() }],
         ..ClusterModel::default()
     };
-    let pool = |_: &str| "pool".parse().unwrap();
+    let pool = |_: &str| PoolName::new("pool".parse().unwrap());
     let error = topology(&model, Hierarchy::kubeadm(), pool, 1).unwrap_err();
     assert!(error.to_string().starts_with("etcd: "), "{error}");
     assert!(Case::new(Strategy::Staged).hierarchy == Hierarchy::kubeadm());
