@@ -43,6 +43,19 @@ pub enum Origin {
     Declared(Cow<'static, str>),
 }
 
+impl Origin {
+    /// How something is known that follows from two facts: only as somebody's word if one of them is, else from where it
+    /// was read.
+    pub(crate) const fn of_both<'a>(&'a self, other: &'a Self) -> &'a Self {
+        match (self, other) {
+            (Self::Declared(_), _) => self,
+            (_, Self::Declared(_)) => other,
+            (Self::Default, _) => other,
+            _ => self,
+        }
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

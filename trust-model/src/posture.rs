@@ -287,5 +287,5 @@ fn csr_signing(model: &ClusterModel) -> Weighed {
 
 /// Whether a transport encrypts, or stays on the machine.
 pub(crate) const fn is_protected(transport: Transport) -> bool {
-    matches!(transport, Transport::Tls | Transport::UnixSocket)
+    matches!(transport, Transport::Tls | Transport::UnixSocket | Transport::Loopback)
 }

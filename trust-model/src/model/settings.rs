@@ -38,6 +38,8 @@ pub enum Transport {
     Tls,
     /// A socket of the machine itself.
     UnixSocket,
+    /// Nothing that encrypts, on the machine's own loopback interface only.
+    Loopback,
     /// Nothing that encrypts.
     Plain,
 }
@@ -142,6 +144,10 @@ pub struct Etcd {
     pub client_cert_auth: Fact<bool>,
     /// `--peer-client-cert-auth`.
     pub peer_client_cert_auth: Fact<bool>,
+    /// `--auto-tls`: without `--cert-file` the member signs its own server certificate.
+    pub auto_tls: Fact<bool>,
+    /// `--peer-auto-tls`: without `--peer-cert-file` the member signs its own peer certificate.
+    pub peer_auto_tls: Fact<bool>,
 }
 
 /// A kubelet.

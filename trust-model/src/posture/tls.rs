@@ -73,6 +73,7 @@ fn encryption(model: &ClusterModel, path: Path, weighed: &mut Weighed) {
             |transport, _| match transport {
                 Transport::Tls => format!("`{what}` speaks TLS"),
                 Transport::UnixSocket => format!("`{what}` is a socket of the machine itself"),
+                Transport::Loopback => format!("`{what}` speaks without TLS, on the loopback interface only"),
                 Transport::Plain => format!("`{what}` speaks without TLS"),
             },
         );
