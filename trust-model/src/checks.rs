@@ -1,17 +1,74 @@
 //! The registry: every check there is, one file each.
 
 mod anchor;
+mod api_server;
+mod api_service;
+mod bootstrap;
+mod controller_manager;
 mod etcd;
+mod front_proxy;
+mod input;
+mod konnectivity;
 mod kubelet;
+mod network;
+mod proxy;
+mod ssh;
+mod tls;
 mod waiver;
+mod webhook;
 
 use crate::check::Check;
 
 pub(crate) use self::waiver::stale::CHECK as STALE_WAIVER;
 
-/// Every check, by family.
-pub(crate) static REGISTRY: &[&Check] =
-    &[&anchor::expired::CHECK, &etcd::client_cert_auth_off::CHECK, &kubelet::serving_unverified::CHECK, &STALE_WAIVER];
+/// Every check, by family. One a line, in the order of their names.
+pub(crate) static REGISTRY: &[&Check] = &[
+    &anchor::expired::CHECK,
+    &api_server::always_allow::CHECK,
+    &api_server::anonymous_without_authorization::CHECK,
+    &api_server::insecure_clients::CHECK,
+    &api_server::insecure_port_loopback::CHECK,
+    &api_server::insecure_port_network::CHECK,
+    &api_server::no_client_ca::CHECK,
+    &api_server::no_node_authorizer::CHECK,
+    &api_service::insecure_skip_tls_verify::CHECK,
+    &bootstrap::secret_readable_by_pods::CHECK,
+    &controller_manager::signing_bundle::CHECK,
+    &controller_manager::signing_unprotected::CHECK,
+    &etcd::auto_tls::CHECK,
+    &etcd::client_cert_auth_off::CHECK,
+    &etcd::client_plaintext::CHECK,
+    &etcd::peer_auto_tls::CHECK,
+    &etcd::peer_client_cert_auth_off::CHECK,
+    &etcd::peer_plaintext::CHECK,
+    &front_proxy::no_requestheader_ca::CHECK,
+    &input::broken::CHECK,
+    &input::unknown_setting::CHECK,
+    &konnectivity::agents_unauthenticated::CHECK,
+    &konnectivity::api_server_unauthenticated::CHECK,
+    &konnectivity::plaintext::CHECK,
+    &kubelet::always_allow::CHECK,
+    &kubelet::anonymous_auth::CHECK,
+    &kubelet::client_ca_missing::CHECK,
+    &kubelet::client_rotation_off::CHECK,
+    &kubelet::read_only_port::CHECK,
+    &kubelet::serving_self_signed::CHECK,
+    &kubelet::serving_unverified::CHECK,
+    &network::control_plane_unconfined::CHECK,
+    &network::nodes_unprotected::CHECK,
+    &network::pods_across_nodes_plaintext::CHECK,
+    &network::pods_on_node_plaintext::CHECK,
+    &network::pods_unauthenticated::CHECK,
+    &proxy::https_unverified::CHECK,
+    &proxy::plaintext::CHECK,
+    &ssh::deprecated::CHECK,
+    &ssh::host_key_unchecked::CHECK,
+    &tls::minimum_below_1_2::CHECK,
+    &tls::no_1_3::CHECK,
+    &STALE_WAIVER,
+    &webhook::system_roots::CHECK,
+    &webhook::unverified::CHECK,
+];
 
 /// Every check, by family.
 #[must_use]
@@ -20,13 +77,18 @@ pub fn checks() -> &'static [&'static Check] {
 }
 
 #[cfg(test)]
+mod tests;
+
+#[cfg(test)]
 pub(crate) mod testing {
     use pki_core::Limits;
     use time::UtcDateTime;
 
     use super::Check;
     use crate::check::{Context, Outcomes};
-    use crate::model::{ApiServer, ClusterModel, Component, Etcd, Kubelet};
+    use crate::model::{
+        ApiServer, ClusterModel, Component, ControllerManager, Etcd, KonnectivityServer, Kubelet, Scheduler,
+    };
 
     /// 2026-01-01.
     pub(crate) const NOW: i64 = 1_767_225_600;
@@ -38,8 +100,35 @@ pub(crate) mod testing {
     }
 
     impl Case {
+        /// One of every component, and nothing known about any.
+        pub(crate) fn bare() -> Self {
+            let mut case = Self::default();
+            case.api_server();
+            case.controller_manager();
+            case.scheduler();
+            case.konnectivity_server();
+            case.etcd();
+            case.kubelet();
+            add(&mut case.model.konnectivity_agents, "node-1");
+            add(&mut case.model.etcd_probes, "cp-1");
+            add(&mut case.model.external_clients, "admin");
+            case
+        }
+
         pub(crate) fn api_server(&mut self) -> &mut Component<ApiServer> {
             add(&mut self.model.api_servers, "cp-1")
+        }
+
+        pub(crate) fn controller_manager(&mut self) -> &mut Component<ControllerManager> {
+            add(&mut self.model.controller_managers, "cp-1")
+        }
+
+        pub(crate) fn scheduler(&mut self) -> &mut Component<Scheduler> {
+            add(&mut self.model.schedulers, "cp-1")
+        }
+
+        pub(crate) fn konnectivity_server(&mut self) -> &mut Component<KonnectivityServer> {
+            add(&mut self.model.konnectivity_servers, "cp-1")
         }
 
         pub(crate) fn etcd(&mut self) -> &mut Component<Etcd> {
@@ -56,13 +145,19 @@ pub(crate) mod testing {
         to.last_mut().unwrap()
     }
 
-    /// What a check says, a line each: findings, then what it misses.
-    pub(crate) fn run(check: &Check, case: &Case) -> Vec<String> {
+    /// What a check has found and what it misses.
+    pub(crate) fn outcomes(check: &Check, model: &ClusterModel) -> Outcomes {
         let limits = Limits::DEFAULT;
         let now = UtcDateTime::from_unix_timestamp(NOW).unwrap();
-        let context = Context { model: &case.model, now, limits: &limits, verifiers: None };
+        let context = Context { model, now, limits: &limits, verifiers: None };
         let mut outcomes = Outcomes::default();
         (check.run)(&context, &mut outcomes);
+        outcomes
+    }
+
+    /// What a check says, a line each: findings, then what it misses.
+    pub(crate) fn run(check: &Check, case: &Case) -> Vec<String> {
+        let outcomes = outcomes(check, &case.model);
         let mut lines = Vec::new();
         for (evidence, subjects) in &outcomes.failed {
             for subject in subjects {
@@ -71,14 +166,5 @@ pub(crate) mod testing {
         }
         lines.extend(outcomes.missing.iter().map(|what| format!("not evaluated: {what}")));
         lines
-    }
-
-    #[test]
-    fn names_are_unique_and_in_order() {
-        let names: Vec<_> = super::REGISTRY.iter().map(|check| check.id).collect();
-        let mut sorted = names.clone();
-        sorted.sort_unstable();
-        sorted.dedup();
-        assert_eq!(names, sorted);
     }
 }

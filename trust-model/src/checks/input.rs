@@ -1,0 +1,4 @@
+//! What was read.
+
+pub(super) mod broken;
+pub(super) mod unknown_setting;
