@@ -174,7 +174,7 @@ fn catalogue() -> String {
     page.push_str("An `error` lets somebody in or breaks something, a `warn` weakens a protection or will break something, a `notice` informs.\n");
     page.push_str("Where what a check asks for is not known, it is not evaluated; it never passes for that.\n\n");
     page.push_str("| Check | Severity | What is wrong |\n|---|---|---|\n");
-    for Check { id, severity, summary, .. } in REGISTRY.iter().copied() {
+    for Check { id, severity, summary, .. } in REGISTRY {
         writeln!(page, "| [`{id}`](#{}) | {severity} | {summary} |", id.replace('.', "")).unwrap();
     }
     let questions = questions();

@@ -28,7 +28,7 @@ fn run(context: &Context<'_>, outcomes: &mut Outcomes) {
     for one in &context.model.api_servers {
         outcomes.judge(
             format_args!("kube-apiserver {}", one.name),
-            &one.trust(TrustSlot::ApiServerClientCa),
+            one.trust(TrustSlot::ApiServerClientCa),
             "kube-apiserver --client-ca-file",
             "a bundle in `--client-ca-file`",
             Trust::verifies,

@@ -24,7 +24,7 @@ fn run(context: &Context<'_>, outcomes: &mut Outcomes) {
     for one in &context.model.kubelets {
         outcomes.judge(
             format_args!("kubelet {}", one.name),
-            &one.trust(TrustSlot::KubeletClientCa),
+            one.trust(TrustSlot::KubeletClientCa),
             "kubelet authentication.x509.clientCAFile",
             "a bundle in `authentication.x509.clientCAFile`",
             Trust::verifies,

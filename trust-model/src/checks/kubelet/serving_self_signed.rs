@@ -4,8 +4,7 @@ use pki_core::{LeafKind, Path, TrustSlot};
 
 use crate::channel::Channel;
 use crate::check::{Check, Context, Outcomes, Severity};
-use crate::fact::Fact;
-use crate::model::{Component, Kubelet, Leaf, Trust};
+use crate::model::{Component, Kubelet, Leaf};
 
 pub(in crate::checks) static CHECK: Check = Check {
     id: "kubelet.serving_self_signed",
@@ -56,6 +55,8 @@ fn judge(kubelet: &Component<Kubelet>, outcomes: &mut Outcomes) {
 mod tests {
     use super::*;
     use crate::checks::testing::{Case, run};
+    use crate::fact::Fact;
+    use crate::model::Trust;
     use pki_core::AuthorityRole;
 
     fn with(trust: Trust, asks: Fact<bool>, leaf: Option<Leaf>) -> Case {
