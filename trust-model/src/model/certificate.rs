@@ -99,6 +99,8 @@ pub enum Trust {
     Bundle(Arc<Bundle>),
     /// The certificates of this authority, as somebody says.
     Authority(AuthorityRole),
+    /// Public keys that were read, by what tells one set from another: they verify tokens, not certificates.
+    Keys(BundleHash),
     /// Whatever the system of the component trusts.
     SystemRoots,
     /// Nothing is verified.
@@ -111,7 +113,7 @@ impl Trust {
     pub fn verifies(&self) -> bool {
         match self {
             Self::Bundle(bundle) => !bundle.certificates().is_empty(),
-            Self::Authority(_) | Self::SystemRoots => true,
+            Self::Authority(_) | Self::Keys(_) | Self::SystemRoots => true,
             Self::Nothing => false,
         }
     }
