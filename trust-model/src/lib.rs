@@ -14,6 +14,8 @@ mod fact;
 mod flag;
 #[cfg(feature = "audit")]
 pub mod model;
+#[cfg(feature = "observe")]
+pub mod observe;
 #[cfg(feature = "audit")]
 mod posture;
 #[cfg(feature = "rotation")]
