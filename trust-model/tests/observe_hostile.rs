@@ -1,9 +1,6 @@
 //! Files that want to do harm: each is one broken input, and everything else is read all the same.
 #![cfg(test)]
 
-#[path = "support/render.rs"]
-#[expect(dead_code, reason = "only `render` is used here")]
-mod render;
 #[path = "support/tree.rs"]
 #[expect(dead_code, reason = "half of the tools are for other tests")]
 mod tree;
