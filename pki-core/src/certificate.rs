@@ -63,7 +63,12 @@ impl AuthorityId {
     /// The identifier of a key.
     #[must_use]
     pub fn of(key: &SubjectPublicKey<'_>) -> Self {
-        let digest: [u8; 32] = Sha256::digest(key.bits()).into();
+        Self::of_bits(key.bits())
+    }
+
+    /// The identifier of the key with this content of the `subjectPublicKey` BIT STRING.
+    pub(crate) fn of_bits(bits: &[u8]) -> Self {
+        let digest: [u8; 32] = Sha256::digest(bits).into();
         let mut id = [0; Self::LEN];
         id.iter_mut().zip(digest).for_each(|(octet, digest)| *octet = digest);
         Self(id)

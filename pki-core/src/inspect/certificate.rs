@@ -4,6 +4,7 @@ use der::Encode as _;
 use serde::{Serialize, Serializer};
 use time::UtcDateTime;
 use x509_cert::certificate::{CertificateInner, Raw};
+use x509_cert::spki::SubjectPublicKeyInfoOwned;
 use x509_cert::time::Time;
 
 use super::extensions::{KEY_CERT_SIGN, SERVER_AUTH};
@@ -12,7 +13,7 @@ use super::{ExtensionsView, InspectError, KeyView, NameView, Remark, Severity, h
 use crate::calendar::rfc3339;
 use crate::certificate::Fingerprint;
 use crate::decode::Elements;
-use crate::{DecodeError, LeafKind, Limits, NodeName};
+use crate::{AuthorityId, DecodeError, LeafKind, Limits, NodeName};
 
 /// A certificate, whoever issued it. Its signature is not checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -52,6 +53,15 @@ pub struct CertificateView {
     pub remarks: Vec<Remark>,
     #[serde(skip)]
     names: EncodedNames,
+    #[serde(skip)]
+    key: KeyIds,
+}
+
+/// Which key it is, to find it again in another certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct KeyIds {
+    fingerprint: Fingerprint,
+    authority: AuthorityId,
 }
 
 /// Subject and issuer as they are encoded, to compare one certificate with another.
@@ -102,6 +112,7 @@ impl CertificateView {
             extensions,
             remarks,
             names: EncodedNames { subject: encoded(tbs.subject())?, issuer: encoded(tbs.issuer())? },
+            key: key_ids(tbs.subject_public_key_info())?,
         };
         if !is_sound_serial(tbs.serial_number().as_bytes()) {
             view.remarks.push(Remark::Serial);
@@ -162,6 +173,24 @@ impl CertificateView {
         issuer.is_ca() && self.names.issuer == issuer.names.subject && same_key
     }
 
+    /// SHA-256 over the `SubjectPublicKeyInfo`: the same in every certificate of the key.
+    #[must_use]
+    pub const fn key_fingerprint(&self) -> Fingerprint {
+        self.key.fingerprint
+    }
+
+    /// Which authority this is if it is one: the identifier of the key, weak or not.
+    #[must_use]
+    pub const fn authority_id(&self) -> AuthorityId {
+        self.key.authority
+    }
+
+    /// Whether both have the same subject, octet by octet.
+    #[must_use]
+    pub fn has_subject_of(&self, other: &Self) -> bool {
+        self.names.subject == other.names.subject
+    }
+
     pub(super) fn encoded_subject(&self) -> &[u8] {
         &self.names.subject
     }
@@ -187,6 +216,13 @@ impl CertificateView {
 
 fn encoded(name: &x509_cert::name::Name) -> Result<Vec<u8>, InspectError> {
     name.to_der().map_err(|_| DecodeError::value("Name", "cannot be encoded as it was read").into())
+}
+
+fn key_ids(info: &SubjectPublicKeyInfoOwned) -> Result<KeyIds, InspectError> {
+    let der =
+        info.to_der().map_err(|_| DecodeError::value("SubjectPublicKeyInfo", "cannot be encoded as it was read"))?;
+    let authority = AuthorityId::of_bits(info.subject_public_key.raw_bytes());
+    Ok(KeyIds { fingerprint: Fingerprint::of(&der), authority })
 }
 
 const fn version_number(version: x509_cert::Version) -> u8 {
