@@ -28,7 +28,7 @@ pub struct AuditOptions<'a> {
 /// Runs every check over a cluster, and judges every path.
 #[must_use]
 pub fn audit(model: &ClusterModel, options: &AuditOptions<'_>, now: UtcDateTime) -> Report {
-    let context = Context { model, now, limits: &options.limits, verifiers: options.verifiers };
+    let context = Context::new(model, now, &options.limits, options.verifiers);
     let mut findings = Vec::new();
     let mut reports = Vec::with_capacity(REGISTRY.len());
     for check in REGISTRY {

@@ -7,6 +7,7 @@ use pki_core::Limits;
 use pki_core::verify::Verifiers;
 use time::UtcDateTime;
 
+use crate::chains::Chains;
 use crate::channel::Channel;
 use crate::fact::{Fact, Origin};
 use crate::model::ClusterModel;
@@ -85,6 +86,19 @@ pub(crate) struct Context<'a> {
     pub(crate) limits: &'a Limits,
     /// With which signatures are checked; without, they are not.
     pub(crate) verifiers: Option<Verifiers<'a>>,
+    /// Which leaf meets which bundle.
+    pub(crate) chains: Chains<'a>,
+}
+
+impl<'a> Context<'a> {
+    pub(crate) fn new(
+        model: &'a ClusterModel,
+        now: UtcDateTime,
+        limits: &'a Limits,
+        verifiers: Option<Verifiers<'a>>,
+    ) -> Self {
+        Self { model, now, limits, verifiers, chains: Chains::of(model, limits, now) }
+    }
 }
 
 /// What one check has found so far.

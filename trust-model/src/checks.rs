@@ -82,6 +82,7 @@ mod tests;
 #[cfg(test)]
 pub(crate) mod testing {
     use pki_core::Limits;
+    use pki_core::verify::Verifiers;
     use time::UtcDateTime;
 
     use super::Check;
@@ -146,10 +147,10 @@ pub(crate) mod testing {
     }
 
     /// What a check has found and what it misses.
-    pub(crate) fn outcomes(check: &Check, model: &ClusterModel) -> Outcomes {
+    pub(crate) fn outcomes(check: &Check, model: &ClusterModel, verifiers: Option<Verifiers<'_>>) -> Outcomes {
         let limits = Limits::DEFAULT;
         let now = UtcDateTime::from_unix_timestamp(NOW).unwrap();
-        let context = Context { model, now, limits: &limits, verifiers: None };
+        let context = Context::new(model, now, &limits, verifiers);
         let mut outcomes = Outcomes::default();
         (check.run)(&context, &mut outcomes);
         outcomes
@@ -157,7 +158,12 @@ pub(crate) mod testing {
 
     /// What a check says, a line each: findings, then what it misses.
     pub(crate) fn run(check: &Check, case: &Case) -> Vec<String> {
-        let outcomes = outcomes(check, &case.model);
+        run_with(check, case, None)
+    }
+
+    /// The same, with or without the means to check signatures.
+    pub(crate) fn run_with(check: &Check, case: &Case, verifiers: Option<Verifiers<'_>>) -> Vec<String> {
+        let outcomes = outcomes(check, &case.model, verifiers);
         let mut lines = Vec::new();
         for (evidence, subjects) in &outcomes.failed {
             for subject in subjects {

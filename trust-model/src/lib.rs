@@ -2,6 +2,8 @@
 
 #[cfg(feature = "audit")]
 mod audit;
+#[cfg(feature = "audit")]
+mod chains;
 mod channel;
 #[cfg(feature = "audit")]
 mod check;

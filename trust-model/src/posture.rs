@@ -4,6 +4,8 @@ mod tls;
 
 use core::fmt;
 
+use pki_core::Path;
+
 use crate::channel::{Channel, Protection};
 use crate::fact::{Fact, Origin};
 use crate::model::{ApiAccess, ClusterModel, CsrSigning, Egress, InsecurePort, SshTunnels, Transport};
@@ -123,6 +125,11 @@ impl Weighed {
             _ => PathStatus::Judged(verdict),
         }
     }
+}
+
+/// Whether the cluster does not have a path.
+pub(crate) fn is_absent(model: &ClusterModel, path: Path) -> bool {
+    tls::absent(model, path).is_some()
 }
 
 /// Judges one path; `weakened` where a grave finding stands against it.

@@ -21,7 +21,7 @@ pub(super) fn weigh(model: &ClusterModel, path: Path) -> Weighed {
     weighed
 }
 
-fn absent(model: &ClusterModel, path: Path) -> Option<String> {
+pub(super) fn absent(model: &ClusterModel, path: Path) -> Option<String> {
     let all_direct = !model.api_servers.is_empty()
         && model.api_servers.iter().all(|api| api.settings.egress.value() == Some(&Egress::Direct));
     let none = |fact: Option<bool>, what: &str| (fact == Some(true)).then(|| what.to_owned());

@@ -1,0 +1,483 @@
+//! Which leaf is verified by whom over which path, found once per audit.
+//!
+//! Instances that present the same certificate, or trust the same set of anchors, are one: a cluster of many nodes costs
+//! what its distinct certificates and bundles cost.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use pki_core::inspect::IssuerIndex;
+use pki_core::{
+    AuthorityRole, BundleHash, ClientCredential, ComponentKind, ExtendedKeyUsage, Fingerprint, LeafKind, Limits, Path,
+    TrustSlot,
+};
+use time::UtcDateTime;
+
+use crate::fact::{Fact, Origin};
+use crate::flag;
+use crate::model::{Certificate, ClusterModel, Holder, Leaf, Trust};
+use crate::posture;
+use crate::rule::PathRule;
+
+/// Everything that is presented and trusted, each once, and what follows for every pair that meets on a path.
+#[derive(Debug)]
+pub(crate) struct Chains<'a> {
+    pub(crate) leaves: Vec<Presented<'a>>,
+    pub(crate) bundles: Vec<Trusted<'a>>,
+    pub(crate) links: Vec<Link<'a>>,
+    /// Leaves that some path needs and that were not read.
+    pub(crate) unread_leaves: BTreeSet<String>,
+    /// Bundles that some path needs and that were not read.
+    pub(crate) unread_bundles: BTreeSet<String>,
+    /// What keeps a pair from being judged.
+    pub(crate) unjudged: BTreeSet<String>,
+}
+
+/// One leaf, with everybody who presents it.
+#[derive(Debug)]
+pub(crate) struct Presented<'a> {
+    pub(crate) component: ComponentKind,
+    pub(crate) kind: LeafKind,
+    pub(crate) leaf: &'a Leaf,
+    /// Never empty.
+    pub(crate) seats: Vec<Seat<'a>>,
+    /// Where it is presented.
+    pub(crate) paths: Vec<(Path, Side)>,
+}
+
+/// One who presents a leaf.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seat<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) leaf: &'a Leaf,
+    pub(crate) origin: &'a Origin,
+}
+
+/// Which end of a path presents the leaf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Side {
+    Client,
+    Server,
+}
+
+/// One set of anchors in one slot, with everybody who has it there.
+#[derive(Debug)]
+pub(crate) struct Trusted<'a> {
+    pub(crate) component: ComponentKind,
+    pub(crate) slot: TrustSlot,
+    pub(crate) trust: &'a Trust,
+    /// Never empty. Of webhooks and aggregated APIs their names, whoever calls them.
+    pub(crate) holders: Vec<&'a str>,
+    pub(crate) origin: &'a Origin,
+    /// The certificates, if they are known.
+    pub(crate) anchors: Vec<&'a Arc<Certificate>>,
+    valid: IssuerIndex<'a>,
+    all: IssuerIndex<'a>,
+}
+
+/// A leaf that a verifier sees on a path.
+#[derive(Debug)]
+pub(crate) struct Link<'a> {
+    pub(crate) path: Path,
+    pub(crate) side: Side,
+    /// In [`Chains::leaves`].
+    pub(crate) leaf: usize,
+    /// In [`Chains::bundles`].
+    pub(crate) bundle: usize,
+    pub(crate) found: Found<'a>,
+}
+
+/// Where the names and key identifiers of a chain lead.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Found<'a> {
+    /// To an anchor that is valid now.
+    Anchor(&'a Arc<Certificate>),
+    /// The leaf itself stands in the bundle.
+    Itself,
+    /// To an authority that both sides are said to share.
+    Asserted,
+    /// To an anchor that is not valid now, and to no other.
+    Invalid(&'a Arc<Certificate>),
+    /// Nowhere.
+    Nobody,
+}
+
+/// What tells one leaf from another.
+#[derive(PartialEq, Eq, Hash)]
+enum LeafKey {
+    Read(Fingerprint),
+    IssuedBy(AuthorityRole),
+    SelfSigned,
+}
+
+/// What tells one trust from another.
+#[derive(PartialEq, Eq, Hash)]
+enum TrustKey {
+    Bundle(BundleHash),
+    Authority(AuthorityRole),
+    SystemRoots,
+}
+
+impl<'a> Presented<'a> {
+    /// The leaf itself, if it was read.
+    pub(crate) fn certificate(&self) -> Option<&'a Arc<Certificate>> {
+        self.leaf.certificate()
+    }
+
+    /// What was sent along with it.
+    pub(crate) fn intermediates(&self) -> &'a [Arc<Certificate>] {
+        match self.leaf {
+            Leaf::Chain(chain) => chain.split_first().map_or(&[], |(_, rest)| rest),
+            _ => &[],
+        }
+    }
+
+    /// What it must be usable for, with the paths that ask for it.
+    pub(crate) fn usages(&self) -> BTreeMap<ExtendedKeyUsage, Vec<Path>> {
+        let mut usages: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for (path, side) in &self.paths {
+            if let Some(usage) = side.usage(*path) {
+                usages.entry(usage).or_default().push(*path);
+            }
+        }
+        usages
+    }
+
+    /// The one who presents it first, as a subject of findings.
+    pub(crate) fn subject(&self) -> String {
+        self.seats.first().map_or_else(String::new, |seat| self.subject_of(seat))
+    }
+
+    /// One who presents it, as a subject of findings.
+    pub(crate) fn subject_of(&self, seat: &Seat<'_>) -> String {
+        named(self.component, seat.name, self.kind.id())
+    }
+}
+
+impl Seat<'_> {
+    /// Where the leaf was read, or who says so.
+    pub(crate) fn origin(&self) -> Origin {
+        match self.leaf.certificate() {
+            Some(certificate) if !matches!(self.origin, Origin::Declared(_)) => {
+                Origin::Observed(certificate.place().clone())
+            }
+            _ => self.origin.clone(),
+        }
+    }
+}
+
+impl Side {
+    /// The usage that a path asks for on this side.
+    pub(crate) const fn usage(self, path: Path) -> Option<ExtendedKeyUsage> {
+        match self {
+            Self::Client => PathRule::of(path).client_usage(),
+            Self::Server => PathRule::of(path).server_usage(),
+        }
+    }
+}
+
+impl Trusted<'_> {
+    /// Who verifies with it, as a subject of findings.
+    pub(crate) fn subject(&self) -> String {
+        let first = self.holders.first().copied().unwrap_or_default();
+        let subject = named(self.component, first, flag::of_slot(self.slot));
+        match self.holders.len() {
+            0 | 1 => subject,
+            all => format!("{subject} and {} more", all - 1),
+        }
+    }
+}
+
+/// `kube-apiserver cp-1 apiserver`; of what has no name of its own, without it.
+fn named(component: ComponentKind, name: &str, what: &str) -> String {
+    if name.is_empty() { format!("{component} {what}") } else { format!("{component} {name} {what}") }
+}
+
+impl<'a> Chains<'a> {
+    pub(crate) fn of(model: &'a ClusterModel, limits: &Limits, now: UtcDateTime) -> Self {
+        let paths: Vec<Path> = Path::ALL.into_iter().filter(|path| !posture::is_absent(model, *path)).collect();
+        let mut chains = Self {
+            leaves: leaves(model, &paths),
+            bundles: bundles(model, now),
+            links: Vec::new(),
+            unread_leaves: unread_leaves(model, &paths),
+            unread_bundles: unread_bundles(model, &paths),
+            unjudged: BTreeSet::new(),
+        };
+        chains.link(model, &paths, limits);
+        chains
+    }
+
+    /// The leaves that were read.
+    pub(crate) fn read_leaves(&self) -> impl Iterator<Item = (&Presented<'a>, &'a Arc<Certificate>)> {
+        self.leaves.iter().filter_map(|leaf| leaf.certificate().map(|certificate| (leaf, certificate)))
+    }
+
+    /// Every anchor that was read, once, with the first bundle that holds it.
+    pub(crate) fn anchors(&self) -> Vec<(&Trusted<'a>, &'a Arc<Certificate>)> {
+        let mut seen = BTreeSet::new();
+        let read = self.bundles.iter().filter(|bundle| matches!(bundle.trust, Trust::Bundle(_)));
+        let pairs = read.flat_map(|bundle| bundle.anchors.iter().map(move |anchor| (bundle, *anchor)));
+        pairs.filter(|(_, anchor)| seen.insert(anchor.fingerprint())).collect()
+    }
+
+    fn link(&mut self, model: &'a ClusterModel, paths: &[Path], limits: &Limits) {
+        let mut by_slot: BTreeMap<(ComponentKind, TrustSlot), Vec<usize>> = BTreeMap::new();
+        for (index, bundle) in self.bundles.iter().enumerate() {
+            by_slot.entry((bundle.component, bundle.slot)).or_default().push(index);
+        }
+        let at = |component, slot: Option<TrustSlot>| {
+            slot.and_then(|slot| by_slot.get(&(component, slot))).map_or(&[][..], Vec::as_slice)
+        };
+        let verifiers: BTreeMap<(Path, Side), &[usize]> = paths
+            .iter()
+            .flat_map(|path| {
+                // An aggregated API server reads what the API server publishes.
+                let (server, slot) = match path {
+                    Path::FrontProxy => (ComponentKind::KubeApiServer, Some(TrustSlot::ApiServerRequestheaderCa)),
+                    _ => (path.server(), path.server_trust()),
+                };
+                [
+                    ((*path, Side::Server), at(path.client(), path.client_trust())),
+                    ((*path, Side::Client), at(server, slot)),
+                ]
+            })
+            .collect();
+        let mut links = Vec::new();
+        for (leaf_index, leaf) in self.leaves.iter().enumerate() {
+            for (path, side) in &leaf.paths {
+                for bundle_index in verifiers.get(&(*path, *side)).copied().unwrap_or_default() {
+                    let Some(bundle) = self.bundles.get(*bundle_index) else { continue };
+                    // A member calls itself, and nobody else.
+                    let meet = |seat: &Seat<'_>| bundle.holders.contains(&seat.name);
+                    if *path == Path::EtcdGateway && !leaf.seats.iter().any(meet) {
+                        continue;
+                    }
+                    match judge(model, leaf, bundle, limits) {
+                        Ok(found) => links.push(Link {
+                            path: *path,
+                            side: *side,
+                            leaf: leaf_index,
+                            bundle: *bundle_index,
+                            found,
+                        }),
+                        Err(unknown) => {
+                            self.unjudged.insert(unknown);
+                        }
+                    }
+                }
+            }
+        }
+        self.links = links;
+    }
+}
+
+/// Where a leaf leads from a bundle; else what would have to be known.
+fn judge<'a>(
+    model: &ClusterModel,
+    leaf: &Presented<'a>,
+    bundle: &Trusted<'a>,
+    limits: &Limits,
+) -> Result<Found<'a>, String> {
+    let slot = || format!("{} {}", bundle.component, flag::of_slot(bundle.slot));
+    match (leaf.leaf, bundle.trust) {
+        (_, Trust::SystemRoots) => Err(format!("what the system of {} trusts", bundle.component)),
+        (Leaf::Chain(_), Trust::Authority(role)) if bundle.anchors.is_empty() => {
+            Err(format!("the certificates of the authority {role}, which {} is said to trust", slot()))
+        }
+        (Leaf::Chain(chain), _) => Ok(search(chain, bundle, limits)),
+        (Leaf::IssuedBy(issuer), Trust::Authority(trusted)) => {
+            Ok(if issuer == trusted { Found::Asserted } else { Found::Nobody })
+        }
+        (Leaf::IssuedBy(issuer), _) => {
+            let live = model.authority(*issuer).value().map_or(&[][..], |authority| authority.live.as_slice());
+            let holds = |live: &Arc<Certificate>| {
+                bundle.anchors.iter().any(|anchor| anchor.fingerprint() == live.fingerprint())
+            };
+            match live.iter().filter(|live| holds(live)).count() {
+                0 if !live.is_empty() => Ok(Found::Nobody),
+                all if all == live.len() && all > 0 => Ok(Found::Asserted),
+                _ => Err(format!("certificate {} of {}", leaf.kind, leaf.component)),
+            }
+        }
+        (Leaf::SelfSigned | Leaf::Nothing, _) => Ok(Found::Nobody),
+    }
+}
+
+/// Follows names and key identifiers upwards, through every certificate that was sent along.
+fn search<'a>(chain: &'a [Arc<Certificate>], bundle: &Trusted<'a>, limits: &Limits) -> Found<'a> {
+    let Some((leaf, sent)) = chain.split_first() else { return Found::Nobody };
+    let sent = sent.get(..limits.intermediates_max).unwrap_or(sent);
+    let upwards = |index: &IssuerIndex<'a>| {
+        let mut open: Vec<&Arc<Certificate>> = vec![leaf];
+        let mut seen = BTreeSet::new();
+        while let Some(lower) = open.pop() {
+            if let Some(anchor) = index.issuer_of(lower.view()) {
+                return bundle.anchors.iter().copied().find(|one| one.fingerprint() == anchor.fingerprint);
+            }
+            for (position, upper) in sent.iter().enumerate() {
+                if lower.view().names_as_issuer(upper.view()) && seen.insert(position) {
+                    open.push(upper);
+                }
+            }
+        }
+        None
+    };
+    if let Some(anchor) = upwards(&bundle.valid) {
+        return Found::Anchor(anchor);
+    }
+    if bundle.anchors.iter().any(|anchor| anchor.fingerprint() == leaf.fingerprint()) {
+        return Found::Itself;
+    }
+    upwards(&bundle.all).map_or(Found::Nobody, Found::Invalid)
+}
+
+fn leaves<'a>(model: &'a ClusterModel, paths: &[Path]) -> Vec<Presented<'a>> {
+    let mut places: BTreeMap<(ComponentKind, LeafKind), Vec<(Path, Side)>> = BTreeMap::new();
+    for (path, side, component, kind) in presentations(paths) {
+        places.entry((component, kind)).or_default().push((path, side));
+    }
+    let mut leaves: Vec<Presented<'a>> = Vec::new();
+    let mut known: HashMap<(ComponentKind, LeafKind, LeafKey), usize> = HashMap::new();
+    for holder in model.all_holders() {
+        for (kind, fact) in holder.leaves {
+            let Fact::Known { value: leaf, origin } = fact else { continue };
+            let key = match leaf {
+                Leaf::Chain(chain) => match chain.first() {
+                    Some(certificate) => LeafKey::Read(certificate.fingerprint()),
+                    None => continue,
+                },
+                Leaf::IssuedBy(role) => LeafKey::IssuedBy(*role),
+                Leaf::SelfSigned => LeafKey::SelfSigned,
+                Leaf::Nothing => continue,
+            };
+            let seat = Seat { name: holder.name, leaf, origin };
+            let index = *known.entry((holder.kind, *kind, key)).or_insert_with(|| {
+                let paths = places.get(&(holder.kind, *kind)).cloned().unwrap_or_default();
+                leaves.push(Presented { component: holder.kind, kind: *kind, leaf, seats: Vec::new(), paths });
+                leaves.len() - 1
+            });
+            if let Some(presented) = leaves.get_mut(index) {
+                presented.seats.push(seat);
+            }
+        }
+    }
+    leaves
+}
+
+/// Who presents what, by the table of paths.
+fn presentations(paths: &[Path]) -> impl Iterator<Item = (Path, Side, ComponentKind, LeafKind)> {
+    paths.iter().flat_map(|path| {
+        let server = path.endpoint().leaf().map(|leaf| (*path, Side::Server, path.server(), leaf));
+        let client = match path.client_credential() {
+            ClientCredential::Certificate(leaf) => Some((*path, Side::Client, path.client(), leaf)),
+            _ => None,
+        };
+        server.into_iter().chain(client)
+    })
+}
+
+/// Whether a model can hold instances of it.
+const fn has_instances(component: ComponentKind) -> bool {
+    !matches!(component, ComponentKind::Webhook | ComponentKind::AggregatedApiServer)
+}
+
+fn unread_leaves(model: &ClusterModel, paths: &[Path]) -> BTreeSet<String> {
+    let mut needed = BTreeSet::new();
+    for (_, _, component, kind) in presentations(paths) {
+        if has_instances(component) {
+            needed.insert((component, kind));
+        }
+    }
+    let is_read = |holder: &Holder<'_>, kind| matches!(holder.leaf(kind).value(), Some(Leaf::Chain(_) | Leaf::Nothing));
+    let unread = needed.into_iter().filter(|(component, kind)| {
+        let mut holders = model.holders(*component).peekable();
+        holders.peek().is_none() || !holders.all(|holder| is_read(&holder, *kind))
+    });
+    unread.map(|(component, kind)| format!("certificate {kind} of {component}")).collect()
+}
+
+fn unread_bundles(model: &ClusterModel, paths: &[Path]) -> BTreeSet<String> {
+    let mut needed = BTreeSet::new();
+    for path in paths {
+        let client = path.client_trust().map(|slot| (path.client(), slot));
+        let server = path.server_trust().map(|slot| (path.server(), slot));
+        let both = client.into_iter().chain(server);
+        // Keys of service accounts are no certificates.
+        needed.extend(both.filter(|(of, slot)| has_instances(*of) && *slot != TrustSlot::ServiceAccountKeys));
+    }
+    let is_read = |trust: Option<&Trust>| matches!(trust, Some(Trust::Bundle(_) | Trust::Nothing));
+    let unread = needed.into_iter().filter(|(component, slot)| match slot {
+        TrustSlot::WebhookCaBundle => {
+            model.webhooks.value().is_none_or(|all| !all.iter().all(|one| is_read(Some(&one.trust))))
+        }
+        TrustSlot::ApiServiceCaBundle => {
+            model.api_services.value().is_none_or(|all| !all.iter().all(|one| is_read(Some(&one.trust))))
+        }
+        _ => {
+            let mut holders = model.holders(*component).peekable();
+            holders.peek().is_none() || !holders.all(|holder| is_read(holder.trust(*slot).value()))
+        }
+    });
+    unread.map(|(component, slot)| format!("{component} {}", flag::of_slot(slot))).collect()
+}
+
+fn bundles(model: &ClusterModel, now: UtcDateTime) -> Vec<Trusted<'_>> {
+    let mut bundles = Gathered { model, now, bundles: Vec::new(), known: HashMap::new() };
+    for holder in model.all_holders() {
+        for (slot, fact) in holder.trusts {
+            if let Fact::Known { value, origin } = fact {
+                bundles.add(holder.kind, holder.name, *slot, value, origin);
+            }
+        }
+    }
+    if let Fact::Known { value, origin } = &model.webhooks {
+        for webhook in value {
+            let name = webhook.name.as_str();
+            bundles.add(ComponentKind::KubeApiServer, name, TrustSlot::WebhookCaBundle, &webhook.trust, origin);
+        }
+    }
+    if let Fact::Known { value, origin } = &model.api_services {
+        for service in value {
+            let name = service.name.as_str();
+            bundles.add(ComponentKind::KubeApiServer, name, TrustSlot::ApiServiceCaBundle, &service.trust, origin);
+        }
+    }
+    bundles.bundles
+}
+
+struct Gathered<'a> {
+    model: &'a ClusterModel,
+    now: UtcDateTime,
+    bundles: Vec<Trusted<'a>>,
+    known: HashMap<(ComponentKind, TrustSlot, TrustKey), usize>,
+}
+
+impl<'a> Gathered<'a> {
+    fn add(&mut self, component: ComponentKind, name: &'a str, slot: TrustSlot, trust: &'a Trust, origin: &'a Origin) {
+        let key = match trust {
+            Trust::Bundle(bundle) => TrustKey::Bundle(bundle.hash()),
+            Trust::Authority(role) => TrustKey::Authority(*role),
+            Trust::SystemRoots => TrustKey::SystemRoots,
+            Trust::Nothing => return,
+        };
+        let Self { model, now, bundles, known } = self;
+        let index = *known.entry((component, slot, key)).or_insert_with(|| {
+            let anchors: Vec<&Arc<Certificate>> = match trust {
+                Trust::Bundle(bundle) => bundle.certificates().iter().collect(),
+                Trust::Authority(role) => {
+                    model.authority(*role).value().map_or_else(Vec::new, |known| known.live.iter().collect())
+                }
+                Trust::SystemRoots | Trust::Nothing => Vec::new(),
+            };
+            let views = || anchors.iter().map(|anchor| anchor.view());
+            let valid = IssuerIndex::of(views().filter(|view| view.not_before <= *now && *now <= view.not_after));
+            let all = IssuerIndex::of(views());
+            bundles.push(Trusted { component, slot, trust, holders: Vec::new(), origin, anchors, valid, all });
+            bundles.len() - 1
+        });
+        if let Some(bundle) = bundles.get_mut(index) {
+            bundle.holders.push(name);
+        }
+    }
+}
