@@ -3,19 +3,27 @@
 mod anchor;
 mod api_server;
 mod api_service;
+mod authority;
 mod bootstrap;
+mod bundle;
+mod certificate;
+mod common;
 mod controller_manager;
 mod etcd;
 mod front_proxy;
 mod input;
+mod key;
 mod konnectivity;
 mod kubelet;
+mod leaf;
 mod network;
 mod proxy;
 mod ssh;
 mod tls;
 mod waiver;
 mod webhook;
+#[cfg(test)]
+mod pki;
 
 use crate::check::Check;
 
@@ -24,6 +32,8 @@ pub(crate) use self::waiver::stale::CHECK as STALE_WAIVER;
 /// Every check, by family. One a line, in the order of their names.
 pub(crate) static REGISTRY: &[&Check] = &[
     &anchor::expired::CHECK,
+    &anchor::not_a_ca::CHECK,
+    &anchor::retired_still_trusted::CHECK,
     &api_server::always_allow::CHECK,
     &api_server::anonymous_without_authorization::CHECK,
     &api_server::insecure_clients::CHECK,
@@ -32,18 +42,31 @@ pub(crate) static REGISTRY: &[&Check] = &[
     &api_server::no_client_ca::CHECK,
     &api_server::no_node_authorizer::CHECK,
     &api_service::insecure_skip_tls_verify::CHECK,
+    &authority::expired::CHECK,
+    &authority::expires_180_days::CHECK,
+    &authority::expires_30_days::CHECK,
+    &authority::expires_7_days::CHECK,
+    &authority::shared_with_other_cluster::CHECK,
     &bootstrap::secret_readable_by_pods::CHECK,
+    &bundle::lacks_authority::CHECK,
+    &bundle::lacks_live_issuer::CHECK,
+    &certificate::fault::CHECK,
     &controller_manager::signing_bundle::CHECK,
     &controller_manager::signing_unprotected::CHECK,
     &etcd::auto_tls::CHECK,
+    &etcd::ca_is_cluster_ca::CHECK,
     &etcd::client_cert_auth_off::CHECK,
     &etcd::client_plaintext::CHECK,
     &etcd::peer_auto_tls::CHECK,
     &etcd::peer_client_cert_auth_off::CHECK,
     &etcd::peer_plaintext::CHECK,
+    &front_proxy::ca_is_client_ca::CHECK,
     &front_proxy::no_requestheader_ca::CHECK,
     &input::broken::CHECK,
     &input::unknown_setting::CHECK,
+    &key::readable_by_others::CHECK,
+    &key::shared::CHECK,
+    &key::weak::CHECK,
     &konnectivity::agents_unauthenticated::CHECK,
     &konnectivity::api_server_unauthenticated::CHECK,
     &konnectivity::plaintext::CHECK,
@@ -54,6 +77,19 @@ pub(crate) static REGISTRY: &[&Check] = &[
     &kubelet::read_only_port::CHECK,
     &kubelet::serving_self_signed::CHECK,
     &kubelet::serving_unverified::CHECK,
+    &leaf::bad_signature::CHECK,
+    &leaf::expired::CHECK,
+    &leaf::expires_30_days::CHECK,
+    &leaf::expires_7_days::CHECK,
+    &leaf::not_yet_valid::CHECK,
+    &leaf::outlives_issuer::CHECK,
+    &leaf::system_masters::CHECK,
+    &leaf::unmanaged::CHECK,
+    &leaf::unusual_identity::CHECK,
+    &leaf::weak_signature::CHECK,
+    &leaf::wrong_identity::CHECK,
+    &leaf::wrong_name::CHECK,
+    &leaf::wrong_usage::CHECK,
     &network::control_plane_unconfined::CHECK,
     &network::nodes_unprotected::CHECK,
     &network::pods_across_nodes_plaintext::CHECK,

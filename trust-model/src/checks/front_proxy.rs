@@ -1,3 +1,4 @@
-//! How the API server proves to aggregated APIs whose request it brings.
+//! The front proxy: who may say in whose name a request is made.
 
+pub(super) mod ca_is_client_ca;
 pub(super) mod no_requestheader_ca;

@@ -121,7 +121,7 @@ fn every_path_has_a_check_or_says_why_not() {
 #[test]
 fn what_is_not_known_is_not_evaluated() {
     for check in REGISTRY {
-        let outcomes = outcomes(check, &Case::bare().model);
+        let outcomes = outcomes(check, &Case::bare().model, None);
         assert_eq!((outcomes.passed, outcomes.failed.len()), (0, 0), "{}", check.id);
         let misses_nothing = MISSING_NOTHING.iter().any(|(id, _)| *id == check.id);
         assert_eq!(outcomes.missing.is_empty(), misses_nothing, "{}", check.id);
@@ -131,7 +131,7 @@ fn what_is_not_known_is_not_evaluated() {
 #[test]
 fn an_empty_cluster_has_no_findings() {
     for check in REGISTRY {
-        let outcomes = outcomes(check, &ClusterModel::default());
+        let outcomes = outcomes(check, &ClusterModel::default(), None);
         assert_eq!((outcomes.passed, outcomes.failed.len()), (0, 0), "{}", check.id);
     }
 }
@@ -158,7 +158,7 @@ fn questions() -> BTreeMap<&'static str, BTreeSet<String>> {
     let mut questions: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
     for case in &cases {
         for check in REGISTRY {
-            questions.entry(check.id).or_default().extend(outcomes(check, &case.model).missing);
+            questions.entry(check.id).or_default().extend(outcomes(check, &case.model, None).missing);
         }
     }
     questions

@@ -1,10 +1,7 @@
 //! A bundle holds an anchor that has expired.
 
-use std::collections::BTreeSet;
-
+use super::each;
 use crate::check::{Check, Context, Outcomes, Severity};
-use crate::fact::Origin;
-use crate::model::Trust;
 
 pub(in crate::checks) static CHECK: Check = Check {
     id: "anchor.expired",
@@ -20,23 +17,47 @@ pub(in crate::checks) static CHECK: Check = Check {
 };
 
 fn run(context: &Context<'_>, outcomes: &mut Outcomes) {
-    // One bundle in the hands of thousands is looked at once.
-    let mut seen = BTreeSet::new();
-    for holder in context.model.all_holders() {
-        for (slot, fact) in holder.trusts {
-            let Some(Trust::Bundle(bundle)) = fact.value() else { continue };
-            if !seen.insert((holder.kind, slot, bundle.hash())) {
-                continue;
-            }
-            for anchor in bundle.certificates() {
-                if anchor.view().not_after >= context.now {
-                    outcomes.pass();
-                    continue;
-                }
-                let subject = format!("{} {} {}", holder.kind, crate::flag::of_slot(*slot), anchor.view().subject.text);
-                let found = format!("`notAfter` {}", crate::moment(anchor.view().not_after));
-                outcomes.fail(subject, &Origin::Observed(anchor.place().clone()), "an anchor that is valid", found);
-            }
-        }
+    each(context, outcomes, |_, anchor| {
+        let not_after = anchor.view().not_after;
+        let expired = not_after < context.now;
+        expired.then(|| ("an anchor that is valid".to_owned(), format!("`notAfter` {}", crate::moment(not_after))))
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use pki_core::TrustSlot;
+
+    use super::*;
+    use crate::checks::pki::{Ca, bundle, findings};
+    use crate::checks::testing::{Case, NOW, run};
+
+    fn case(ca: &Ca) -> Case {
+        let mut case = Case::default();
+        case.api_server().trusts.insert(TrustSlot::ApiServerClientCa, bundle(&[ca]));
+        case
+    }
+
+    #[test]
+    fn fails_when_the_last_second_has_passed() {
+        let ca = Ca::between("old", NOW - 100, NOW - 1);
+        let found = findings(&CHECK, &case(&ca));
+        assert_eq!(
+            found,
+            ["kube-apiserver cp-1 --client-ca-file CN=old: expected an anchor that is valid, \
+              found `notAfter` 2025-12-31T23:59:59Z"]
+        );
+    }
+
+    #[test]
+    fn passes_in_the_last_second() {
+        assert!(findings(&CHECK, &case(&Ca::between("old", NOW - 100, NOW))).is_empty());
+    }
+
+    #[test]
+    fn is_not_evaluated_where_a_bundle_was_not_read() {
+        let mut case = Case::default();
+        case.api_server();
+        assert!(run(&CHECK, &case).contains(&"not evaluated: kube-apiserver --client-ca-file".to_owned()));
     }
 }

@@ -1,0 +1,4 @@
+//! Whether bundles hold what they must.
+
+pub(super) mod lacks_authority;
+pub(super) mod lacks_live_issuer;

@@ -1,0 +1,40 @@
+//! Certificates of any kind.
+
+pub(super) mod fault;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::check::Context;
+use crate::model::Certificate;
+
+/// Every certificate that was read: leaves and what is sent along with them, anchors, authorities, and leaves that nobody
+/// uses. A subject is made for the one that needs it.
+pub(super) fn each(context: &Context<'_>, mut visit: impl FnMut(&Arc<Certificate>, &dyn Fn() -> String)) {
+    let mut seen = BTreeSet::new();
+    for (leaf, certificate) in context.chains.read_leaves() {
+        visit(certificate, &|| leaf.subject());
+        for sent in leaf.intermediates() {
+            if seen.insert(sent.fingerprint()) {
+                visit(sent, &|| format!("{} {}", leaf.subject(), sent.view().subject.text));
+            }
+        }
+    }
+    for (bundle, anchor) in context.chains.anchors() {
+        if seen.insert(anchor.fingerprint()) {
+            visit(anchor, &|| format!("{} {}", bundle.subject(), anchor.view().subject.text));
+        }
+    }
+    for (role, fact) in &context.model.authorities {
+        for live in fact.value().into_iter().flat_map(|authority| &authority.live) {
+            if seen.insert(live.fingerprint()) {
+                visit(live, &|| format!("authority {role} {}", live.view().subject.text));
+            }
+        }
+    }
+    for certificate in context.model.unclaimed.iter().filter_map(|leaf| leaf.certificate()) {
+        if seen.insert(certificate.fingerprint()) {
+            visit(certificate, &|| format!("certificate {}", certificate.view().subject.text));
+        }
+    }
+}
