@@ -17,13 +17,13 @@ mod konnectivity;
 mod kubelet;
 mod leaf;
 mod network;
+#[cfg(test)]
+mod pki;
 mod proxy;
 mod ssh;
 mod tls;
 mod waiver;
 mod webhook;
-#[cfg(test)]
-mod pki;
 
 use crate::check::Check;
 

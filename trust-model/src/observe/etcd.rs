@@ -40,9 +40,10 @@ pub(super) fn observe(reader: &mut Reader<'_>, program: &mut Program) -> Compone
         program.flags.text(flag).into_iter().for_each(|name| program.uses(reader, name));
     }
     let urls = |flag| program.flags.text(flag).map(|urls| urls.split(',').map(str::trim).collect::<Vec<_>>());
+    // Unset they listen on `http://localhost`.
     let mut transport = |flag| {
         let urls = urls(flag).unwrap_or_default();
-        program.transport(reader, flag, &urls, Fact::default_of(Transport::Plain))
+        program.transport(reader, flag, &urls, Fact::default_of(Transport::Loopback))
     };
     let (client_transport, peer_transport) = (transport("listen-client-urls"), transport("listen-peer-urls"));
     component.settings = Etcd {
@@ -50,6 +51,8 @@ pub(super) fn observe(reader: &mut Reader<'_>, program: &mut Program) -> Compone
         peer_transport,
         client_cert_auth: program.switch(reader, "client-cert-auth", false),
         peer_client_cert_auth: program.switch(reader, "peer-client-cert-auth", false),
+        auto_tls: program.switch(reader, "auto-tls", false),
+        peer_auto_tls: program.switch(reader, "peer-auto-tls", false),
     };
     component.tls = tls(reader, program);
     component.unknown = program.unknown();

@@ -263,6 +263,7 @@ impl Program {
             let transport = match url.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase()).as_deref() {
                 Some("https" | "unixs") => Transport::Tls,
                 Some("unix") => Transport::UnixSocket,
+                Some("http") if is_loopback(url) => Transport::Loopback,
                 // One without a scheme is dialled as it is, without TLS.
                 Some("http") | None => Transport::Plain,
                 Some(_) => return self.refused(reader, flag, "http, https or unix URLs", url),
@@ -278,6 +279,17 @@ impl Program {
         let unknown = self.flags.names().filter(|name| known.is_some_and(|known: &Known| !known.knows(name)));
         unknown.map(|name| UnknownSetting { name: name.into(), place: self.place(&shown(name)) }).collect()
     }
+}
+
+/// Whether a URL names the machine itself by an address that nobody else reaches.
+fn is_loopback(url: &str) -> bool {
+    let host = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let host = host.split(['/', '?', '#']).next().unwrap_or_default();
+    if let Ok(address) = host.parse::<std::net::SocketAddr>() {
+        return address.ip().is_loopback();
+    }
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    name == "localhost" || name.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 /// A version as Kubernetes (`VersionTLS12`) and etcd (`TLS1.2`) write it.

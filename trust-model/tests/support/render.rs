@@ -95,7 +95,18 @@ pub(crate) fn render(model: &ClusterModel) -> String {
     }
     for one in &model.etcd {
         component(out, "etcd", one, |text, settings| {
-            fields!(text, settings, Etcd { client_transport, peer_transport, client_cert_auth, peer_client_cert_auth });
+            fields!(
+                text,
+                settings,
+                Etcd {
+                    client_transport,
+                    peer_transport,
+                    client_cert_auth,
+                    peer_client_cert_auth,
+                    auto_tls,
+                    peer_auto_tls
+                }
+            );
         });
     }
     for one in &model.kubelets {
