@@ -91,6 +91,10 @@ pub struct Infrastructure {
     pub bootstrap_secret_is_readable_by_pods: Fact<bool>,
     /// Whether the proxy verb is used towards nodes, pods or services.
     pub proxy_is_used: Fact<bool>,
+    /// Whether the database has members that replicate to each other: not where it is Spanner behind the etcd API.
+    pub etcd_replicates: Fact<bool>,
+    /// Whether any `NetworkPolicy` restricts which pods talk to each other.
+    pub network_policies: Fact<bool>,
 }
 
 /// A cluster as far as it is known.

@@ -1,6 +1,7 @@
 //! Certificates, bundles and keys that were read.
 
 use core::fmt;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use pki_core::inspect::{CertificateView, InspectError};
@@ -101,6 +102,8 @@ pub enum Trust {
     Authority(AuthorityRole),
     /// Public keys that were read, by what tells one set from another: they verify tokens, not certificates.
     Keys(BundleHash),
+    /// The certificates of an authority that somebody else manages, by what it is called.
+    Foreign(Cow<'static, str>),
     /// Whatever the system of the component trusts.
     SystemRoots,
     /// Nothing is verified.
@@ -113,8 +116,20 @@ impl Trust {
     pub fn verifies(&self) -> bool {
         match self {
             Self::Bundle(bundle) => !bundle.certificates().is_empty(),
-            Self::Authority(_) | Self::Keys(_) | Self::SystemRoots => true,
+            Self::Authority(_) | Self::Keys(_) | Self::Foreign(_) | Self::SystemRoots => true,
             Self::Nothing => false,
+        }
+    }
+}
+
+impl fmt::Display for Trust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bundle(bundle) => write!(f, "a bundle of {}", bundle.certificates().len()),
+            Self::Authority(role) => write!(f, "the authority `{role}`"),
+            Self::Foreign(name) => write!(f, "the {name}"),
+            Self::SystemRoots => f.write_str("whatever the system trusts"),
+            Self::Nothing => f.write_str("nothing"),
         }
     }
 }
