@@ -55,7 +55,7 @@ pub fn audit(model: &ClusterModel, options: &AuditOptions<'_>, now: UtcDateTime)
         standing.any(|finding| finding.check.severity == Severity::Error && finding.check.channels.contains(&channel))
     };
     let paths: Vec<PathReport> =
-        Channel::ALL.into_iter().map(|channel| posture::judge(model, channel, weakened(channel))).collect();
+        Channel::ALL.into_iter().map(|channel| posture::judge(model, channel, &weakened)).collect();
     Report { cluster: model.name.clone(), at: now, paths, findings, checks: reports, broken: model.broken.clone() }
 }
 

@@ -18,13 +18,19 @@ mod flag;
 pub mod model;
 #[cfg(feature = "observe")]
 pub mod observe;
+#[cfg(feature = "picture")]
+mod picture;
 #[cfg(feature = "audit")]
 mod posture;
 #[cfg(feature = "rotation")]
 mod prove;
 #[cfg(feature = "audit")]
+mod presets;
+#[cfg(feature = "audit")]
 mod report;
 mod rule;
+#[cfg(feature = "audit")]
+mod sarif;
 #[cfg(feature = "rustls")]
 pub mod tls;
 #[cfg(feature = "audit")]
@@ -44,8 +50,12 @@ pub use crate::fact::{Fact, Origin, Place};
 #[cfg(feature = "rotation")]
 pub use crate::prove::{Artefacts, Counterexample, Generation, ModelTopologyError, Proof, ProveError, prove, topology};
 #[cfg(feature = "audit")]
+pub use crate::presets::Preset;
+#[cfg(feature = "audit")]
 pub use crate::report::{CheckReport, Finding, Fitness, PathReport, PathStatus, Report, Verdict};
 pub use crate::rule::{IdentityMismatch, IdentityRule, PathRule, ServerRule, TlsVersion};
+#[cfg(feature = "audit")]
+pub use crate::sarif::Sarif;
 #[cfg(feature = "audit")]
 pub use crate::waiver::Waiver;
 

@@ -1,5 +1,6 @@
 //! What a path is worth in one cluster.
 
+mod hardening;
 mod tls;
 
 use core::fmt;
@@ -8,7 +9,7 @@ use pki_core::Path;
 
 use crate::channel::{Channel, Protection};
 use crate::fact::{Fact, Origin};
-use crate::model::{ApiAccess, ClusterModel, CsrSigning, Egress, InsecurePort, SshTunnels, Transport};
+use crate::model::{ApiServer, ClusterModel, Component, CsrSigning, Egress, InsecurePort, SshTunnels, Transport};
 use crate::report::{Fitness, PathReport, PathStatus, Verdict};
 
 /// What speaks for and against a path, over all who talk on it: the worst of them decides.
@@ -18,10 +19,16 @@ pub(crate) struct Weighed {
     encrypts: Tally,
     server: Tally,
     client: Tally,
-    /// What keeps others away where the path itself does not.
-    contained: Option<String>,
+    enclosure: Option<Enclosure>,
     reasons: Vec<String>,
     missing: Vec<String>,
+    asserted: bool,
+}
+
+/// What keeps others away where the path itself does not.
+#[derive(Debug)]
+pub(crate) struct Enclosure {
+    why: &'static str,
     asserted: bool,
 }
 
@@ -59,8 +66,8 @@ pub(crate) enum Property {
 }
 
 impl Weighed {
-    fn absent(why: impl Into<String>) -> Self {
-        Self { absent: Some(why.into()), ..Self::default() }
+    fn absent(why: impl Into<String>, asserted: bool) -> Self {
+        Self { absent: Some(why.into()), asserted, ..Self::default() }
     }
 
     const fn tally(&mut self, property: Property) -> &mut Tally {
@@ -106,24 +113,19 @@ impl Weighed {
         }
     }
 
+    /// What the path is worth by itself, whatever encloses it.
     fn status(&self, channel: Channel) -> PathStatus {
         if self.absent.is_some() {
             return PathStatus::Absent;
         }
-        let verdict = match (self.encrypts, self.server, self.client) {
+        PathStatus::Judged(match (self.encrypts, self.server, self.client) {
             (Tally::Fails, ..) => Verdict::Plaintext,
             (Tally::Holds, Tally::Fails, _) => Verdict::EncryptedUnverified,
             (Tally::Holds, Tally::Holds, Tally::Fails) => Verdict::ServerAuthOnly,
             (Tally::Holds, Tally::Holds, Tally::Holds) if channel.spec().is_declared() => Verdict::Asserted,
             (Tally::Holds, Tally::Holds, Tally::Holds) => Verdict::Secure,
             _ => return PathStatus::NotEvaluated,
-        };
-        match verdict {
-            Verdict::Plaintext | Verdict::EncryptedUnverified if self.contained.is_some() => {
-                PathStatus::Judged(Verdict::Contained)
-            }
-            _ => PathStatus::Judged(verdict),
-        }
+        })
     }
 }
 
@@ -132,39 +134,65 @@ pub(crate) fn is_absent(model: &ClusterModel, path: Path) -> bool {
     tls::absent(model, path).is_some()
 }
 
-/// Judges one path; `weakened` where a grave finding stands against it.
-pub(crate) fn judge(model: &ClusterModel, channel: Channel, weakened: bool) -> PathReport {
-    let mut weighed = weigh(model, channel);
-    let status = weighed.status(channel);
-    weighed.reasons.extend(weighed.absent.take());
-    weighed.reasons.extend(weighed.contained.take());
-    let fitness = match status {
-        PathStatus::Absent => Fitness::Fit,
-        PathStatus::NotEvaluated => Fitness::Unknown,
-        PathStatus::Judged(_) if weakened => Fitness::Unfit,
-        PathStatus::Judged(Verdict::Asserted) => Fitness::FitAsAsserted,
-        PathStatus::Judged(Verdict::Secure | Verdict::ServerAuthOnly | Verdict::Contained) if weighed.asserted => {
-            Fitness::FitAsAsserted
-        }
-        PathStatus::Judged(Verdict::Secure | Verdict::ServerAuthOnly | Verdict::Contained) => Fitness::Fit,
-        PathStatus::Judged(Verdict::EncryptedUnverified | Verdict::Plaintext) => Fitness::Unfit,
+/// Which paths a grave finding stands against.
+pub(crate) type Weakened<'a> = &'a dyn Fn(Channel) -> bool;
+
+/// Judges one path.
+pub(crate) fn judge(model: &ClusterModel, channel: Channel, weakened: Weakened<'_>) -> PathReport {
+    let mut weighed = weigh(model, channel, weakened);
+    let mut status = weighed.status(channel);
+    let holds = match status {
+        PathStatus::Judged(verdict) => !weakened(channel) && suffices(channel, verdict),
+        // Whatever it would turn out to be, an enclosure is as good.
+        PathStatus::NotEvaluated => false,
+        PathStatus::Absent => true,
     };
+    weighed.reasons.extend(weighed.absent.take());
+    if let Some(Enclosure { why, asserted }) = weighed.enclosure.take() {
+        weighed.note(why.to_owned());
+        if !holds {
+            status = PathStatus::Judged(Verdict::Contained);
+            weighed.asserted |= asserted;
+        }
+    } else if !holds && weakened(channel) {
+        weighed.note("a grave finding stands against it".to_owned());
+    }
     let Weighed { reasons, missing, asserted, .. } = weighed;
-    PathReport { channel, status, reasons, missing, asserted, fitness }
+    let fit = if asserted { Fitness::FitAsAsserted } else { Fitness::Fit };
+    let fitness = match status {
+        PathStatus::NotEvaluated => Fitness::Unknown,
+        PathStatus::Absent | PathStatus::Judged(Verdict::Contained) => fit,
+        PathStatus::Judged(_) if holds => fit,
+        PathStatus::Judged(_) => Fitness::Unfit,
+    };
+    let hardening = match status {
+        PathStatus::Absent | PathStatus::NotEvaluated => None,
+        PathStatus::Judged(Verdict::Secure | Verdict::Asserted) if fitness != Fitness::Unfit => None,
+        PathStatus::Judged(_) => hardening::of(channel),
+    };
+    PathReport { channel, status, reasons, missing, asserted, fitness, hardening }
 }
 
-fn weigh(model: &ClusterModel, channel: Channel) -> Weighed {
+/// Whether this verdict is all that the path needs. That the server does not know the client is in order only where
+/// the client has nothing to show.
+fn suffices(channel: Channel, verdict: Verdict) -> bool {
+    match verdict {
+        Verdict::Secure | Verdict::Asserted | Verdict::Contained => true,
+        Verdict::ServerAuthOnly => !channel.spec().protection().authenticates_client,
+        Verdict::EncryptedUnverified | Verdict::Plaintext => false,
+    }
+}
+
+fn weigh(model: &ClusterModel, channel: Channel, weakened: Weakened<'_>) -> Weighed {
     match channel {
-        Channel::Tls(path) => tls::weigh(model, path),
+        Channel::Tls(path) => tls::weigh(model, path, weakened),
         Channel::LocalInsecurePort => insecure_port(model),
-        Channel::ApiProxyHttp => proxy_http(model),
+        Channel::ApiProxyHttp => proxy_http(model, weakened),
         Channel::SshTunnel => ssh_tunnel(model),
         Channel::CsrSigning => csr_signing(model),
         Channel::NodeNode => declared(&model.infrastructure.node_node, "what the network gives to nodes"),
-        Channel::PodPodAcrossNodes => {
-            declared(&model.infrastructure.pod_pod_across_nodes, "what the network gives to pods on different nodes")
-        }
-        Channel::PodPodOnNode => declared(&model.infrastructure.pod_pod_on_node, "what pods on one node have"),
+        Channel::PodPodAcrossNodes => pods_across_nodes(model, weakened),
+        Channel::PodPodOnNode => pods_on_node(model),
     }
 }
 
@@ -186,17 +214,45 @@ fn declared(fact: &Fact<Protection>, what: &str) -> Weighed {
     weighed
 }
 
+/// Who a pod is the network does not say; that it encrypts is worth as much as its knowledge of the nodes.
+fn pods_across_nodes(model: &ClusterModel, weakened: Weakened<'_>) -> Weighed {
+    let pods = &model.infrastructure.pod_pod_across_nodes;
+    let mut weighed = declared(pods, "what the network gives to pods on different nodes");
+    network_policies(model, &mut weighed);
+    let nodes = &model.infrastructure.node_node;
+    let nodes_are_known = nodes.value().is_some_and(|protection| *protection == Protection::FULL);
+    if nodes_are_known && pods.value().is_some_and(|protection| protection.encrypts) && !weakened(Channel::NodeNode) {
+        let asserted = nodes.is_declared() || pods.is_declared();
+        weighed.enclosure =
+            Some(Enclosure { why: "it runs inside what the network gives to nodes, which know each other", asserted });
+    }
+    weighed
+}
+
+fn pods_on_node(model: &ClusterModel) -> Weighed {
+    let mut weighed = declared(&model.infrastructure.pod_pod_on_node, "what pods on one node have");
+    network_policies(model, &mut weighed);
+    let is_known = model.infrastructure.pod_pod_on_node.value().is_some();
+    weighed.enclosure = is_known.then_some(Enclosure { why: "it never leaves the node", asserted: false });
+    weighed
+}
+
+/// Who may talk is not what protects the talk: policies are said, and decide nothing.
+fn network_policies(model: &ClusterModel, weighed: &mut Weighed) {
+    match model.infrastructure.network_policies.value() {
+        Some(true) => weighed.note("NetworkPolicies restrict who talks".to_owned()),
+        Some(false) => weighed.note("no NetworkPolicy restricts who talks".to_owned()),
+        None => {}
+    }
+}
+
 fn insecure_port(model: &ClusterModel) -> Weighed {
     let open = |port: &InsecurePort| !matches!(port, InsecurePort::Closed);
     let ports = || model.api_servers.iter().map(|api| &api.settings.insecure_port);
-    let used = |fact: &Fact<ApiAccess>| fact.value() == Some(&ApiAccess::Insecure);
-    let is_used = model.controller_managers.iter().any(|kcm| used(&kcm.settings.access))
-        || model.schedulers.iter().any(|scheduler| used(&scheduler.settings.access));
-    if !model.api_servers.is_empty() && ports().all(|port| port.value().is_some_and(|port| !open(port))) && !is_used {
-        return Weighed::absent("the insecure port is closed");
+    if !model.api_servers.is_empty() && ports().all(|port| port.value().is_some_and(|port| !open(port))) {
+        return Weighed::absent("the insecure port is closed", ports().any(Fact::is_declared));
     }
-    let mut weighed = Weighed::default();
-    let mut on_loopback = !model.api_servers.is_empty();
+    let mut weighed = Weighed { enclosure: loopback(model), ..Weighed::default() };
     for port in ports() {
         weighed.weigh(
             Property::Encrypts,
@@ -211,54 +267,78 @@ fn insecure_port(model: &ClusterModel) -> Weighed {
                 }
             },
         );
-        on_loopback &= matches!(port.value(), Some(InsecurePort::Loopback(_) | InsecurePort::Closed));
     }
     if model.api_servers.is_empty() {
         weighed.note_missing("kube-apiserver --insecure-port".to_owned());
     }
-    weighed.contained = on_loopback.then(|| "it is open on the machine's own loopback interface only".to_owned());
     weighed
 }
 
-/// What encloses all that goes from the API server to nodes, if something does.
-pub(crate) fn tunnel(model: &ClusterModel) -> Option<String> {
-    let konnectivity = |egress: &Fact<Egress>| matches!(egress.value(), Some(Egress::Konnectivity(_)));
-    if !model.api_servers.is_empty() && model.api_servers.iter().all(|api| konnectivity(&api.settings.egress)) {
-        return Some("it runs inside the Konnectivity tunnel".to_owned());
+/// The insecure port, where no interface but the machine's own has it.
+fn loopback(model: &ClusterModel) -> Option<Enclosure> {
+    let ports = || model.api_servers.iter().map(|api| &api.settings.insecure_port);
+    let local =
+        |port: &Fact<InsecurePort>| matches!(port.value(), Some(InsecurePort::Loopback(_) | InsecurePort::Closed));
+    let any = ports().any(|port| matches!(port.value(), Some(InsecurePort::Loopback(_))));
+    (any && ports().all(local)).then(|| Enclosure {
+        why: "it is open on the machine's own loopback interface only",
+        asserted: ports().any(Fact::is_declared),
+    })
+}
+
+/// What encloses all that goes from the API server to nodes, if something does. A tunnel that anybody may end encloses
+/// nothing, so both of its legs have to be secure themselves.
+pub(crate) fn tunnel(model: &ClusterModel, weakened: Weakened<'_>) -> Option<Enclosure> {
+    let enters = |api: &Component<ApiServer>| matches!(api.settings.egress.value(), Some(Egress::Konnectivity(_)));
+    if !model.api_servers.is_empty() && model.api_servers.iter().all(enters) {
+        let legs = [Path::KonnKas, Path::KonnAgent].map(|path| (Channel::Tls(path), tls::weigh(model, path, weakened)));
+        let is_secure = |channel: Channel, leg: &Weighed| {
+            leg.status(channel) == PathStatus::Judged(Verdict::Secure) && !weakened(channel)
+        };
+        if legs.iter().all(|(channel, leg)| is_secure(*channel, leg)) {
+            let declared = model.api_servers.iter().any(|api| api.settings.egress.is_declared());
+            let asserted = declared || legs.iter().any(|(_, leg)| leg.asserted);
+            return Some(Enclosure { why: "it runs inside the Konnectivity tunnel", asserted });
+        }
     }
     match model.ssh_tunnels.value() {
-        Some(SshTunnels::Used { checks_host_key: true }) => Some("it runs inside an SSH tunnel".to_owned()),
+        Some(SshTunnels::Used { checks_host_key: true }) if !weakened(Channel::SshTunnel) => {
+            Some(Enclosure { why: "it runs inside an SSH tunnel", asserted: model.ssh_tunnels.is_declared() })
+        }
         _ => None,
     }
 }
 
-fn proxy_http(model: &ClusterModel) -> Weighed {
-    let mut weighed = Weighed { contained: tunnel(model), ..Weighed::default() };
+fn proxy_http(model: &ClusterModel, weakened: Weakened<'_>) -> Weighed {
     let used = &model.infrastructure.proxy_is_used;
     if used.value() == Some(&false) {
-        return Weighed::absent("nobody uses the proxy verb");
+        return Weighed::absent("nobody uses the proxy verb", used.is_declared());
     }
+    let mut weighed = Weighed { enclosure: tunnel(model, weakened), ..Weighed::default() };
     weighed.asserted |= used.is_declared();
     weighed.encrypts.add(Tally::Fails);
-    weighed.note("the proxy verb speaks plain HTTP by default".to_owned());
+    weighed.note("the proxy verb speaks plain HTTP by default, and shows nothing of the API server".to_owned());
     weighed
 }
 
 fn ssh_tunnel(model: &ClusterModel) -> Weighed {
-    match model.ssh_tunnels.value() {
-        Some(SshTunnels::None) => return Weighed::absent("there are no SSH tunnels"),
-        None if !model.api_servers.is_empty() => {
-            return Weighed::absent("kube-apiserver has no `--ssh-user` since Kubernetes 1.22");
-        }
-        _ => {}
+    if model.ssh_tunnels.value() == Some(&SshTunnels::None) {
+        return Weighed::absent("there are no SSH tunnels", model.ssh_tunnels.is_declared());
     }
+    const SSH: &str = "whether kube-apiserver uses SSH tunnels (`--ssh-user`)";
     let mut weighed = Weighed::default();
     let checks = model.ssh_tunnels.map(|tunnels| matches!(tunnels, SshTunnels::Used { checks_host_key: true }));
-    weighed.weigh(Property::Encrypts, &checks, "SSH tunnels", |_| true, |_, _| "SSH encrypts".to_owned());
+    weighed.weigh(
+        Property::Encrypts,
+        &checks,
+        SSH,
+        |_| true,
+        |_, _| "SSH encrypts, to port 22 of each node".to_owned(),
+    );
     weighed.weigh(
         Property::AuthenticatesServer,
         &checks,
-        "SSH tunnels",
+        SSH,
         |checks| *checks,
         |_, holds| {
             if holds { "the node's host key is compared" } else { "nobody compares the node's host key" }.to_owned()
@@ -267,7 +347,7 @@ fn ssh_tunnel(model: &ClusterModel) -> Weighed {
     weighed.weigh(
         Property::AuthenticatesClient,
         &checks,
-        "SSH tunnels",
+        SSH,
         |_| true,
         |_, _| "the API server shows its SSH key".to_owned(),
     );
@@ -276,7 +356,9 @@ fn ssh_tunnel(model: &ClusterModel) -> Weighed {
 
 fn csr_signing(model: &ClusterModel) -> Weighed {
     match model.csr_signing.value() {
-        Some(CsrSigning::InProcess) => Weighed::absent("kube-controller-manager holds the key itself"),
+        Some(CsrSigning::InProcess) => {
+            Weighed::absent("kube-controller-manager holds the key itself", model.csr_signing.is_declared())
+        }
         Some(CsrSigning::Service(_)) => declared(
             &model.csr_signing.map(|signing| match signing {
                 CsrSigning::Service(protection) => *protection,

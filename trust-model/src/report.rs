@@ -1,5 +1,8 @@
 //! What an audit has found.
 
+mod json;
+mod text;
+
 use core::fmt;
 
 use time::UtcDateTime;
@@ -84,9 +87,26 @@ pub enum Fitness {
     Unfit,
 }
 
+impl Fitness {
+    /// Every answer, the best first.
+    pub const ALL: [Self; 4] = [Self::Fit, Self::FitAsAsserted, Self::Unknown, Self::Unfit];
+
+    /// The stable identifier.
+    #[must_use]
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::Fit => "fit",
+            Self::FitAsAsserted => "fit-as-asserted",
+            Self::Unknown => "unknown",
+            Self::Unfit => "unfit",
+        }
+    }
+}
+
+/// As an answer to: may it run over a network that others reach?
 impl fmt::Display for Fitness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        f.pad(match self {
             Self::Fit => "yes",
             Self::FitAsAsserted => "yes, if what is asserted is so",
             Self::Unknown => "unknown",
@@ -110,6 +130,8 @@ pub struct PathReport {
     pub asserted: bool,
     /// Whether it may run over a network that others reach.
     pub fitness: Fitness,
+    /// What to do about it where it does not protect itself.
+    pub hardening: Option<&'static str>,
 }
 
 /// One check that failed, for all who failed it in the same way.
@@ -164,17 +186,17 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether a direction may run over a network that others reach, with the paths that decide.
+    /// Whether a direction may run over a network that others reach, with the paths that decide. A path that is only said to be
+    /// absent counts as one that is said to be fit.
     #[must_use]
     pub fn fitness(&self, direction: Direction) -> (Fitness, Vec<&PathReport>) {
-        let paths = self.paths.iter().filter(|path| path.channel.spec().direction() == direction);
-        worst(paths.filter(|path| path.status != PathStatus::Absent))
+        worst(self.paths.iter().filter(|path| path.channel.spec().direction() == direction))
     }
 
     /// Whether the whole cluster may, with the paths that decide.
     #[must_use]
     pub fn cluster_fitness(&self) -> (Fitness, Vec<&PathReport>) {
-        worst(self.paths.iter().filter(|path| path.status != PathStatus::Absent))
+        worst(self.paths.iter())
     }
 
     /// The findings that count: those that nobody has waived.

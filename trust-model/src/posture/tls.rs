@@ -2,58 +2,113 @@
 
 use pki_core::{ClientCredential, ComponentKind, LeafKind, Path, TrustSlot};
 
-use super::{Property, Tally, Weighed, is_protected, tunnel};
+use super::{Property, Tally, Weakened, Weighed, is_protected, loopback, tunnel};
+use crate::channel::{Channel, Direction};
 use crate::fact::Fact;
-use crate::model::{AuthorizationMode, ClusterModel, Egress, Leaf, Transport, Trust};
+use crate::model::{ApiAccess, ApiServer, AuthorizationMode, ClusterModel, Egress, Leaf, Transport, Trust};
 
-/// Judges one path over all who talk on it.
-pub(super) fn weigh(model: &ClusterModel, path: Path) -> Weighed {
-    if let Some(absent) = absent(model, path) {
-        return Weighed::absent(absent);
+/// Weighs one path over all who talk on it.
+pub(super) fn weigh(model: &ClusterModel, path: Path, weakened: Weakened<'_>) -> Weighed {
+    if let Some((why, asserted)) = absent(model, path) {
+        return Weighed::absent(why, asserted);
     }
     let mut weighed = Weighed::default();
     encryption(model, path, &mut weighed);
-    server(model, path, &mut weighed);
-    client(model, path, &mut weighed);
-    if matches!(path, Path::ApiKubelet | Path::ApiProxyHttps) {
-        weighed.contained = tunnel(model);
+    // Who calls the insecure port shows nothing and verifies nothing.
+    if !is_insecure(model, path) {
+        server(model, path, &mut weighed);
+        client(model, path, &mut weighed);
+    }
+    match path {
+        Path::ApiKubelet | Path::ApiProxyHttps => weighed.enclosure = tunnel(model, weakened),
+        Path::KcmApi | Path::SchedApi if is_insecure(model, path) => weighed.enclosure = loopback(model),
+        _ => {}
+    }
+    let is_within = Channel::Tls(path).spec().direction() == Direction::WithinControlPlane;
+    if is_within && model.infrastructure.control_plane_is_confined.value() == Some(&true) {
+        weighed.note("the control plane's own traffic stays in a network that nobody else reaches".to_owned());
     }
     weighed
 }
 
-pub(super) fn absent(model: &ClusterModel, path: Path) -> Option<String> {
-    let all_direct = !model.api_servers.is_empty()
-        && model.api_servers.iter().all(|api| api.settings.egress.value() == Some(&Egress::Direct));
-    let none = |fact: Option<bool>, what: &str| (fact == Some(true)).then(|| what.to_owned());
-    let every = |of: fn(&crate::model::ApiServer) -> &Fact<bool>| {
-        let all = model.api_servers.iter().all(|api| of(&api.settings).value() == Some(&false));
-        Some(!model.api_servers.is_empty() && all)
-    };
+/// Why the cluster does not have the path, and whether that is only somebody's word.
+pub(super) fn absent(model: &ClusterModel, path: Path) -> Option<(String, bool)> {
+    fn when<T>(fact: &Fact<T>, is_absent: impl FnOnce(&T) -> bool, why: &str) -> Option<(String, bool)> {
+        fact.value().is_some_and(is_absent).then(|| (why.to_owned(), fact.is_declared()))
+    }
+    fn when_every<T: PartialEq>(
+        model: &ClusterModel,
+        of: impl Fn(&ApiServer) -> &Fact<T>,
+        value: &T,
+        why: &str,
+    ) -> Option<(String, bool)> {
+        let mut facts = model.api_servers.iter().map(|api| of(&api.settings)).peekable();
+        let asserted = model.api_servers.iter().any(|api| of(&api.settings).is_declared());
+        (facts.peek().is_some() && facts.all(|fact| fact.value() == Some(value))).then(|| (why.to_owned(), asserted))
+    }
+    let infrastructure = &model.infrastructure;
     match path {
-        Path::KonnAgent | Path::KonnKas => all_direct.then(|| "the API server reaches nodes directly".to_owned()),
-        Path::NodeBootstrap => none(every(|api| &api.bootstrap_tokens), "bootstrap tokens are switched off"),
-        Path::CpInternal => none(every(|api| &api.calls_peers), "no replica calls another"),
-        Path::Webhook => none(model.webhooks.value().map(Vec::is_empty), "there are no webhooks"),
-        Path::FrontProxy => none(model.api_services.value().map(Vec::is_empty), "there are no aggregated APIs"),
-        Path::ApiProxyHttps => {
-            none(model.infrastructure.proxy_is_used.value().map(|used| !used), "nobody uses the proxy verb")
+        Path::KonnAgent | Path::KonnKas => {
+            when_every(model, |api| &api.egress, &Egress::Direct, "the API server reaches nodes directly")
         }
+        Path::NodeBootstrap => {
+            when_every(model, |api| &api.bootstrap_tokens, &false, "bootstrap tokens are switched off")
+        }
+        Path::CpInternal => when_every(model, |api| &api.calls_peers, &false, "no replica calls another"),
+        Path::EtcdPeer => {
+            when(&infrastructure.etcd_replicates, |on| !on, "the database has no members that talk to each other")
+        }
+        Path::Webhook => when(&model.webhooks, Vec::is_empty, "there are no webhooks"),
+        Path::FrontProxy => when(&model.api_services, Vec::is_empty, "there are no aggregated APIs"),
+        Path::ApiProxyHttps => when(&infrastructure.proxy_is_used, |used| !used, "nobody uses the proxy verb"),
         _ => None,
     }
 }
 
+/// How components of the control plane call the API server.
+fn accesses(model: &ClusterModel, path: Path) -> Vec<&Fact<ApiAccess>> {
+    match path {
+        Path::KcmApi => model.controller_managers.iter().map(|one| &one.settings.access).collect(),
+        Path::SchedApi => model.schedulers.iter().map(|one| &one.settings.access).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Whether all of them call the insecure port.
+fn is_insecure(model: &ClusterModel, path: Path) -> bool {
+    let accesses = accesses(model, path);
+    !accesses.is_empty() && accesses.iter().all(|access| access.value() == Some(&ApiAccess::Insecure))
+}
+
 fn encryption(model: &ClusterModel, path: Path, weighed: &mut Weighed) {
-    let transports: Vec<(&Fact<Transport>, &str)> = match path {
-        Path::ApiEtcd => model.api_servers.iter().map(|api| (&api.settings.etcd_transport, "--etcd-servers")).collect(),
-        Path::EtcdHealth | Path::EtcdGateway => {
-            model.etcd.iter().map(|etcd| (&etcd.settings.client_transport, "--listen-client-urls")).collect()
+    let transports: Vec<(Fact<Transport>, &str)> = match path {
+        Path::ApiEtcd => {
+            model.api_servers.iter().map(|api| (api.settings.etcd_transport.clone(), "--etcd-servers")).collect()
         }
-        Path::EtcdPeer => model.etcd.iter().map(|etcd| (&etcd.settings.peer_transport, "--listen-peer-urls")).collect(),
-        Path::KonnKas => model
-            .konnectivity_servers
-            .iter()
-            .map(|server| (&server.settings.server_transport, "EgressSelectorConfiguration"))
-            .collect(),
+        Path::EtcdHealth | Path::EtcdGateway => {
+            model.etcd.iter().map(|etcd| (etcd.settings.client_transport.clone(), "--listen-client-urls")).collect()
+        }
+        Path::EtcdPeer => {
+            model.etcd.iter().map(|etcd| (etcd.settings.peer_transport.clone(), "--listen-peer-urls")).collect()
+        }
+        Path::KonnKas => tunnel_transports(model),
+        Path::KcmApi | Path::SchedApi => {
+            for access in accesses(model, path) {
+                weighed.weigh(
+                    Property::Encrypts,
+                    access,
+                    format_args!("how {} calls the API server", path.client()),
+                    |access| *access == ApiAccess::Secure,
+                    |_, holds| {
+                        format!("{} calls the {} port", path.client(), if holds { "secure" } else { "insecure" })
+                    },
+                );
+            }
+            if accesses(model, path).is_empty() {
+                weighed.encrypts.add(Tally::Unknown);
+            }
+            return;
+        }
         _ => {
             // These ports speak nothing but TLS.
             weighed.encrypts.add(Tally::Holds);
@@ -67,7 +122,7 @@ fn encryption(model: &ClusterModel, path: Path, weighed: &mut Weighed) {
     for (transport, what) in transports {
         weighed.weigh(
             Property::Encrypts,
-            transport,
+            &transport,
             what,
             |transport| is_protected(*transport),
             |transport, _| match transport {
@@ -78,6 +133,22 @@ fn encryption(model: &ClusterModel, path: Path, weighed: &mut Weighed) {
             },
         );
     }
+}
+
+/// How API servers reach the Konnectivity server, as each end says. Whoever reaches nodes directly is not asked.
+fn tunnel_transports(model: &ClusterModel) -> Vec<(Fact<Transport>, &'static str)> {
+    let clients = model.api_servers.iter().filter_map(|api| match &api.settings.egress {
+        Fact::Missing => Some(Fact::Missing),
+        Fact::Known { value: Egress::Konnectivity(transport), origin } => {
+            Some(Fact::Known { value: *transport, origin: origin.clone() })
+        }
+        Fact::Known { value: Egress::Direct, .. } => None,
+    });
+    let servers = model.konnectivity_servers.iter().map(|server| server.settings.server_transport.clone());
+    clients
+        .map(|transport| (transport, "EgressSelectorConfiguration"))
+        .chain(servers.map(|transport| (transport, "the Konnectivity server's own port")))
+        .collect()
 }
 
 /// Whether the client knows the server.
@@ -113,12 +184,8 @@ fn server(model: &ClusterModel, path: Path, weighed: &mut Weighed) {
 
 /// Where both ends are on one machine, its file system says who may talk.
 fn is_local(model: &ClusterModel, path: Path) -> bool {
-    path == Path::KonnKas
-        && !model.konnectivity_servers.is_empty()
-        && model
-            .konnectivity_servers
-            .iter()
-            .all(|server| server.settings.server_transport.value() == Some(&Transport::UnixSocket))
+    let transports = if path == Path::KonnKas { tunnel_transports(model) } else { Vec::new() };
+    !transports.is_empty() && transports.iter().all(|(transport, _)| transport.value() == Some(&Transport::UnixSocket))
 }
 
 fn trusts(model: &ClusterModel, kind: ComponentKind, slot: TrustSlot, property: Property, weighed: &mut Weighed) {
@@ -126,8 +193,8 @@ fn trusts(model: &ClusterModel, kind: ComponentKind, slot: TrustSlot, property: 
     for holder in model.holders(kind) {
         any = true;
         let what = format!("{kind} {}", crate::flag::of_slot(slot));
-        weighed.weigh(property, holder.trust(slot), &what, Trust::verifies, |_, holds| {
-            if holds { format!("{what} is set") } else { format!("{what} is not set: nothing is verified") }
+        weighed.weigh(property, holder.trust(slot), &what, Trust::verifies, |trust, holds| {
+            if holds { format!("{what} holds {trust}") } else { format!("{what} holds nothing: nobody is verified") }
         });
     }
     if !any {
@@ -140,10 +207,22 @@ fn trusts(model: &ClusterModel, kind: ComponentKind, slot: TrustSlot, property: 
 fn client(model: &ClusterModel, path: Path, weighed: &mut Weighed) {
     match path.client_credential() {
         ClientCredential::Certificate(_) if is_local(model, path) => weighed.client.add(Tally::Holds),
+        ClientCredential::Certificate(leaf) if path == Path::KonnAgent => agent(model, leaf, weighed),
         ClientCredential::Certificate(leaf) => certificate(model, path, leaf, weighed),
         ClientCredential::BootstrapToken => {
-            weighed.client.add(Tally::Holds);
-            weighed.note("the client shows a bootstrap token".to_owned());
+            let tokens = || model.api_servers.iter().map(|api| &api.settings.bootstrap_tokens);
+            if tokens().next().is_none() {
+                weighed.client.add(Tally::Unknown);
+            }
+            for token in tokens() {
+                weighed.weigh(
+                    Property::AuthenticatesClient,
+                    token,
+                    "kube-apiserver --enable-bootstrap-token-auth",
+                    |_| true,
+                    |_, _| "the client shows a bootstrap token".to_owned(),
+                );
+            }
         }
         ClientCredential::ServiceAccountToken => {
             let automount = &model.pods.settings.automount;
@@ -163,6 +242,36 @@ fn client(model: &ClusterModel, path: Path, weighed: &mut Weighed) {
     }
 }
 
+/// An agent shows a certificate or a service-account token; the server must ask for one of them.
+fn agent(model: &ClusterModel, leaf: LeafKind, weighed: &mut Weighed) {
+    let property = Property::AuthenticatesClient;
+    let issued = |leaf: &Leaf| !matches!(leaf, Leaf::Nothing | Leaf::SelfSigned);
+    let mut any_certificate = model.konnectivity_agents.is_empty();
+    for agent in &model.konnectivity_agents {
+        let token = &agent.settings.sends_token;
+        if token.value() == Some(&true) {
+            let why = |_: &bool, _| "the agent sends a service-account token".to_owned();
+            weighed.weigh(property, token, "konnectivity-agent", |_| true, why);
+            continue;
+        }
+        any_certificate = true;
+        // An agent that shows no certificate may still send a token.
+        let shown = agent.leaf(leaf);
+        let shown = if shown.value().is_some_and(issued) || token.value().is_some() { shown } else { &Fact::Missing };
+        weighed.weigh(property, shown, "what the Konnectivity agent shows", issued, |_, holds| {
+            let article = if holds { "a" } else { "neither a token nor a" };
+            format!("the agent shows {article} certificate")
+        });
+    }
+    if any_certificate {
+        trusts(model, ComponentKind::KonnectivityServer, TrustSlot::KonnectivityServerAgentCa, property, weighed);
+    } else if model.konnectivity_servers.is_empty() {
+        weighed.client.add(Tally::Unknown);
+        weighed.note_missing(ComponentKind::KonnectivityServer.to_string());
+    }
+    demands(model, Path::KonnAgent, weighed);
+}
+
 fn certificate(model: &ClusterModel, path: Path, leaf: LeafKind, weighed: &mut Weighed) {
     let mut any = false;
     for holder in model.holders(path.client()) {
@@ -173,7 +282,11 @@ fn certificate(model: &ClusterModel, path: Path, leaf: LeafKind, weighed: &mut W
             holder.leaf(leaf),
             &what,
             |leaf| !matches!(leaf, Leaf::Nothing | Leaf::SelfSigned),
-            |_, holds| if holds { format!("the client shows {leaf}") } else { format!("the client shows no {leaf}") },
+            |shown, holds| match shown {
+                Leaf::IssuedBy(role) => format!("the client shows {leaf} of the authority `{role}`"),
+                _ if holds => format!("the client shows {leaf}"),
+                _ => format!("the client shows no {leaf} that an authority issued"),
+            },
         );
     }
     if !any {
@@ -234,8 +347,8 @@ fn demands(model: &ClusterModel, path: Path, weighed: &mut Weighed) {
                     "kubelet authorization.mode",
                     |mode| !open(mode),
                     |mode, _| {
-                        let mode = if open(mode) { "AlwaysAllow" } else { "Webhook" };
-                        format!("kubelet `authorization.mode: {mode}`")
+                        let mode = if open(mode) { "everything" } else { "only what is asked for and granted" };
+                        format!("kubelet `authorization.mode` allows {mode}")
                     },
                 );
             }
@@ -249,6 +362,21 @@ fn demands(model: &ClusterModel, path: Path, weighed: &mut Weighed) {
                     "whether agents are authenticated",
                     |on| *on,
                     |_, holds| if holds { "agents are authenticated" } else { "anybody may be an agent" }.to_owned(),
+                );
+            }
+        }
+        Path::KonnKas => {
+            for server in &model.konnectivity_servers {
+                let fact = &server.settings.authenticates_api_servers;
+                weighed.weigh(
+                    property,
+                    fact,
+                    "whether the Konnectivity server authenticates API servers",
+                    |on| *on,
+                    |_, holds| {
+                        if holds { "API servers are authenticated" } else { "anybody may send as an API server" }
+                            .to_owned()
+                    },
                 );
             }
         }
