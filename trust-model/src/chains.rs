@@ -459,8 +459,8 @@ impl<'a> Gathered<'a> {
             Trust::Bundle(bundle) => TrustKey::Bundle(bundle.hash()),
             Trust::Authority(role) => TrustKey::Authority(*role),
             Trust::SystemRoots => TrustKey::SystemRoots,
-            // Keys of service accounts vouch for tokens, not for leaves.
-            Trust::Keys(_) | Trust::Nothing => return,
+            // Keys of service accounts vouch for tokens, not for leaves; who else manages an authority was not read.
+            Trust::Keys(_) | Trust::Foreign(_) | Trust::Nothing => return,
         };
         let Self { model, now, bundles, known } = self;
         let index = *known.entry((component, slot, key)).or_insert_with(|| {
@@ -469,7 +469,7 @@ impl<'a> Gathered<'a> {
                 Trust::Authority(role) => {
                     model.authority(*role).value().map_or_else(Vec::new, |known| known.live.iter().collect())
                 }
-                Trust::SystemRoots | Trust::Keys(_) | Trust::Nothing => Vec::new(),
+                Trust::SystemRoots | Trust::Keys(_) | Trust::Foreign(_) | Trust::Nothing => Vec::new(),
             };
             let views = || anchors.iter().map(|anchor| anchor.view());
             let valid = IssuerIndex::of(views().filter(|view| view.not_before <= *now && *now <= view.not_after));

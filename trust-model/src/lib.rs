@@ -22,10 +22,10 @@ pub mod observe;
 mod picture;
 #[cfg(feature = "audit")]
 mod posture;
-#[cfg(feature = "rotation")]
-mod prove;
 #[cfg(feature = "audit")]
 mod presets;
+#[cfg(feature = "rotation")]
+mod prove;
 #[cfg(feature = "audit")]
 mod report;
 mod rule;
@@ -47,10 +47,10 @@ pub use crate::checks::checks;
 pub use crate::decide::{Decision, Denial, Grounds, Peer, Reason, decide, decide_client, decide_server, generation_of};
 #[cfg(feature = "audit")]
 pub use crate::fact::{Fact, Origin, Place};
-#[cfg(feature = "rotation")]
-pub use crate::prove::{Artefacts, Counterexample, Generation, ModelTopologyError, Proof, ProveError, prove, topology};
 #[cfg(feature = "audit")]
 pub use crate::presets::Preset;
+#[cfg(feature = "rotation")]
+pub use crate::prove::{Artefacts, Counterexample, Generation, ModelTopologyError, Proof, ProveError, prove, topology};
 #[cfg(feature = "audit")]
 pub use crate::report::{CheckReport, Finding, Fitness, PathReport, PathStatus, Report, Verdict};
 pub use crate::rule::{IdentityMismatch, IdentityRule, PathRule, ServerRule, TlsVersion};

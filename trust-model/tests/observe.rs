@@ -130,7 +130,7 @@ fn what_is_not_set_is_what_upstream_does_by_default() {
     assert_eq!(*api.trust(TrustSlot::ApiServerKubeletCa), Fact::default_of(Trust::Nothing));
     assert_eq!(*api.trust(TrustSlot::ServiceAccountKeys), Fact::Missing);
     let etcd = observe_command_line("etcd", "unit", &ObserveLimits::DEFAULT).etcd.remove(0).settings;
-    assert_eq!(etcd.client_transport, Fact::default_of(Transport::Plain));
+    assert_eq!(etcd.client_transport, Fact::default_of(Transport::Loopback));
     assert_eq!(etcd.client_cert_auth, Fact::default_of(false));
     // A kubelet without a file has the defaults of its flags, which are the old ones.
     let kubelet = observe_command_line("kubelet", "unit", &ObserveLimits::DEFAULT).kubelets.remove(0).settings;
@@ -189,7 +189,10 @@ fn flags_of_old_releases_open_ports_and_tunnels() {
 fn transports_are_as_good_as_the_worst_url() {
     for (urls, expected) in [
         ("https://a:2379,https://b:2379", Transport::Tls),
-        ("https://a:2379,http://127.0.0.1:2379", Transport::Plain),
+        ("https://a:2379,http://127.0.0.1:2379", Transport::Loopback),
+        ("https://a:2379,http://[::1]:2379/", Transport::Loopback),
+        ("http://127.0.0.1.example.com:2379", Transport::Plain),
+        ("http://10.0.0.1:2379,http://localhost:2379", Transport::Plain),
         ("unix://localhost:1", Transport::UnixSocket),
         ("localhost:2379", Transport::Plain),
     ] {

@@ -40,7 +40,7 @@ fn yaml_that_grows_or_nests_is_refused() {
 fn yaml_that_is_none_says_on_which_line() {
     for (content, expected) in [
         (&b"kind: Pod\nkind: Pod\n"[..], "hostile.yaml: line 2: a key stands twice"),
-        (b"kind: Pod\nspec: [\n", "hostile.yaml: line 3: not YAML"),
+        (b"kind: Pod\nspec: [\n", "hostile.yaml: line 2: not YAML"),
         (b"\xff\xfe", "hostile.yaml: not UTF-8 (YAML 1.2.2, 5.2)"),
     ] {
         assert_eq!(with("hostile.yaml", content), [expected]);

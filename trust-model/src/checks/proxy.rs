@@ -11,7 +11,7 @@ use crate::posture::tunnel;
 fn judge(context: &Context<'_>, found: &str, outcomes: &mut Outcomes) {
     let is_used = &context.model.infrastructure.proxy_is_used;
     let Some((is_used, origin)) = outcomes.need(is_used, "whether the proxy verb is used") else { return };
-    if !is_used || tunnel(context.model).is_some() {
+    if !is_used || tunnel(context.model, &|_| false).is_some() {
         return outcomes.pass();
     }
     let what = "kube-apiserver --egress-selector-config-file";

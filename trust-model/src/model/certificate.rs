@@ -127,6 +127,7 @@ impl fmt::Display for Trust {
         match self {
             Self::Bundle(bundle) => write!(f, "a bundle of {}", bundle.certificates().len()),
             Self::Authority(role) => write!(f, "the authority `{role}`"),
+            Self::Keys(_) => f.write_str("public keys"),
             Self::Foreign(name) => write!(f, "the {name}"),
             Self::SystemRoots => f.write_str("whatever the system trusts"),
             Self::Nothing => f.write_str("nothing"),

@@ -11,10 +11,12 @@ pub(super) fn words(text: &str, max: usize) -> Result<Vec<String>, String> {
     while let Some(character) = characters.next() {
         match (quote, character) {
             (Some(open), character) if character == open => quote = None,
+            // A backslash before the end of a line continues the line, and begins no word.
             (None | Some('"'), '\\') => {
-                begun = true;
-                // A backslash before the end of a line continues the line.
-                word.extend(characters.next().filter(|next| *next != '\n'));
+                if let Some(next) = characters.next().filter(|next| *next != '\n') {
+                    begun = true;
+                    word.push(next);
+                }
             }
             (Some(_), character) => word.push(character),
             (None, '\'' | '"') => (quote, begun) = (Some(character), true),

@@ -83,7 +83,10 @@ fn is_insecure(model: &ClusterModel, path: Path) -> bool {
 fn encryption(model: &ClusterModel, path: Path, weighed: &mut Weighed) {
     let transports: Vec<(Fact<Transport>, &str)> = match path {
         Path::ApiEtcd => {
-            model.api_servers.iter().map(|api| (api.settings.etcd_transport.clone(), "--etcd-servers")).collect()
+            let dialled = model.api_servers.iter().map(|api| (api.settings.etcd_transport.clone(), "--etcd-servers"));
+            // What else the port speaks weakens it too.
+            let served = model.etcd.iter().map(|etcd| (etcd.settings.client_transport.clone(), "--listen-client-urls"));
+            dialled.chain(served).collect()
         }
         Path::EtcdHealth | Path::EtcdGateway => {
             model.etcd.iter().map(|etcd| (etcd.settings.client_transport.clone(), "--listen-client-urls")).collect()

@@ -170,6 +170,8 @@ pub(crate) fn render(model: &ClusterModel) -> String {
             control_plane_is_confined,
             bootstrap_secret_is_readable_by_pods,
             proxy_is_used,
+            etcd_replicates,
+            network_policies,
         }
     );
     model.broken.iter().for_each(|one| writeln!(out, "broken {}: {}", one.place, one.reason).unwrap());

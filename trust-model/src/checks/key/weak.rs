@@ -66,16 +66,18 @@ mod tests {
 
     /// An `RSAPublicKey` of this many octets and this exponent.
     fn rsa(octets: usize, exponent: u8) -> Shown {
-        let len = |len: usize| u16::try_from(len).unwrap().to_be_bytes();
-        let mut modulus = vec![0x02, 0x82];
-        modulus.extend(len(octets + 1));
-        modulus.extend([0x00, 0x80]);
-        modulus.resize(modulus.len() + octets - 1, 0x01);
-        modulus.extend([0x02, 0x01, exponent]);
-        let mut key = vec![0x30, 0x82];
-        key.extend(len(modulus.len()));
-        key.extend(modulus);
-        Shown(key, &rcgen::PKCS_RSA_SHA256)
+        let element = |tag: u8, content: &[u8]| {
+            let mut der = match u8::try_from(content.len()) {
+                Ok(len) => vec![tag, 0x81, len],
+                Err(_) => [&[tag, 0x82][..], &u16::try_from(content.len()).unwrap().to_be_bytes()].concat(),
+            };
+            der.extend(content);
+            der
+        };
+        let mut modulus = vec![0x01; octets + 1];
+        (modulus[0], modulus[1]) = (0x00, 0x80);
+        let integers = [element(0x02, &modulus), vec![0x02, 0x01, exponent]].concat();
+        Shown(element(0x30, &integers), &rcgen::PKCS_RSA_SHA256)
     }
 
     fn of(key: &Shown) -> Vec<String> {

@@ -29,7 +29,7 @@ fn run(context: &Context<'_>, outcomes: &mut Outcomes) {
         if channel.spec().direction() != Direction::WithinControlPlane {
             continue;
         }
-        let report = posture::judge(context.model, channel, false);
+        let report = posture::judge(context.model, channel, &|_| false);
         match report.status {
             PathStatus::Judged(verdict @ (Verdict::Plaintext | Verdict::EncryptedUnverified)) => {
                 outcomes.fail(channel, origin, "a protected path, or a network of its own", verdict.id());
