@@ -198,6 +198,8 @@ pub enum Action {
         key: ActionKey,
         /// What.
         delivery: Delivery,
+        /// Of which generation of the cluster's CA it speaks.
+        version: CaVersion,
     },
     /// The leaves of the cluster shall be renewed, since it was upgraded.
     EnsureLeavesRenewed {

@@ -275,7 +275,8 @@ impl Recovery {
         let (mut lost, mut next) = (BTreeSet::new(), BTreeMap::new());
         for policy in &policies {
             let authorities = || policy.roles.iter().filter_map(|role| Some((*role, machine.tracks.authority(*role)?)));
-            let known = authorities().flat_map(|(_, authority)| authority.generations()).map(|record| record.version);
+            // A rotation that was rolled back may have minted a number that nobody told of.
+            let known = authorities().map(|(_, authority)| authority.attempted);
             let to = known.max().unwrap_or(CaVersion::FIRST).next();
             next.extend(policy.roles.iter().map(|role| (*role, to)));
             let keys = authorities().flat_map(|(role, authority)| {
@@ -509,11 +510,13 @@ impl Recovery {
         let roles: Vec<AuthorityRole> = self.minted.keys().copied().chain(running).collect();
         machine.phase = Phase::Stable;
         machine.abandoned.clear();
+        machine.overrides = machine.overrides.frozen_only();
         machine.tracks.addresses.iter_mut().for_each(crate::machine::Addresses::give_up);
         machine.tracks.authorities.values_mut().for_each(Authority::give_up);
         for (role, record) in &self.minted {
             let old = machine.tracks.authority(*role).map(|authority| authority.active);
-            machine.tracks.authorities.insert(*role, Authority::restored(old, *record, None, None));
+            let restored = Authority::restored(old, *record, None, None, record.version);
+            machine.tracks.authorities.insert(*role, restored);
         }
         machine.expect_all_anew();
         let members: Vec<_> = machine.topology.members().map(|(index, member)| (index, member.id.kind())).collect();

@@ -168,19 +168,30 @@ pub type Operator = String;
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case", deny_unknown_fields))]
 #[non_exhaustive]
 pub enum Event {
-    /// A user asked to rotate a unit: GKE's `StartCredentialRotation`, `gkectl … rotate`.
+    /// A user asked to rotate a unit: GKE's `StartCredentialRotation`, `gkectl … rotate`. Where commands [override the
+    /// calendar](crate::Settings::commands_override), the control plane's own stages up to the completion wait for no
+    /// window.
     RotationRequested {
         /// Which.
         unit: Unit,
     },
     /// The keys of a unit are suspected to be in somebody else's hands, and are to be replaced whatever it costs.
+    ///
+    /// While the unit is rotated the rotation becomes the emergency: it goes on, where the keys that it replaces are
+    /// suspect, or turns back, where the next ones are and it can. It waits for no window, no word that it may complete and
+    /// nobody outside any longer. Of another unit, or where what runs leads to the suspect keys and cannot be turned, what
+    /// runs must end first.
     EmergencyDeclared {
         /// Which.
         unit: Unit,
+        /// The generation whose keys are suspect.
+        suspect: CaVersion,
         /// Who says so.
         by: Operator,
     },
-    /// A user asked to complete the rotation that is running: GKE's `CompleteCredentialRotation`.
+    /// A user asked to complete the rotation that is running: GKE's `CompleteCredentialRotation`. Where commands [override
+    /// the calendar](crate::Settings::commands_override), the stages of the control plane that are left wait for no
+    /// window.
     CompletionRequested {
         /// Of which unit.
         unit: Unit,
@@ -191,7 +202,8 @@ pub enum Event {
         /// Which pool.
         pool: PoolName,
     },
-    /// A user has one kind of step done whatever the calendar says, until the rotation is over.
+    /// A user has one kind of step done whatever the calendar says, until the rotation is over. While none is running, only
+    /// the start can be ordered, which holds until one begins.
     MaintenanceOverridden {
         /// Which kind.
         step: StepKind,
@@ -254,9 +266,10 @@ pub enum Event {
     /// Whoever carries actions out is about to take a consumer down. Accepted, it is that one's turn, and no other of
     /// its kind is taken down until it was seen again.
     TakenDown {
-        /// Who.
+        /// Who: nobody outside of the cluster.
         consumer: ConsumerId,
-        /// Its last report before: what it said until then no longer counts.
+        /// Its last report before: what it said until then no longer counts. No more than 2^20 reports later than the last
+        /// one of its incarnation that was applied.
         after: ReportId,
     },
     /// Somebody says that an unobservable consumer has taken up what a stage asks of it.
@@ -313,6 +326,8 @@ pub enum Event {
     Delivered {
         /// What.
         delivery: Delivery,
+        /// Of which generation of the cluster's CA it speaks, as the action has it.
+        version: CaVersion,
     },
     /// The cluster was upgraded, so its leaves are renewed within ten hours.
     ClusterUpgraded {

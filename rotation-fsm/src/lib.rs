@@ -41,8 +41,8 @@ pub use crate::journal::{
     Counted, EVENT_VERSION, Part, Record, ReplayError, RestoreError, SNAPSHOT_VERSION, Snapshot, UnknownVersion, replay,
 };
 pub use crate::machine::{
-    Applied, Blocked, ClusterHealth, Completed, CompletionBlocked, Machine, Operation, OperationId, OperationStatus,
-    Phase, Rotating,
+    Applied, Behind, Blocked, ClusterHealth, Completed, CompletionBlocked, Lack, Machine, Operation, OperationId,
+    OperationStatus, Phase, PoolBehind, Rotating,
 };
 pub use crate::maintenance::{
     AllowedBecause, Availability, Blocker, Calendar, CalendarError, Closure, ExclusionError, ExclusionName,

@@ -43,9 +43,9 @@ use crate::policy::{Unit, UnitPolicy};
 use crate::rejected::{Rejected, SetupError, Unreadable};
 use crate::settings::Settings;
 use crate::status::Status;
-use crate::topology::{Address, ConsumerId, Index, Topology};
+use crate::topology::{Address, Class, ConsumerId, Index, Topology};
 
-pub use self::completion::CompletionBlocked;
+pub use self::completion::{Behind, CompletionBlocked, Lack, PoolBehind};
 pub use self::life::{Blocked, ClusterHealth};
 pub(crate) use self::life::{disturbs, work_of};
 pub use self::operations::{Operation, OperationId, OperationStatus};
@@ -118,6 +118,8 @@ pub struct Rotating {
     /// How often its completion was attempted without success.
     pub(crate) attempts: u32,
     pub(crate) emergency: bool,
+    /// Whether a user's command began what runs, and overrides what the calendar says of the control plane.
+    pub(crate) commanded: bool,
     /// Derived from the plan.
     pub(crate) moves_address: bool,
 }
@@ -175,6 +177,12 @@ impl Rotating {
     #[must_use]
     pub const fn is_emergency(&self) -> bool {
         self.emergency
+    }
+
+    /// Whether a user's command began what runs, so that the control plane's own stages wait for no window.
+    #[must_use]
+    pub const fn is_commanded(&self) -> bool {
+        self.commanded
     }
 
     /// How often its completion was attempted without success.
@@ -318,6 +326,31 @@ impl Machine {
         let changed = |class: &usize| before.get(*class) != self.expected.get(*class);
         for class in (0..self.expected.len()).filter(changed).collect::<Vec<_>>() {
             for index in self.topology.members_of(class).collect::<Vec<_>>() {
+                self.compare(index);
+            }
+        }
+    }
+
+    /// The same where a stage has just begun: for those whom it touches, and where the signers switch, or have switched,
+    /// for everybody. With many pools, whom the other stages touch is few.
+    pub(crate) fn expect_stage(&mut self) {
+        let classes = self.topology.classes();
+        let touched: Option<Vec<usize>> = self.rotating().and_then(|rotating| {
+            let stage = rotating.stage()?;
+            let before = rotating.plan.stages.get(rotating.stage.checked_sub(1)?)?;
+            let switches = [stage, before].iter().any(|stage| stage.step() == Step::SwitchSigner);
+            let known = self.expected.len() == classes.len();
+            let touches = |class: &Class| rotating.plan.covers(&stage.id, class.kind.plane(), class.pool.as_ref());
+            let numbered = classes.iter().enumerate().filter(|(_, class)| touches(class)).map(|(number, _)| number);
+            (known && !switches).then(|| numbered.collect())
+        });
+        let Some(touched) = touched else { return self.expect_anew() };
+        for number in touched {
+            let Some(expected) = self.topology.class(number).map(|class| self.expectation(class)) else { continue };
+            let slot = Arc::make_mut(&mut self.expected).get_mut(number);
+            let Some(slot) = slot.filter(|slot| **slot != expected) else { continue };
+            *slot = expected;
+            for index in self.topology.members_of(number).collect::<Vec<_>>() {
                 self.compare(index);
             }
         }

@@ -22,6 +22,14 @@ pub enum Rejected {
         /// The CAVersion it leads to.
         to: CaVersion,
     },
+    /// The rotation that runs is of another unit than the emergency that is declared, or leads to the keys that are suspect
+    /// and cannot be turned. It has to end first: a rollback, or every step ordered by hand, is how that waits for no window.
+    EmergencyAfter {
+        /// The unit that is rotated.
+        unit: Unit,
+        /// The CAVersion that its rotation is about.
+        to: CaVersion,
+    },
     /// The hierarchy has no such unit.
     UnknownUnit(Unit),
     /// The unit rotates by itself before it expires; nobody starts it.
@@ -33,6 +41,8 @@ pub enum Rejected {
     },
     /// The authorities of the unit are not at one version.
     MixedVersions(Unit),
+    /// The last CAVersion was given to a rotation of the unit already.
+    NoVersionLeft(Unit),
     /// The consumer is not part of the topology.
     UnknownConsumer(ConsumerId),
     /// The report is older than one that was applied. Normal: log it and go on.
@@ -123,6 +133,17 @@ pub enum Rejected {
         /// How many may be.
         room: usize,
     },
+    /// The consumer is a client outside: nobody takes it down.
+    Outside(ConsumerId),
+    /// What is said to be the last report of a consumer lies so far ahead that its next ones would not be heard.
+    TooFarAhead {
+        /// Whose report.
+        consumer: ConsumerId,
+        /// The last report applied.
+        applied: ReportId,
+        /// The report that is named.
+        found: ReportId,
+    },
     /// Nobody waits for it.
     NotAwaited,
 }
@@ -131,10 +152,18 @@ impl fmt::Display for Rejected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::InProgress { to } => write!(f, "a rotation to CAVersion {to} is running"),
+            Self::EmergencyAfter { unit, to } => {
+                write!(
+                    f,
+                    "the rotation of `{unit}` with CAVersion {to} has to end first: roll it back, or order every step of it \
+                     by hand, and declare the emergency then"
+                )
+            }
             Self::UnknownUnit(unit) => write!(f, "the hierarchy has no unit `{unit}`"),
             Self::AutomaticOnly(unit) => write!(f, "`{unit}` rotates automatically before it expires"),
             Self::NotReady { consumer } => write!(f, "`{consumer}` does not run with what it should"),
             Self::MixedVersions(unit) => write!(f, "the authorities of `{unit}` are not at one version"),
+            Self::NoVersionLeft(unit) => write!(f, "every CAVersion of `{unit}` has been used"),
             Self::UnknownConsumer(consumer) => write!(f, "the consumer `{consumer}` is not part of the topology"),
             Self::Stale { consumer, applied, found } => {
                 let (a, b) = (found, applied);
@@ -162,9 +191,11 @@ impl fmt::Display for Rejected {
                 let days = margin.whole_days();
                 write!(f, "the credentials of `{unit}` expire at {expiry}, which must be more than {days} days away")
             }
-            Self::NotComplete(blocked) => {
+            // GKE documents this one, and in its words it is given.
+            Self::NotComplete(blocked @ CompletionBlocked::Pool(_)) => {
                 write!(f, "ERROR: (gcloud.container.clusters.update) ResponseError: code=400, message={blocked}")
             }
+            Self::NotComplete(blocked) => write!(f, "the rotation cannot complete yet: {blocked}"),
             Self::NoPause => f.write_str("a rotation cannot be paused once it has started"),
             Self::NoRollback => f.write_str("a rotation cannot be rolled back once it has started"),
             Self::NoWayBack { stage: Some(stage) } => write!(f, "there is no way back from `{stage}`"),
@@ -184,6 +215,15 @@ impl fmt::Display for Rejected {
             Self::Maintenance(blocker) => write!(f, "not now: {blocker}"),
             Self::NotItsTurn { consumer, away, room } => {
                 write!(f, "`{consumer}` must stay up: {away} of its kind are away, and {room} may be")
+            }
+            Self::Outside(consumer) => write!(f, "`{consumer}` is a client outside, which nobody takes down"),
+            Self::TooFarAhead { consumer, applied, found } => {
+                let (a, b) = (found, applied);
+                write!(
+                    f,
+                    "report {}.{} of `{consumer}` is too far ahead of the applied {}.{}",
+                    a.incarnation, a.sequence, b.incarnation, b.sequence
+                )
             }
             Self::NotAwaited => f.write_str("nobody waits for it"),
         }

@@ -55,6 +55,9 @@ pub struct Settings {
     pub thresholds: Option<Thresholds>,
     /// When steps ignore the calendar.
     pub maintenance: MaintenancePolicy,
+    /// Whether a user's command to begin or to complete overrides what the calendar says of the control plane's own stages
+    /// in that phase, as GKE has it. Nodes wait for their windows, or for a command of their own.
+    pub commands_override: bool,
     /// When the cluster lets itself be disturbed.
     pub calendar: Calendar,
     /// Which version recreated nodes come back with, unless somebody recreates them by hand.
@@ -73,7 +76,7 @@ impl Settings {
     ///
     /// GDC: once started, neither paused nor rolled back. GKE: completed by a user or by the attempts from the seventh
     /// day on, which leave clients outside behind; steps ignore maintenance within 30 days of the expiry as its rotation
-    /// page has it. GKE documents no way back either.
+    /// page has it, and a user's command overrides it phase by phase. GKE documents no way back either.
     #[must_use]
     pub fn of(hierarchy: &Hierarchy) -> Self {
         let ours = Self {
@@ -84,6 +87,7 @@ impl Settings {
             rollback: true,
             thresholds: None,
             maintenance: MaintenancePolicy::respect(),
+            commands_override: false,
             calendar: Calendar::always(),
             node_version: NodeVersion::Same,
             clock: ClockRule::DEFAULT,
@@ -96,6 +100,7 @@ impl Settings {
                 pause: false,
                 rollback: false,
                 maintenance: MaintenancePolicy::gke_001(true),
+                commands_override: true,
                 node_version: NodeVersion::ClosestSupported,
                 ..ours
             },

@@ -9,8 +9,8 @@ mod cluster;
 mod tests {
     use pki_core::{CaVersion, Hierarchy, Preset, Storage};
     use rotation_fsm::{
-        Action, AdmissionDenied, CompletionBlocked, Delivery, Event, PoolName, Rejected, RotationStarted, Settings,
-        Unit,
+        Action, AdmissionDenied, CompletionBlocked, Delivery, Event, PoolBehind, PoolName, Rejected, RotationStarted,
+        Settings, Unit,
     };
     use time::Duration;
 
@@ -46,6 +46,38 @@ mod tests {
             told = cluster.apply(&Event::Tick).unwrap().completion_blocked;
         }
         assert_eq!(told.unwrap().to_string(), "Node pool \"pool-a\" requires recreation.");
+    }
+
+    /// Only GKE has words of gcloud's; elsewhere the pools are named, and what is missing in each.
+    #[test]
+    fn a_completion_that_comes_too_early_elsewhere_names_the_pools_and_what_is_missing() {
+        let mut lines = String::new();
+        for hierarchy in [Hierarchy::kubeadm(), Hierarchy::gdc()] {
+            let settings = Settings::of(&hierarchy).with_completion(rotation_fsm::Completion::OnRequest);
+            let mut cluster = Cluster::with(hierarchy, settings);
+            cluster.start(Unit::Ca);
+            for until in
+                ["mint", "node-trust/pool-a", "control-plane-leaves", "node-leaves/pool-a", "node-leaves/pool-b"]
+            {
+                cluster.run_until(until);
+                if until == "node-leaves/pool-b" {
+                    let consumer = cluster.consumer(pki_core::ComponentKind::Kubelet, "node-1");
+                    let after = cluster.observation(&consumer).id;
+                    cluster.apply(&Event::TakenDown { consumer, after }).unwrap();
+                }
+                let refused = cluster.apply(&Event::CompletionRequested { unit: Unit::Ca }).unwrap_err();
+                lines.push_str(&format!("{until}\n    {refused}\n"));
+            }
+        }
+        assert!(!lines.contains("gcloud"), "{lines}");
+        let pools = (0..5).map(|number| PoolBehind {
+            pool: PoolName::new(format!("pool-{number}").parse().unwrap()),
+            consumers: 0,
+            first: None,
+        });
+        let many = Rejected::NotComplete(CompletionBlocked::Pools(pools.collect()));
+        lines.push_str(&format!("many pools\n    {many}\n"));
+        golden("message-not-complete.txt", &lines);
     }
 
     #[test]

@@ -8,7 +8,7 @@ mod cluster;
 
 #[cfg(test)]
 mod tests {
-    use pki_core::{ComponentKind, Hierarchy, LeafKind, Preset};
+    use pki_core::{CaVersion, ComponentKind, Hierarchy, LeafKind, Preset};
     use proptest::prelude::*;
     use rotation_fsm::{
         Completion, Event, Machine, Part, PoolName, Record, Rejected, ReplayError, RestoreError, Settings, Snapshot,
@@ -348,7 +348,10 @@ mod tests {
         journal.restart(&mut cluster);
         cluster.run();
         journal = Journal::new(&cluster);
-        journal.deliver(&mut cluster, &Event::EmergencyDeclared { unit: Unit::Ca, by: "operator".to_owned() });
+        journal.deliver(
+            &mut cluster,
+            &Event::EmergencyDeclared { unit: Unit::Ca, suspect: CaVersion::FIRST, by: "operator".to_owned() },
+        );
         journal.restart(&mut cluster);
         let gke = Cluster::with_strategy(Hierarchy::preset(Preset::ALL[0]), Strategy::DualEndpoint);
         let mut topology = gke.machine.snapshot();
@@ -466,7 +469,7 @@ mod json {
         chained.leaves[0].through = Some(cluster.authority_id(role, CaVersion::FIRST));
         vec![
             Event::RotationRequested { unit: Unit::Ca },
-            Event::EmergencyDeclared { unit: Unit::Credentials, by: by() },
+            Event::EmergencyDeclared { unit: Unit::Credentials, suspect: CaVersion::FIRST, by: by() },
             Event::CompletionRequested { unit: Unit::Credentials },
             Event::PoolUpgradeRequested { pool: pool() },
             Event::MaintenanceOverridden { step: StepKind::RecreateNodes, by: by() },
@@ -489,7 +492,7 @@ mod json {
             Event::ConsumerRemoved { consumer: node.clone() },
             Event::ConsumerAbandoned { consumer: node, by: by(), reason: "its disk is gone".to_owned() },
             Event::KeyDestroyed { role, version: CaVersion::FIRST },
-            Event::Delivered { delivery: Delivery::AdminKubeconfig },
+            Event::Delivered { delivery: Delivery::AdminKubeconfig, version: v2 },
             Event::ClusterUpgraded { version },
             Event::LeavesRenewed { version: "1.16.0-gke.0".parse().unwrap() },
         ]
@@ -527,7 +530,7 @@ mod json {
         back.apply(&Event::ConsumerAbandoned { consumer: gone, by: by(), reason: "gone".to_owned() }).unwrap();
         take("rolling-back", &back);
         let mut emergency = Cluster::new(split());
-        emergency.apply(&Event::EmergencyDeclared { unit: Unit::Ca, by: by() }).unwrap();
+        emergency.apply(&Event::EmergencyDeclared { unit: Unit::Ca, suspect: CaVersion::FIRST, by: by() }).unwrap();
         take("emergency", &emergency);
         staged.run();
         take("completed", &staged);
@@ -681,7 +684,10 @@ mod json {
             ),
             (
                 "completed",
-                |s| s["authorities"]["etcd"]["active"]["version"] = json!(3),
+                |s| {
+                    let etcd = &mut s["authorities"]["etcd"];
+                    (etcd["active"]["version"], etcd["attempted"]) = (json!(3), json!(3));
+                },
                 "the last rotation: expected 2, found 3",
             ),
             (
@@ -713,6 +719,17 @@ mod json {
             ),
             (
                 "rotating-staged",
+                |s| (s["rotating"]["to"], s["authorities"]["etcd"]["attempted"]) = (json!(3), json!(3)),
+                "the CAVersion that replaces it: expected 2, found 3",
+            ),
+            ("stable", |s| s["authorities"]["etcd"]["attempted"] = json!(0), "expected a nonzero u32"),
+            (
+                "completed",
+                |s| s["authorities"]["etcd"]["attempted"] = json!(1),
+                "the generations of `etcd`: expected no version above 1, found 2",
+            ),
+            (
+                "rotating-staged",
                 |s| s["rotating"]["started"] = json!("2099-01-01T00:00:00Z"),
                 "the start of the rotation",
             ),
@@ -725,7 +742,17 @@ mod json {
             ("rotating-staged", |s| s["rotating"]["paused"] = json!(true), "the pause: expected none"),
             ("rolling-back", |s| s["settings"]["rollback"] = json!(false), "the way back: expected none"),
             ("rolling-back", |s| s["rotating"]["plan"]["history"] = json!([]), "the way back: expected what was begun"),
-            ("rolling-back", |s| s["rotating"]["emergency"] = json!(true), "the way back: expected none"),
+            ("rotating-staged", |s| s["rotating"]["commanded"] = json!(true), "overrides the calendar: expected none"),
+            (
+                "rotating-staged",
+                |s| s["overrides"]["steps"] = json!(["start"]),
+                "the orders by hand: expected none to begin, since it has, found start",
+            ),
+            (
+                "stable",
+                |s| s["overrides"]["steps"] = json!(["complete"]),
+                "the orders by hand: expected none but to begin, found complete",
+            ),
             (
                 "rotating-staged",
                 |s| (s["rotating"]["stage"], s["rotating"]["may_complete"]) = (json!(11), json!(false)),

@@ -37,7 +37,7 @@ mod transitions {
         let again = Event::Observed(cluster.observation(&api_server));
         let mut events = vec![
             ("RotationRequested", Event::RotationRequested { unit }),
-            ("EmergencyDeclared", Event::EmergencyDeclared { unit, by: by() }),
+            ("EmergencyDeclared", Event::EmergencyDeclared { unit, suspect: CaVersion::FIRST, by: by() }),
             ("CompletionRequested", Event::CompletionRequested { unit }),
             ("PoolUpgradeRequested", Event::PoolUpgradeRequested { pool: pool.clone() }),
             ("MaintenanceOverridden", Event::MaintenanceOverridden { step: StepKind::ControlPlane, by: by() }),
@@ -56,7 +56,7 @@ mod transitions {
             ("ConsumerJoined", Event::ConsumerJoined { consumer: stranger.clone(), pool: None, incarnation: 1 }),
             ("ConsumerRemoved, a stranger", Event::ConsumerRemoved { consumer: stranger }),
             ("KeyDestroyed, of version 1", Event::KeyDestroyed { role, version: CaVersion::FIRST }),
-            ("Delivered", Event::Delivered { delivery: Delivery::Oidc }),
+            ("Delivered", Event::Delivered { delivery: Delivery::Oidc, version: CaVersion::FIRST }),
             ("ClusterUpgraded", Event::ClusterUpgraded { version: version.clone() }),
             ("LeavesRenewed", Event::LeavesRenewed { version }),
         ];

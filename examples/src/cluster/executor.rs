@@ -63,7 +63,9 @@ impl Executor for ClusterExecutor<'_> {
                 };
                 return targets.iter().map(bring_up).collect();
             }
-            Action::EnsureDelivered { delivery, .. } => Event::Delivered { delivery: *delivery },
+            Action::EnsureDelivered { delivery, version, .. } => {
+                Event::Delivered { delivery: *delivery, version: *version }
+            }
             Action::EnsureAuthority { role, version, .. } => {
                 let record = authorities.ensure(*role, *version, self.cluster.now())?;
                 Event::AuthorityMinted { role: *role, record }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pki_core::{Path, Plane, Preset};
+use pki_core::{CaVersion, Path, Plane, Preset};
 use rotation_fsm::{
     Event, Loss, Machine, Offence, Phase, Plan, RotationStarted, StageId, Trigger, Unit, UnitPolicy, units,
 };
@@ -147,7 +147,12 @@ impl<'a> Run<'a> {
                 }
                 Event::Tick
             }
-            _ if emergency => Event::EmergencyDeclared { unit, by: OPERATOR.to_owned() },
+            _ if emergency => {
+                let machine = self.machine()?;
+                let active = policy.roles.first().and_then(|role| machine.authority(*role));
+                let suspect = active.map_or(CaVersion::FIRST, |record| record.version);
+                Event::EmergencyDeclared { unit, suspect, by: OPERATOR.to_owned() }
+            }
             _ => Event::RotationRequested { unit },
         };
         let losses = if emergency { self.losses(policy)? } else { Vec::new() };

@@ -18,6 +18,7 @@ use crate::clock::HighWater;
 use crate::event::AuthorityRecord;
 use crate::facet::{Facet, Holding, Track};
 use crate::machine::{Addresses, Authority, Completed, LeafRenewal, Machine, Phase, Seen, Tracks, shares_key};
+use crate::maintenance::{StepKind, Work};
 use crate::policy::{Unit, UnitPolicy, units};
 use crate::rejected::SetupError;
 use crate::settings::Settings;
@@ -166,9 +167,14 @@ fn authorities(
     Ok(known)
 }
 
-/// The generations of one authority: each with its own key and version, and the next one newer than the others.
+/// The generations of one authority: each with its own key and version, the next one newer than the others, and none
+/// that no rotation led to.
 fn generations(role: AuthorityRole, state: &AuthorityState) -> Result<Authority, RestoreError> {
-    let AuthorityState { previous, active, next, cross } = *state;
+    let AuthorityState { previous, active, next, cross, attempted } = *state;
+    if let Some(beyond) = [previous, Some(active), next].into_iter().flatten().find(|known| known.version > attempted) {
+        let expected = format!("no version above {attempted}");
+        return Err(RestoreError::mismatch(Part::Generation(role), expected, beyond.version));
+    }
     let shared = |a: &AuthorityRecord, b: &AuthorityRecord| a.id == b.id || a.anchor == b.anchor;
     let pairs = [(previous, Some(active)), (previous, next), (Some(active), next)];
     for (a, b) in pairs.into_iter().filter_map(|(a, b)| a.zip(b)) {
@@ -193,7 +199,7 @@ fn generations(role: AuthorityRole, state: &AuthorityState) -> Result<Authority,
             return Err(RestoreError::mismatch(Part::Cross(role), expected, cross.not_after));
         }
     }
-    Ok(Authority::restored(previous, active, next, cross))
+    Ok(Authority::restored(previous, active, next, cross, attempted))
 }
 
 fn addresses(state: &State, phase: &Phase) -> Result<Option<Addresses>, RestoreError> {
@@ -243,6 +249,14 @@ fn completed(completed: &CompletedState, state: &State, policies: &[UnitPolicy])
 fn check_people(state: &State, topology: &Topology, policies: &[UnitPolicy]) -> Result<(), RestoreError> {
     if let Some(pool) = state.overrides.pools().find(|pool| !topology.pools().any(|known| known == *pool)) {
         return Err(RestoreError::mismatch(Part::Overrides, "pools of the topology", pool));
+    }
+    let begun = state.rotating.is_some();
+    let futile = |step: &StepKind| (*step == StepKind::Start) == begun;
+    if let Some(step) =
+        StepKind::ALL.into_iter().filter(|step| state.overrides.is_ordered(Work::step(*step))).find(futile)
+    {
+        let expected = if begun { "none to begin, since it has" } else { "none but to begin" };
+        return Err(RestoreError::mismatch(Part::Overrides, expected, step));
     }
     if let Some(delivery) = state.deliveries.first().filter(|_| !policies.iter().any(UnitPolicy::hands_out)) {
         return Err(RestoreError::mismatch(Part::Deliveries, "none in this hierarchy", delivery));

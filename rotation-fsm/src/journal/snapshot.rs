@@ -144,6 +144,8 @@ pub(crate) struct AuthorityState {
     pub(super) next: Option<AuthorityRecord>,
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     pub(super) cross: Option<CrossRecord>,
+    /// The highest version that a rotation ever led to.
+    pub(super) attempted: CaVersion,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,6 +164,8 @@ pub(crate) struct RotatingState {
     pub(super) may_complete: bool,
     pub(super) attempts: u32,
     pub(super) emergency: bool,
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "core::ops::Not::not"))]
+    pub(super) commanded: bool,
     pub(super) plan: Plan,
 }
 
@@ -361,8 +365,8 @@ impl PoolState {
 
 impl From<&crate::machine::Authority> for AuthorityState {
     fn from(authority: &crate::machine::Authority) -> Self {
-        let crate::machine::Authority { previous, active, next, cross, .. } = *authority;
-        Self { previous, active, next, cross }
+        let crate::machine::Authority { previous, active, next, cross, attempted, .. } = *authority;
+        Self { previous, active, next, cross, attempted }
     }
 }
 
@@ -379,6 +383,7 @@ impl From<&Rotating> for RotatingState {
             may_complete: rotating.may_complete,
             attempts: rotating.attempts,
             emergency: rotating.emergency,
+            commanded: rotating.commanded,
             plan: Plan::clone(&rotating.plan),
         }
     }

@@ -10,7 +10,7 @@ use super::seen::Held;
 use super::waiting::Lacking;
 use super::{Machine, Rotating};
 use crate::action::{Action, ActionKey, BundleTarget, ConsumerTarget, KeyPair, LeafTarget, NodeVersion};
-use crate::facet::{Facet, Track};
+use crate::facet::{Facet, Holding, Track};
 use crate::maintenance::Work;
 use crate::plan::{Stage, Step};
 use crate::rejected::Rejected;
@@ -31,12 +31,17 @@ impl Machine {
         authorities.chain(consumers).chain(self.deliveries()).chain(self.leaf_renewal())
     }
 
-    /// Named by the generation that is handed out: the same action whatever is rotated meanwhile.
+    /// The generation that is handed out: the same whatever is rotated meanwhile.
+    pub(super) fn handed_out(&self) -> CaVersion {
+        self.authority(AuthorityRole::Cluster).map_or(CaVersion::FIRST, |record| record.version)
+    }
+
     fn deliveries(&self) -> impl Iterator<Item = Action> + '_ {
-        let generation = self.authority(AuthorityRole::Cluster).map_or(CaVersion::FIRST, |record| record.version);
+        let version = self.handed_out();
         self.deliveries.iter().map(move |delivery| Action::EnsureDelivered {
-            key: ActionKey(format!("{}/deliver/{delivery}/{generation}", self.cluster)),
+            key: ActionKey(format!("{}/deliver/{delivery}/{version}", self.cluster)),
             delivery: *delivery,
+            version,
         })
     }
 
@@ -164,6 +169,13 @@ impl Machine {
         let kind = self.topology.member(index)?.id.kind();
         let held = self.seen(index).map(|seen| seen.held).unwrap_or_default();
         Some(Gap { kind, uses: self.topology.uses(kind)?, held, expected: self.expected_of(index)? })
+    }
+
+    /// The first thing that a consumer does not hold, and what it should.
+    pub(super) fn first_missing(&self, index: Index) -> Option<(Facet, Holding)> {
+        let gap = self.gap(index)?;
+        let (place, facet, _) = gap.missing().next()?;
+        Some((facet, *gap.expected.want.get(place)?))
     }
 
     pub(super) fn reload_needed(&self, index: Index) -> Option<Reload> {

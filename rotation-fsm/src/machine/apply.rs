@@ -1,11 +1,12 @@
 //! The transition function.
 
-use pki_core::Plane;
+use pki_core::{AuthorityRole, CaVersion, Plane};
 use time::UtcDateTime;
 
 use super::seen::{self, Held, Seen};
 use super::{Applied, Machine};
 use crate::clock::HighWater;
+use crate::delivery::Delivery;
 use crate::event::{Event, Observation, ReportId};
 use crate::plan::StageId;
 use crate::policy::Unit;
@@ -45,7 +46,7 @@ impl Machine {
     fn footprint(&self) -> impl PartialEq + use<> {
         let rotating = self.rotating().map(|rotating| {
             let (paused, may_complete) = (rotating.paused, rotating.may_complete);
-            (rotating.stage, rotating.open.len(), paused, may_complete, rotating.attempts)
+            (rotating.stage, rotating.open.len(), paused, may_complete, rotating.commanded, rotating.attempts)
         });
         let next = self.tracks.addresses.as_ref().and_then(|addresses| addresses.next.clone());
         (self.epoch, rotating, self.clock.doubt(), self.overrides.clone(), next, std::sync::Arc::as_ptr(&self.settings))
@@ -55,10 +56,12 @@ impl Machine {
     fn take(&mut self, event: &Event, now: UtcDateTime, applied: &mut Applied) -> Result<(), Rejected> {
         match event {
             Event::RotationRequested { unit } => applied.started = Some(self.request(*unit)?),
-            Event::EmergencyDeclared { unit, .. } => applied.started = Some(self.declare_emergency(*unit)?),
+            Event::EmergencyDeclared { unit, suspect, .. } => {
+                applied.started = self.declare_emergency(*unit, *suspect)?;
+            }
             Event::CompletionRequested { unit } => self.complete(*unit, applied)?,
             Event::PoolUpgradeRequested { pool } => self.upgrade(pool)?,
-            Event::MaintenanceOverridden { step, .. } => self.overrides.order_step(*step),
+            Event::MaintenanceOverridden { step, .. } => self.override_step(*step)?,
             Event::CalendarChanged { calendar } => self.change_calendar(calendar),
             Event::FreezeChanged { frozen } => self.overrides.set_frozen(*frozen),
             Event::PauseRequested { .. } => self.pause(true)?,
@@ -89,11 +92,7 @@ impl Machine {
                 }
             }
             Event::KeyDestroyed { role, version } => self.destroy(*role, *version)?,
-            Event::Delivered { delivery } => {
-                if !self.deliveries.remove(delivery) {
-                    return Err(Rejected::NotAwaited);
-                }
-            }
+            Event::Delivered { delivery, version } => self.delivered(*delivery, *version)?,
             Event::ClusterUpgraded { version } => self.upgraded(version),
             Event::LeavesRenewed { version } => self.renewed(version)?,
         }
@@ -135,7 +134,13 @@ impl Machine {
     /// before it is done.
     fn take_down(&mut self, consumer: &ConsumerId, after: ReportId) -> Result<(), Rejected> {
         let index = self.index_of(consumer)?;
+        if consumer.kind().plane() == Plane::External {
+            return Err(Rejected::Outside(consumer.clone()));
+        }
         let last = self.last(index);
+        if !may_follow(last.id, after) {
+            return Err(Rejected::TooFarAhead { consumer: consumer.clone(), applied: last.id, found: after });
+        }
         let class = self.topology.member(index).map(|member| member.class).unwrap_or_default();
         if last.available {
             let away = self.waiting.of(class).map_or(0, |lacking| lacking.away.len());
@@ -153,10 +158,18 @@ impl Machine {
         Ok(())
     }
 
+    /// What was handed out for an earlier generation is no longer what is to be handed out.
+    fn delivered(&mut self, delivery: Delivery, version: CaVersion) -> Result<(), Rejected> {
+        if version != self.handed_out() {
+            return Err(Rejected::WrongVersion { role: AuthorityRole::Cluster, found: version });
+        }
+        if self.deliveries.remove(&delivery) { Ok(()) } else { Err(Rejected::NotAwaited) }
+    }
+
     fn acknowledge(
         &mut self,
         consumer: &ConsumerId,
-        rotation: (Unit, pki_core::CaVersion),
+        rotation: (Unit, CaVersion),
         stage: &StageId,
     ) -> Result<(), Rejected> {
         let index = self.index_of(consumer)?;
@@ -209,6 +222,16 @@ impl Machine {
         }
         Ok(())
     }
+}
+
+/// So many reports of a consumer may be on their way at most when it is taken down: ours, and more than any has in a day.
+const MAX_LEAD: u64 = 1 << 20;
+
+/// Whether what a consumer is said to have reported last leaves room for what it reports next: else one wrong number
+/// would silence it. Of an incarnation that was not heard of yet nothing else is known.
+const fn may_follow(applied: ReportId, found: ReportId) -> bool {
+    let heard = if found.incarnation > applied.incarnation { 0 } else { applied.sequence };
+    found.incarnation < u64::MAX && found.sequence <= heard.saturating_add(MAX_LEAD)
 }
 
 /// Whether an event that is taken may change nothing but the clock: if nobody was released, and it left no footprint.

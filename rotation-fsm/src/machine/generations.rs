@@ -18,13 +18,16 @@ pub(crate) struct Authority {
     pub(crate) next: Option<AuthorityRecord>,
     /// The next generation's certificate by the active one.
     pub(crate) cross: Option<CrossRecord>,
+    /// The highest version that a rotation ever led to, whether or not it was minted: somebody may have minted it and not
+    /// have said so, and no version stands for two keys.
+    pub(crate) attempted: CaVersion,
     /// Every bundle of these generations, by content. Derived.
     bundles: Vec<(BundleHash, Holding)>,
 }
 
 impl Authority {
     pub(crate) fn new(active: AuthorityRecord) -> Self {
-        Self::restored(None, active, None, None)
+        Self::restored(None, active, None, None, active.version)
     }
 
     pub(crate) fn restored(
@@ -32,8 +35,9 @@ impl Authority {
         active: AuthorityRecord,
         next: Option<AuthorityRecord>,
         cross: Option<CrossRecord>,
+        attempted: CaVersion,
     ) -> Self {
-        let mut authority = Self { previous, active, next, cross, bundles: Vec::new() };
+        let mut authority = Self { previous, active, next, cross, attempted, bundles: Vec::new() };
         authority.index_bundles();
         authority
     }

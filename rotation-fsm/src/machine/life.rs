@@ -63,7 +63,7 @@ impl Machine {
             let permit = expiry.map(|expiry| self.decide(Work::step(StepKind::Start), expiry));
             let started = match permit {
                 Some(Permit::Blocked { why, .. }) => Err(Rejected::Maintenance(why)),
-                _ => self.start(policy),
+                _ => self.start(policy, false),
             };
             match started {
                 Ok(to) => {
@@ -168,6 +168,9 @@ impl Machine {
 
     fn permit_until(&self, work: Work<'_>) -> Option<(Blocker, Option<UtcDateTime>)> {
         let rotating = self.rotating().filter(|rotating| !rotating.emergency)?;
+        if rotating.commanded && work.kind() == StepKind::ControlPlane {
+            return None;
+        }
         // Keys do not expire, so nothing is near.
         let expiry = self.expiry(&rotating.policy).unwrap_or(UtcDateTime::MAX);
         match self.decide(work, expiry) {
@@ -206,6 +209,16 @@ impl Machine {
             return Err(Rejected::NotInStage { current: None });
         }
         self.overrides.order_pool(pool.clone());
+        Ok(())
+    }
+
+    /// An order that nothing could follow from is refused: while nothing is rotated one to begin can be given, and while
+    /// something is all others.
+    pub(super) fn override_step(&mut self, step: StepKind) -> Result<(), Rejected> {
+        if (step == StepKind::Start) == self.rotating().is_some() {
+            return Err(Rejected::NotInStage { current: self.stage().map(|stage| stage.id.clone()) });
+        }
+        self.overrides.order_step(step);
         Ok(())
     }
 

@@ -9,7 +9,6 @@ use super::{Applied, Completed, Machine, Phase, Rotating, shares_key};
 use crate::delivery::Delivery;
 use crate::event::{AuthorityRecord, CrossRecord};
 use crate::facet::Holding;
-use crate::maintenance::Overrides;
 use crate::plan::{Plan, Scope, Stage, Step};
 use crate::policy::{Trigger, Unit, UnitPolicy, units};
 use crate::rejected::Rejected;
@@ -27,7 +26,7 @@ impl Machine {
         self.check_stable()?;
         let policy = self.policy(unit)?;
         match policy.trigger {
-            Trigger::User => self.start(policy),
+            Trigger::User => self.start(policy, self.settings.commands_override),
             Trigger::Automatic { .. } => Err(Rejected::AutomaticOnly(unit)),
         }
     }
@@ -39,7 +38,8 @@ impl Machine {
         }
     }
 
-    pub(super) fn start(&mut self, policy: UnitPolicy) -> Result<CaVersion, Rejected> {
+    /// Begins a rotation by the strategy of the settings, by a user's command that overrides the calendar or not.
+    pub(super) fn start(&mut self, policy: UnitPolicy, commanded: bool) -> Result<CaVersion, Rejected> {
         let from = self.common_version(&policy)?;
         self.check_expiry(&policy, Duration::ZERO)?;
         if let Some(consumer) = self.blocking(&policy.roles)
@@ -54,16 +54,63 @@ impl Machine {
         if plan.stages.iter().any(|stage| stage.step() == Step::CrossSign) {
             self.check_expiry(&policy, self.settings.cross_margin)?;
         }
-        Ok(self.begin(policy, from, plan, false))
+        let to = self.begin(policy, from, plan, false)?;
+        self.set_commanded(commanded);
+        Ok(to)
     }
 
-    /// Begins whatever it costs: nobody who is not in order holds it up, and clients outside are left behind at once.
-    pub(super) fn declare_emergency(&mut self, unit: Unit) -> Result<CaVersion, Rejected> {
-        self.check_stable()?;
+    /// Whether the control plane's own stages are a user's command from here on.
+    pub(super) fn set_commanded(&mut self, commanded: bool) {
+        if let Some(rotating) = self.rotating_mut() {
+            rotating.commanded = commanded;
+        }
+    }
+
+    /// Begins whatever it costs: nobody who is not in order holds it up, and clients outside are left behind at once. What
+    /// runs already goes on so, or goes back so, whichever leads away from the keys that are suspect.
+    pub(super) fn declare_emergency(&mut self, unit: Unit, suspect: CaVersion) -> Result<Option<CaVersion>, Rejected> {
         let policy = self.policy(unit)?;
+        if self.rotating().is_some() {
+            return self.escalate(&policy, suspect).map(|()| None);
+        }
         let from = self.common_version(&policy)?;
+        if suspect != from {
+            return Err(wrong_version(&policy, suspect));
+        }
         let plan = Plan::emergency(&self.topology, &policy.roles).map_err(Rejected::Strategy)?;
-        Ok(self.begin(policy, from, plan, true))
+        self.begin(policy, from, plan, true).map(Some)
+    }
+
+    /// Makes the rotation that runs an emergency. It is proved already, and nearer to its end than a new one would be:
+    /// what it waits for that is not the cluster's safety it no longer waits for.
+    fn escalate(&mut self, policy: &UnitPolicy, suspect: CaVersion) -> Result<(), Rejected> {
+        let Some(rotating) = self.rotating() else { return Ok(()) };
+        let (unit, to, stage) = (rotating.unit(), rotating.to, rotating.stage);
+        let (back, emergency) = (rotating.is_rolling_back(), rotating.emergency);
+        let after = Rejected::EmergencyAfter { unit, to };
+        if unit != policy.unit {
+            return Err(after);
+        }
+        if suspect != rotating.from && suspect != to {
+            return Err(wrong_version(policy, suspect));
+        }
+        let turns = match (suspect == to, back) {
+            // It leads to what is suspect. Forwards it may still be turned, unless what it came from is suspect too.
+            (true, false) if emergency || rotating.plan.point_of_no_return().is_some_and(|end| stage >= end) => {
+                return Err(after);
+            }
+            (false, true) => return Err(after),
+            (true, false) => true,
+            _ if emergency => return Err(Rejected::InProgress { to }),
+            _ => false,
+        };
+        if turns {
+            self.turn_back()?;
+        }
+        if let Some(rotating) = self.rotating_mut() {
+            (rotating.emergency, rotating.may_complete, rotating.paused) = (true, true, false);
+        }
+        Ok(())
     }
 
     /// What a rotation of this unit by this strategy would do, if it began now.
@@ -97,13 +144,25 @@ impl Machine {
         }
     }
 
-    fn begin(&mut self, policy: UnitPolicy, from: CaVersion, plan: Plan, emergency: bool) -> CaVersion {
-        // The version of a rotation that was rolled back is not used again.
-        let given_up = policy.roles.iter().filter_map(|role| Some(self.previous(*role)?.version));
-        let to = given_up.max().map_or(from, |last| last.max(from)).next();
+    fn begin(
+        &mut self,
+        policy: UnitPolicy,
+        from: CaVersion,
+        plan: Plan,
+        emergency: bool,
+    ) -> Result<CaVersion, Rejected> {
+        let attempted = policy.roles.iter().filter_map(|role| Some(self.tracks.authority(*role)?.attempted));
+        let last = attempted.max().map_or(from, |last| last.max(from));
+        let to = last.next();
+        if to == last {
+            return Err(Rejected::NoVersionLeft(policy.unit));
+        }
+        for role in policy.roles.iter() {
+            self.tracks.authorities.entry(*role).and_modify(|authority| authority.attempted = to);
+        }
         let gated = self.is_gated(&policy);
         self.abandoned.clear();
-        self.overrides = frozen_only(&self.overrides);
+        self.overrides = self.overrides.frozen_only();
         self.phase = Phase::Rotating(Rotating {
             open: policy.roles.iter().copied().collect(),
             moves_address: plan.moves_address(),
@@ -117,14 +176,15 @@ impl Machine {
             may_complete: emergency || !gated,
             attempts: 0,
             emergency,
+            commanded: false,
         });
         self.epoch += 1;
         self.expect_anew();
-        to
+        Ok(to)
     }
 
     /// Whether somebody must say that a rotation of this unit may complete.
-    fn is_gated(&self, policy: &UnitPolicy) -> bool {
+    pub(super) fn is_gated(&self, policy: &UnitPolicy) -> bool {
         self.settings.completion == Completion::OnRequest && policy.trigger == Trigger::User
     }
 
@@ -134,9 +194,9 @@ impl Machine {
 
     /// A consumer that has a part in these authorities and is not in order, if there is one. Looked for class by class:
     /// however many without a part are waiting, they cost nothing. An emergency waits for nobody of whom it has not asked
-    /// anything yet.
+    /// anything yet; on its way back for everybody, since whoever holds the generation that is given up must be known.
     pub(super) fn blocking(&self, roles: &[AuthorityRole]) -> Option<&ConsumerId> {
-        let emergency = self.rotating().filter(|rotating| rotating.emergency);
+        let emergency = self.rotating().filter(|rotating| rotating.emergency && !rotating.is_rolling_back());
         let classes = self.topology.classes().iter().enumerate();
         let waiting = classes.filter_map(|(number, class)| Some((class, self.waiting.of(number)?)));
         let mut concerned = waiting.filter(|(class, _)| {
@@ -257,6 +317,11 @@ impl Machine {
         if rotating.emergency || rotating.is_rolling_back() {
             return Err(Rejected::NoWayBack { stage: rotating.stage().map(|stage| stage.id.clone()) });
         }
+        self.turn_back()
+    }
+
+    fn turn_back(&mut self) -> Result<(), Rejected> {
+        let Some(rotating) = self.rotating() else { return Err(Rejected::NotInStage { current: None }) };
         let (index, roles) = (rotating.stage, rotating.roles());
         let back = if skips!(self, BackFromAnywhere) {
             Some(rotating.plan.undone(index))
@@ -265,9 +330,14 @@ impl Machine {
         };
         let stage = rotating.stage().map(|stage| stage.id.clone());
         let Some(plan) = back else { return Err(Rejected::NoWayBack { stage }) };
+        let moves_address = plan.moves_address();
+        // A second address that was allocated, and that nobody was asked to serve on yet, is given up here: no stage does it.
+        if let Some(addresses) = self.tracks.addresses.as_mut().filter(|_| !moves_address) {
+            addresses.give_up();
+        }
         if let Some(rotating) = self.rotating_mut() {
             (rotating.plan, rotating.stage, rotating.paused) = (Arc::new(plan), 0, false);
-            rotating.may_complete = true;
+            (rotating.may_complete, rotating.moves_address) = (true, moves_address);
             rotating.open_stage();
         }
         self.epoch += 1;
@@ -312,7 +382,7 @@ impl Machine {
                 applied.completed = true;
             }
             self.epoch += 1;
-            self.expect_anew();
+            self.expect_stage();
             if self.rotating().is_some_and(Rotating::comes_to_clients_outside) {
                 self.ask_released_again();
             }
@@ -365,7 +435,7 @@ impl Machine {
         if !back && rotating.policy.hands_out() {
             self.deliveries.extend(Delivery::ALL);
         }
-        self.overrides = frozen_only(&self.overrides);
+        self.overrides = self.overrides.frozen_only();
         let (roles, at) = (rotating.policy.roles, self.clock.now());
         self.completed = Some(Completed { unit, roles, to, at, rolled_back: back });
         // The names of the generations moved on, so everybody is compared anew.
@@ -373,11 +443,12 @@ impl Machine {
     }
 }
 
-/// Orders by hand hold for one rotation, a freeze until it is ended.
-fn frozen_only(overrides: &Overrides) -> Overrides {
-    let mut kept = Overrides::none();
-    kept.set_frozen(overrides.is_frozen());
-    kept
+/// The generation is not the one that the authorities of the unit are at.
+fn wrong_version(policy: &UnitPolicy, found: CaVersion) -> Rejected {
+    match policy.roles.first() {
+        Some(role) => Rejected::WrongVersion { role: *role, found },
+        None => Rejected::UnknownUnit(policy.unit),
+    }
 }
 
 impl Rotating {

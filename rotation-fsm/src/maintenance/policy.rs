@@ -192,6 +192,11 @@ impl Overrides {
         self.frozen = frozen;
     }
 
+    /// What outlasts a rotation: orders by hand hold for one, a freeze until it is ended.
+    pub(crate) fn frozen_only(&self) -> Self {
+        Self { frozen: self.frozen, ..Self::none() }
+    }
+
     /// The pools that somebody ordered, one by one.
     pub(crate) fn pools(&self) -> impl Iterator<Item = &PoolName> {
         self.pools.iter()

@@ -661,7 +661,9 @@ impl State {
             Move::Destroy(index) => self.destroy(layout, role(index)?),
             Move::HandOut => {
                 let delivery = *self.machine.deliveries.first().ok_or(())?;
-                self.submit(layout, Event::Delivered { delivery })
+                let role = AuthorityRole::Cluster;
+                let version = self.machine.authority(role).map_or(CaVersion::FIRST, |record| record.version);
+                self.submit(layout, Event::Delivered { delivery, version })
             }
             Move::TakeDown(index) => {
                 let order = agenda.order(usize::from(index)).ok_or(())?;

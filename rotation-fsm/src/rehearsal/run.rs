@@ -112,7 +112,13 @@ impl<'a> Run<'a> {
         let policies = units(self.machine.topology.hierarchy());
         let trigger = policies.iter().find(|policy| policy.unit == unit).map(|policy| policy.trigger);
         let event = match trigger {
-            _ if self.what.emergency => Event::EmergencyDeclared { unit, by: rehearsal() },
+            _ if self.what.emergency => {
+                let policy = policies.iter().find(|policy| policy.unit == unit);
+                let role = policy.and_then(|policy| policy.roles.first().copied());
+                let active = role.and_then(|role| self.machine.authority(role));
+                let suspect = active.map_or(CaVersion::FIRST, |record| record.version);
+                Event::EmergencyDeclared { unit, suspect, by: rehearsal() }
+            }
             Some(Trigger::Automatic { .. }) => Event::Tick,
             _ => Event::RotationRequested { unit },
         };

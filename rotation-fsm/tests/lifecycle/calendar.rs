@@ -1,9 +1,9 @@
 //! Windows, exclusions, the freeze, and orders by hand.
 
-use pki_core::{CaVersion, ComponentKind, Hierarchy};
+use pki_core::{AuthorityRole, CaVersion, ComponentKind, Hierarchy, Storage};
 use rotation_fsm::{
-    Action, Blocker, Calendar, Completion, Event, ExclusionScope, MaintenanceExclusion, MaintenanceWindow, PoolName,
-    Recurrence, Rejected, Settings, StepKind, Unit,
+    Action, Blocker, Calendar, Completion, Event, ExclusionScope, Machine, MaintenanceExclusion, MaintenancePolicy,
+    MaintenanceWindow, PoolName, Recurrence, Rejected, Settings, StepKind, Strategy, Unit,
 };
 use time::{Duration, UtcDateTime};
 
@@ -146,6 +146,114 @@ fn an_order_for_a_step_holds_for_that_step_and_this_rotation() {
     assert_eq!(stage(&cluster.machine), "control-plane-trust");
 }
 
+/// An order that nothing could follow from is refused, and none is lost unseen: the start can be ordered until it has
+/// happened, and the other steps from then on.
+#[test]
+fn an_order_that_could_have_no_effect_is_refused() {
+    let mut resting = Cluster::new(Hierarchy::kubeadm());
+    for step in StepKind::ALL {
+        let expected = if step == StepKind::Start { None } else { Some(Rejected::NotInStage { current: None }) };
+        assert_eq!(resting.apply(&overridden(step)).err(), expected, "{step}");
+    }
+    resting.start(Unit::Ca);
+    let current = resting.machine.stage().map(|stage| stage.id().clone());
+    for step in StepKind::ALL {
+        let expected = (step == StepKind::Start).then(|| Rejected::NotInStage { current: current.clone() });
+        assert_eq!(resting.apply(&overridden(step)).err(), expected, "{step}");
+    }
+}
+
+/// What GKE begins by itself nobody may request: the order by hand is how it begins outside of a window.
+#[test]
+fn a_start_that_is_ordered_at_rest_holds_until_something_begins() {
+    let hierarchy = Hierarchy::gke(Storage::Etcd);
+    let settings = Settings { maintenance: MaintenancePolicy::respect(), ..Settings::of(&hierarchy) };
+    let mut cluster = Cluster::with(hierarchy, settings);
+    let expiry = cluster.machine.authority(AuthorityRole::EtcdApi).unwrap().not_after.unwrap();
+    cluster.now = expiry - Duration::days(20);
+    let calendar = closed_between(cluster.now, expiry, ExclusionScope::NoUpgrades);
+    cluster.apply(&Event::CalendarChanged { calendar }).unwrap();
+    assert_eq!(cluster.apply(&Event::Tick).unwrap().started, None);
+    cluster.apply(&overridden(StepKind::Start)).unwrap();
+    cluster.machine = Machine::restore(cluster.machine.snapshot()).unwrap();
+    assert_eq!(cluster.apply(&Event::Tick).unwrap().started, Some(V2));
+    // It was for one, and for its start alone.
+    while cluster.step() {}
+    assert_eq!(cluster.machine.blocked().unwrap().step, StepKind::ControlPlane);
+    cluster.apply(&overridden(StepKind::ControlPlane)).unwrap();
+    cluster.run();
+    let started = cluster.apply(&Event::Tick).unwrap();
+    assert!(started.started.is_none() && !started.blocked.is_empty(), "{started:?}");
+}
+
+fn closed_gke(strategy: Strategy) -> Cluster {
+    let hierarchy = Hierarchy::gke(Storage::Etcd);
+    let calendar = closed_between(at(0), at(0) + Duration::days(60), ExclusionScope::NoUpgrades);
+    let settings = Settings { calendar, strategy, ..Settings::of(&hierarchy) };
+    Cluster::with(hierarchy, settings)
+}
+
+/// GKE: a user's command overrides maintenance blockers in its phase. Start and completion are the control plane's, and
+/// the nodes have a command of their own.
+#[test]
+fn a_users_commands_override_the_calendar_phase_by_phase() {
+    for strategy in [Strategy::Staged, Strategy::DualEndpoint] {
+        let mut cluster = closed_gke(strategy);
+        cluster.start(Unit::Credentials);
+        assert!(rotating(&cluster.machine).is_commanded());
+        cluster.exhaust();
+        let blocked = cluster.machine.blocked().unwrap();
+        assert_eq!((blocked.step, blocked.pool), (StepKind::RecreateNodes, Some(pool("pool-a"))), "{strategy}");
+        for name in ["pool-a", "pool-b"] {
+            cluster.apply(&upgrade(name)).unwrap();
+            cluster.exhaust();
+        }
+        // Everybody is done but for what comes after the completion, which is the user's to ask for.
+        assert_eq!(cluster.machine.blocked(), None);
+        cluster.apply(&Event::CompletionRequested { unit: Unit::Credentials }).unwrap();
+        cluster.run();
+        assert!(cluster.machine.is_at_rest());
+    }
+    // Other presets' windows hold for whoever asks.
+    let mut other = cluster(closed_between(at(0), at(0) + Duration::days(60), ExclusionScope::NoUpgrades));
+    assert!(!rotating(&other.machine).is_commanded());
+    other.exhaust();
+    assert_eq!(other.machine.blocked().unwrap().step, StepKind::ControlPlane);
+}
+
+/// What nobody asked for obeys the calendar, and a user may still ask.
+#[test]
+fn a_completion_that_is_attempted_waits_where_a_users_does_not() {
+    for asks in [false, true] {
+        let mut cluster = closed_gke(Strategy::Staged);
+        cluster.start(Unit::Credentials);
+        for name in ["pool-a", "pool-b"] {
+            cluster.apply(&upgrade(name)).unwrap();
+        }
+        cluster.exhaust();
+        // The attempt of the seventh day finds the calendar open, and what is then to be done finds it closed.
+        for _ in 0..7 {
+            cluster.now += Duration::DAY;
+            assert_eq!(cluster.apply(&Event::Tick).unwrap().doubted, None);
+        }
+        for calendar in
+            [Calendar::always(), closed_between(at(0), at(0) + Duration::days(60), ExclusionScope::NoUpgrades)]
+        {
+            cluster.apply(&Event::CalendarChanged { calendar }).unwrap();
+            cluster.apply(&Event::Tick).unwrap();
+        }
+        assert!(!rotating(&cluster.machine).is_commanded());
+        cluster.exhaust();
+        assert_eq!(cluster.machine.blocked().unwrap().step, StepKind::ControlPlane);
+        if asks {
+            assert!(cluster.apply(&Event::CompletionRequested { unit: Unit::Credentials }).unwrap().changed);
+            cluster.machine = Machine::restore(cluster.machine.snapshot()).unwrap();
+            cluster.run();
+            assert!(cluster.machine.is_at_rest());
+        }
+    }
+}
+
 #[test]
 fn a_freeze_keeps_nodes_alone_until_it_is_ended_or_somebody_orders_them() {
     let mut cluster = cluster(Calendar::always());
@@ -218,7 +326,9 @@ fn an_emergency_ignores_the_calendar_and_the_freeze() {
     let calendar = closed_between(at(0), far, ExclusionScope::NoUpgrades);
     let mut cluster = Cluster::with(hierarchy.clone(), Settings { calendar, ..Settings::of(&hierarchy) });
     cluster.apply(&frozen(true)).unwrap();
-    cluster.apply(&Event::EmergencyDeclared { unit: Unit::Ca, by: "operator".to_owned() }).unwrap();
+    cluster
+        .apply(&Event::EmergencyDeclared { unit: Unit::Ca, suspect: CaVersion::FIRST, by: "operator".to_owned() })
+        .unwrap();
     assert!(rotating(&cluster.machine).is_emergency());
     let outside = cluster.consumer(ComponentKind::ExternalClient, "0");
     cluster.forget(&outside);

@@ -2,18 +2,26 @@
 
 use std::collections::BTreeSet;
 
-use pki_core::{CaVersion, ComponentKind, Hierarchy, Preset, Storage, TrustSlot};
+use pki_core::{AuthorityRole, CaVersion, ComponentKind, Hierarchy, Preset, Storage, TrustSlot};
 use rotation_fsm::{
-    Action, ConsumerId, Event, Holding, Offence, Plan, Rejected, Scope, Step, Strategy, Topology, Trigger, Unit, units,
+    Action, Calendar, ConsumerId, Event, ExclusionScope, Holding, Machine, MaintenanceExclusion, Offence, Phase, Plan,
+    Rejected, Scope, Step, StepKind, Strategy, Topology, Trigger, Unit, units,
 };
+use time::Duration;
 
 use crate::cluster::{Cluster, golden};
 use crate::parts::{of_many_authorities, rotating, stage};
 
-const V2: CaVersion = CaVersion::FIRST.next();
+const V1: CaVersion = CaVersion::FIRST;
+const V2: CaVersion = V1.next();
+const V3: CaVersion = V2.next();
 
 fn declared(unit: Unit) -> Event {
-    Event::EmergencyDeclared { unit, by: "operator".to_owned() }
+    suspected(unit, V1)
+}
+
+fn suspected(unit: Unit, suspect: CaVersion) -> Event {
+    Event::EmergencyDeclared { unit, suspect, by: "operator".to_owned() }
 }
 
 fn hierarchies() -> Vec<(String, Hierarchy)> {
@@ -147,5 +155,180 @@ fn there_is_no_way_back_from_an_emergency_and_a_user_completes_nothing() {
     let mut cluster = Cluster::new(hierarchy.clone());
     let automatic = units(&hierarchy).iter().find(|policy| policy.trigger != Trigger::User).unwrap().unit;
     assert_eq!(cluster.apply(&declared(automatic)).unwrap().started, Some(V2));
-    assert_eq!(cluster.apply(&declared(Unit::Ca)), Err(Rejected::InProgress { to: V2 }));
+    assert_eq!(cluster.apply(&declared(automatic)), Err(Rejected::InProgress { to: V2 }));
+    let other = suspected(Unit::Credentials, V1);
+    assert_eq!(cluster.apply(&other), Err(Rejected::EmergencyAfter { unit: automatic, to: V2 }));
+    assert_eq!(cluster.apply(&suspected(Unit::Ca, V1)), Err(Rejected::UnknownUnit(Unit::Ca)));
+}
+
+/// A rotation in the stage with this number, some of it done, with the calendar closed and nodes frozen from then on.
+fn in_stage(hierarchy: &Hierarchy, strategy: Strategy, unit: Unit, index: usize) -> Option<Cluster> {
+    let mut cluster = Cluster::with_strategy(hierarchy.clone(), strategy);
+    cluster.start(unit);
+    let plan = rotating(&cluster.machine).plan().clone();
+    let wanted = plan.stages().get(index)?.to_string();
+    cluster.run_until(&wanted);
+    for _ in 0..index % 3 {
+        if cluster.machine.waiting().count() > 1 {
+            cluster.step();
+        }
+    }
+    // One step may have been the last of the stage.
+    if stage(&cluster.machine) != wanted {
+        return in_stage(hierarchy, strategy, unit, index + 1);
+    }
+    let name = "no time".parse().unwrap();
+    let end = cluster.now + Duration::days(90);
+    let exclusion = MaintenanceExclusion::new(name, cluster.now, end, ExclusionScope::NoUpgrades).unwrap();
+    let calendar = Calendar::always().with_exclusions([exclusion]).unwrap();
+    cluster.apply(&Event::CalendarChanged { calendar }).unwrap();
+    cluster.apply(&Event::FreezeChanged { frozen: true }).unwrap();
+    Some(cluster)
+}
+
+/// Whatever clients outside reach is not asked about any more: they are the loss.
+fn leave_outside(cluster: &mut Cluster) {
+    let outside = cluster.consumer(ComponentKind::ExternalClient, "0");
+    cluster.forget(&outside);
+}
+
+fn index_of_stage(cluster: &Cluster) -> usize {
+    let plan = rotating(&cluster.machine).plan();
+    plan.stages().iter().position(|one| Some(one) == cluster.machine.stage()).unwrap()
+}
+
+fn run_to_rest(cluster: &mut Cluster, what: &str) {
+    while cluster.machine.stage().is_some() {
+        // What a crash forgets is nothing.
+        let restored = Machine::restore(cluster.machine.snapshot()).unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert!(restored.pending_actions().eq(cluster.machine.pending_actions()), "{what}");
+        assert!(cluster.step(), "{what}: nothing to do in {}", stage(&cluster.machine));
+    }
+    assert!(cluster.machine.is_at_rest(), "{what}: {:?}", cluster.machine.waiting().collect::<Vec<_>>());
+}
+
+/// From every stage of every strategy: the old keys are suspect, so what runs goes on and waits for nothing any more.
+#[test]
+fn a_rotation_away_from_suspect_keys_goes_on_as_an_emergency_from_every_stage() {
+    let mut stages = 0;
+    for hierarchy in [Hierarchy::kubeadm(), Hierarchy::gke(Storage::Etcd)] {
+        let unit = units(&hierarchy)[0].unit;
+        for strategy in Strategy::ALL {
+            for index in 0.. {
+                let Some(mut cluster) = in_stage(&hierarchy, strategy, unit, index) else { break };
+                let what = format!("{strategy} in {}", stage(&cluster.machine));
+                leave_outside(&mut cluster);
+                let applied = cluster.apply(&declared(unit)).unwrap();
+                assert!(applied.changed && applied.started.is_none(), "{what}");
+                if cluster.machine.stage().is_some() {
+                    assert!(rotating(&cluster.machine).is_emergency(), "{what}");
+                    assert_eq!(cluster.apply(&declared(unit)), Err(Rejected::InProgress { to: V2 }), "{what}");
+                }
+                assert_eq!(cluster.machine.blocked(), None, "{what}");
+                run_to_rest(&mut cluster, &what);
+                assert_eq!(cluster.machine.completed().unwrap().to, V2, "{what}");
+                stages += 1;
+            }
+        }
+    }
+    assert!(stages > 60, "{stages}");
+}
+
+/// From every stage of every strategy: the next keys are suspect. Before the point of no return what runs turns back, in
+/// presets too in which no user may ask for that; past it, it has to end, and the emergency is declared then.
+#[test]
+fn a_rotation_towards_suspect_keys_turns_back_from_every_stage_from_which_it_can() {
+    let (mut turned, mut ended) = (0, 0);
+    for hierarchy in [Hierarchy::kubeadm(), Hierarchy::gke(Storage::Etcd)] {
+        let unit = units(&hierarchy)[0].unit;
+        for strategy in Strategy::ALL {
+            for index in 0.. {
+                let Some(mut cluster) = in_stage(&hierarchy, strategy, unit, index) else { break };
+                let what = format!("{strategy} in {}", stage(&cluster.machine));
+                let past = rotating(&cluster.machine).plan().point_of_no_return().unwrap() <= index_of_stage(&cluster);
+                let outcome = cluster.apply(&suspected(unit, V2));
+                if !past {
+                    leave_outside(&mut cluster);
+                    outcome.unwrap_or_else(|error| panic!("{what}: {error}"));
+                    assert_eq!(cluster.machine.blocked(), None, "{what}");
+                    run_to_rest(&mut cluster, &what);
+                    let completed = cluster.machine.completed().unwrap();
+                    assert!(completed.rolled_back && completed.to == V1, "{what}");
+                    // The number is not given again, and neither are the keys.
+                    assert_eq!(cluster.start(unit), V3, "{what}");
+                    turned += 1;
+                    continue;
+                }
+                assert_eq!(outcome, Err(Rejected::EmergencyAfter { unit, to: V2 }), "{what}");
+                finish_by_hand(&mut cluster, &what);
+                assert_eq!(cluster.machine.completed().unwrap().to, V2, "{what}");
+                leave_outside(&mut cluster);
+                assert_eq!(cluster.apply(&suspected(unit, V2)).unwrap().started, Some(V3), "{what}");
+                run_to_rest(&mut cluster, &what);
+                ended += 1;
+            }
+        }
+    }
+    assert!(turned > 30 && ended > 15, "{turned} {ended}");
+}
+
+/// What an operator does where an emergency has to come after: orders every step, so that nothing waits.
+fn finish_by_hand(cluster: &mut Cluster, what: &str) {
+    for step in StepKind::ALL.into_iter().filter(|step| *step != StepKind::Start) {
+        cluster.apply(&Event::MaintenanceOverridden { step, by: "operator".to_owned() }).unwrap();
+    }
+    run_to_rest(cluster, what);
+}
+
+/// The way back leads to the old keys: while they are suspect it has to end first, from every stage of it.
+#[test]
+fn a_way_back_to_suspect_keys_ends_first_and_goes_on_for_the_others() {
+    let hierarchy = Hierarchy::kubeadm();
+    for strategy in Strategy::ALL {
+        for index in 0.. {
+            let mut cluster = Cluster::with_strategy(hierarchy.clone(), strategy);
+            cluster.start(Unit::Ca);
+            let plan = rotating(&cluster.machine).plan().clone();
+            if plan.point_of_no_return().unwrap() <= index {
+                break;
+            }
+            cluster.run_until(&plan.stages()[index].to_string());
+            let what = format!("{strategy} back from {}", stage(&cluster.machine));
+            cluster.apply(&Event::RollbackRequested { by: "operator".to_owned() }).unwrap();
+            let after = Rejected::EmergencyAfter { unit: Unit::Ca, to: V2 };
+            assert_eq!(cluster.apply(&suspected(Unit::Ca, V1)), Err(after), "{what}");
+            let unknown = Rejected::WrongVersion { role: AuthorityRole::Cluster, found: V3 };
+            assert_eq!(cluster.apply(&suspected(Unit::Ca, V3)), Err(unknown), "{what}");
+            let mut other = cluster.machine.clone();
+            finish_by_hand(&mut cluster, &what);
+            assert_eq!(cluster.apply(&suspected(Unit::Ca, V1)).unwrap().started, Some(V3), "{what}");
+            // What is given up is suspect: the same way, which waits for nothing any more.
+            other.apply(&suspected(Unit::Ca, V2), cluster.now).unwrap();
+            assert!(
+                matches!(other.phase(), Phase::Rotating(it) if it.is_emergency() && it.is_rolling_back()),
+                "{what}"
+            );
+        }
+    }
+}
+
+/// Clients outside are left behind on the way back; a node that nobody has seen is not, though it was asked for nothing.
+#[test]
+fn a_way_back_in_an_emergency_still_waits_for_nodes() {
+    let mut cluster = Cluster::new(Hierarchy::kubeadm());
+    cluster.start(Unit::Ca);
+    cluster.run_until("control-plane-trust");
+    leave_outside(&mut cluster);
+    let dead = cluster.consumer(ComponentKind::Kubelet, "dead");
+    let pool = cluster.machine.topology().pools().next().cloned();
+    cluster.apply(&Event::ConsumerJoined { consumer: dead.clone(), pool, incarnation: 0 }).unwrap();
+    cluster.ignore(&dead);
+    cluster.apply(&suspected(Unit::Ca, V2)).unwrap();
+    cluster.exhaust();
+    assert_eq!(cluster.machine.waiting().collect::<Vec<_>>(), [&dead]);
+    assert!(cluster.machine.stage().is_some());
+    let given_up = Event::ConsumerAbandoned { consumer: dead, by: "operator".to_owned(), reason: "dead".to_owned() };
+    cluster.apply(&given_up).unwrap();
+    cluster.run();
+    assert!(cluster.machine.is_at_rest() && cluster.machine.completed().unwrap().rolled_back);
 }

@@ -2,8 +2,8 @@
 
 use pki_core::{AuthorityRole, CaVersion, ComponentKind, Hierarchy, Storage};
 use rotation_fsm::{
-    Action, Calendar, CompletionBlocked, ConsumerId, Due, Event, Health, MaintenanceWindow, Phase, Progress, Rejected,
-    Settings, Strategy, Unit,
+    Action, Behind, Calendar, CompletionBlocked, ConsumerId, Due, Event, Health, MaintenanceWindow, Phase, Progress,
+    Rejected, Settings, Strategy, Unit,
 };
 use time::{Duration, Time, UtcDateTime};
 
@@ -225,7 +225,7 @@ fn a_user_completes_when_all_pools_are_done_and_not_before() {
     cluster.ignore(&outside);
     assert!(matches!(
         cluster.apply(&complete()),
-        Err(Rejected::NotComplete(CompletionBlocked::Consumer(consumer))) if consumer.kind() == ComponentKind::KubeApiServer
+        Err(Rejected::NotComplete(CompletionBlocked::Consumer(Behind { consumer, .. }))) if consumer.kind() == ComponentKind::KubeApiServer
     ));
     cluster.exhaust();
     assert_eq!(stage(&cluster.machine), "external-leaves");
@@ -355,8 +355,8 @@ fn a_second_start_is_refused_while_one_runs_automatic_or_not() {
         let refused = cluster.apply(&Event::RotationRequested { unit });
         assert_eq!(refused, Err(Rejected::InProgress { to: V2 }));
     }
-    let emergency = Event::EmergencyDeclared { unit: CREDENTIALS, by: "operator".to_owned() };
-    assert_eq!(cluster.apply(&emergency), Err(Rejected::InProgress { to: V2 }));
+    let emergency = Event::EmergencyDeclared { unit: Unit::EtcdApi, suspect: V2, by: "operator".to_owned() };
+    assert_eq!(cluster.apply(&emergency), Err(Rejected::EmergencyAfter { unit: CREDENTIALS, to: V2 }));
 }
 
 #[test]

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use pki_core::{AuthorityRole, CaVersion, ComponentKind, Hierarchy, Preset};
 use rotation_fsm::{
-    Action, Completion, ConsumerId, Event, Observation, PoolName, Rejected, ReportId, Settings, Strategy, Topology,
-    TopologyError, Unit, units,
+    Action, Completion, ConsumerId, Delivery, Event, Machine, Observation, PoolName, Rejected, ReportId, Settings,
+    Strategy, Topology, TopologyError, Unit, units,
 };
 
 use crate::cluster::{Cluster, address};
@@ -188,7 +188,7 @@ fn provisioning_costs_the_same_in_a_large_cluster() {
     let small = Cluster::new(hierarchy.clone());
     let records = roles.into_iter().map(|role| (role, small.record(role, V1)));
     let settings = Settings::of(&hierarchy).with_completion(Completion::Automatic);
-    let machine = rotation_fsm::Machine::new("large".parse().unwrap(), topology, settings, records, small.now).unwrap();
+    let machine = Machine::new("large".parse().unwrap(), topology, settings, records, small.now).unwrap();
     let begun = Instant::now();
     for number in 0..5_000 {
         let newcomer = ConsumerId::new(ComponentKind::Kubelet, format!("new-{number}").parse().unwrap());
@@ -196,6 +196,31 @@ fn provisioning_costs_the_same_in_a_large_cluster() {
     }
     // A clone of the machine takes milliseconds each; this is far from both.
     assert!(begun.elapsed().as_secs() < 10, "{:?}", begun.elapsed());
+}
+
+/// What everybody shall run with is worked out stage by stage for those whom the stage touches: with as many pools as
+/// there may be, it is what it would be if it were worked out anew.
+#[test]
+fn with_as_many_pools_as_may_be_a_stage_costs_what_it_touches_and_forgets_nobody() {
+    for strategy in [Strategy::Staged, Strategy::CrossSigned] {
+        let hierarchy = Hierarchy::kubeadm();
+        let settings = Settings::of(&hierarchy).with_completion(Completion::Automatic).with_strategy(strategy);
+        let mut cluster = Cluster::large(hierarchy, settings, Topology::MAX_POOLS, Topology::MAX_POOLS);
+        let (begun, mut stages) = (Instant::now(), 0);
+        cluster.start(Unit::Ca);
+        while cluster.machine.stage().is_some() {
+            cluster.take_up_everything_pending();
+            stages += 1;
+            if stages % 100 == 0 {
+                let restored = Machine::restore(cluster.machine.snapshot()).unwrap();
+                assert!(restored.waiting().eq(cluster.machine.waiting()));
+                assert!(restored.pending_actions().eq(cluster.machine.pending_actions()));
+            }
+        }
+        assert!(cluster.machine.is_at_rest());
+        assert!(stages > 2 * Topology::MAX_POOLS, "{stages} in {:?}", begun.elapsed());
+        println!("{strategy}: {stages} rounds of {} pools in {:?}", Topology::MAX_POOLS, begun.elapsed());
+    }
 }
 
 #[test]
@@ -224,6 +249,11 @@ fn what_is_to_be_handed_out_holds_up_no_rotation_and_keeps_its_name() {
     cluster.start(Unit::Ca);
     cluster.run();
     let again = deliveries(&cluster);
+    // What was handed out of the generation before, and is reported late, is not what is asked for now.
+    let delivered = |version| Event::Delivered { delivery: Delivery::Oidc, version };
+    let late = Rejected::WrongVersion { role: AuthorityRole::Cluster, found: V2 };
+    assert_eq!(cluster.apply(&delivered(V2)), Err(late));
+    assert_eq!(deliveries(&cluster), again);
     assert!(again.len() == 4 && again.iter().all(|name| !names.contains(name)), "{again:?}");
     cluster.exhaust();
     assert_eq!(cluster.machine.pending_actions().count(), 0);

@@ -83,15 +83,19 @@ fn at_rest(seen: &mut Seen) {
         seen.refuses(&mut cluster, &event, &none);
     }
     seen.refuses(&mut cluster, &request(Unit::EtcdApi), &Rejected::UnknownUnit(Unit::EtcdApi));
-    let declared = Event::EmergencyDeclared { unit: Unit::Credentials, by: by_operator() };
+    let declared = Event::EmergencyDeclared { unit: Unit::Credentials, suspect: V1, by: by_operator() };
     seen.refuses(&mut cluster, &declared, &Rejected::UnknownUnit(Unit::Credentials));
+    let declared = Event::EmergencyDeclared { unit: Unit::Ca, suspect: V2, by: by_operator() };
+    seen.refuses(&mut cluster, &declared, &Rejected::WrongVersion { role: CLUSTER, found: V2 });
     let unknown = Rejected::UnknownConsumer(nobody.clone());
     seen.refuses(&mut cluster, &Event::ConsumerRemoved { consumer: nobody.clone() }, &unknown);
     let down = Event::TakenDown { consumer: nobody.clone(), after: ReportId::default() };
     seen.refuses(&mut cluster, &down, &unknown);
     let given_up = Event::ConsumerAbandoned { consumer: nobody, by: by_operator(), reason: String::new() };
     seen.refuses(&mut cluster, &given_up, &unknown);
-    seen.refuses(&mut cluster, &Event::Delivered { delivery: Delivery::Oidc }, &Rejected::NotAwaited);
+    let delivered = |version| Event::Delivered { delivery: Delivery::Oidc, version };
+    seen.refuses(&mut cluster, &delivered(V1), &Rejected::NotAwaited);
+    seen.refuses(&mut cluster, &delivered(V2), &Rejected::WrongVersion { role: CLUSTER, found: V2 });
     let version: rotation_fsm::ClusterVersion = "1.16.0-gke.0".parse().unwrap();
     let renewed = Event::LeavesRenewed { version: version.clone() };
     seen.refuses(&mut cluster, &renewed, &Rejected::NotAwaited);
@@ -230,10 +234,26 @@ fn of_consumers(seen: &mut Seen) {
     let turn = Rejected::NotItsTurn { consumer: etcd("1"), away: 1, room: 1 };
     let down = Event::TakenDown { consumer: etcd("1"), after: ReportId::default() };
     seen.refuses(&mut cluster, &down, &turn);
+    let down = Event::TakenDown { consumer: outside.clone(), after: ReportId::default() };
+    seen.refuses(&mut cluster, &down, &Rejected::Outside(outside));
+    // A wrong number silences nobody: what is reported next must still be heard.
+    let applied = cluster.observation(&etcd("0")).id;
+    cluster.apply(&Event::TakenDown { consumer: etcd("0"), after: applied }).unwrap();
+    for (incarnation, sequence) in
+        [(0, u64::MAX), (0, applied.sequence + (1 << 20) + 1), (u64::MAX, 1), (1, (1 << 20) + 1)]
+    {
+        let found = ReportId { incarnation, sequence };
+        let ahead = Rejected::TooFarAhead { consumer: etcd("0"), applied, found };
+        seen.refuses(&mut cluster, &Event::TakenDown { consumer: etcd("0"), after: found }, &ahead);
+    }
+    let far = ReportId { incarnation: 0, sequence: applied.sequence + (1 << 20) };
+    cluster.apply(&Event::TakenDown { consumer: etcd("0"), after: far }).unwrap();
 }
 
 fn of_setups(seen: &mut Seen) {
     let hierarchy = Hierarchy::kubeadm();
+    seen.note(&Rejected::NoVersionLeft(Unit::Ca));
+    seen.note(&Rejected::EmergencyAfter { unit: Unit::Ca, to: V2 });
     let cluster = Cluster::new(hierarchy.clone());
     // One of the unit's authorities is a generation ahead.
     let records =

@@ -1,7 +1,11 @@
 //! Pausing, and the way back from every stage that has one.
 
+use std::collections::BTreeSet;
+
 use pki_core::{CaVersion, ComponentKind, Hierarchy, Preset};
-use rotation_fsm::{Action, Completion, Event, Rejected, Settings, Strategy, Topology, Unit, units};
+use rotation_fsm::{
+    Action, AuthorityRecord, Completion, Event, Machine, Rejected, Settings, Strategy, Topology, Unit, units,
+};
 
 use crate::cluster::{Cluster, address};
 use crate::parts::{of_many_authorities, rotating, stage};
@@ -166,6 +170,51 @@ fn turning_back_twice_gives_up_two_numbers() {
         assert!(cluster.machine.is_at_rest());
     }
     assert_eq!(cluster.start(Unit::Ca), V3.next());
+}
+
+/// Another replica may have minted it and not have said so: no number is given to two keys.
+#[test]
+fn a_number_is_not_used_again_although_nothing_was_minted() {
+    let mut cluster = Cluster::new(Hierarchy::kubeadm());
+    for version in [V2, V3] {
+        assert_eq!(cluster.start(Unit::Ca), version);
+        assert_eq!(stage(&cluster.machine), "mint");
+        cluster.apply(&back()).unwrap();
+        // Whoever minted it none the less finds that it is to be destroyed.
+        let destroyed: BTreeSet<_> = cluster
+            .machine
+            .pending_actions()
+            .map(|action| match action {
+                Action::EnsureKeyDestroyed { role, version, .. } => (role, version),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(destroyed, Hierarchy::kubeadm().roles().iter().map(|role| (*role, version)).collect());
+        cluster.run();
+        assert!(cluster.machine.is_at_rest());
+        // And a crash forgets none.
+        cluster.machine = Machine::restore(cluster.machine.snapshot()).unwrap();
+    }
+    assert_eq!(cluster.start(Unit::Ca), V3.next());
+    cluster.run();
+    assert_eq!(cluster.generations().into_iter().collect::<Vec<_>>(), [V3.next()]);
+}
+
+#[test]
+fn the_last_number_is_given_once() {
+    let hierarchy = Hierarchy::kubeadm();
+    let last = CaVersion::new(u32::MAX).unwrap();
+    let cluster = Cluster::new(hierarchy.clone());
+    let authorities = hierarchy.roles().iter().map(|role| (*role, cluster.record(*role, V1)));
+    let at_last = authorities.map(|(role, record)| (role, AuthorityRecord { version: last, ..record }));
+    let topology = Topology::new(hierarchy.clone());
+    let settings = Settings::of(&hierarchy);
+    let mut machine =
+        Machine::new("test".parse().unwrap(), topology, settings, at_last.collect::<Vec<_>>(), cluster.now).unwrap();
+    let declared = Event::EmergencyDeclared { unit: Unit::Ca, suspect: last, by: "operator".to_owned() };
+    for event in [Event::RotationRequested { unit: Unit::Ca }, declared] {
+        assert_eq!(machine.apply(&event, cluster.now), Err(Rejected::NoVersionLeft(Unit::Ca)));
+    }
 }
 
 #[test]

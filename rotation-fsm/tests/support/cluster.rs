@@ -311,7 +311,9 @@ impl Cluster {
                 self.take_up(target);
                 self.acknowledgement(target, *unit, *to, stage)
             }
-            Action::EnsureDelivered { delivery, .. } => Event::Delivered { delivery: *delivery },
+            Action::EnsureDelivered { delivery, version, .. } => {
+                Event::Delivered { delivery: *delivery, version: *version }
+            }
             Action::EnsureLeavesRenewed { version, .. } => Event::LeavesRenewed { version: version.clone() },
             other => panic!("unknown action {other:?}"),
         }]

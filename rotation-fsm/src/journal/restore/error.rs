@@ -118,6 +118,8 @@ pub enum Part {
     Pause,
     /// The way back.
     Rollback,
+    /// The command of a user that overrides the calendar.
+    Command,
     /// The plan.
     Plan,
     /// The last rotation that came to its end.
@@ -212,6 +214,7 @@ impl fmt::Display for Part {
             Self::Gate => "the point of no return",
             Self::Pause => "the pause",
             Self::Rollback => "the way back",
+            Self::Command => "the command that overrides the calendar",
             Self::Plan => "the plan",
             Self::Completed => "the last rotation",
             Self::Overrides => "the orders by hand",

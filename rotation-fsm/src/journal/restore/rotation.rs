@@ -44,6 +44,7 @@ pub(super) fn rotating(
         may_complete: found.may_complete,
         attempts: found.attempts,
         emergency: found.emergency,
+        commanded: found.commanded,
     })
 }
 
@@ -54,7 +55,11 @@ fn check_versions(found: &RotatingState, state: &State, policy: &UnitPolicy) -> 
         expect(Part::From, authority.active.version, found.from)?;
     }
     let given_up = authorities().filter_map(|authority| Some(authority.previous?.version)).max();
-    expect(Part::To, given_up.map_or(found.from, |last| last.max(found.from)).next(), found.to)
+    let above = given_up.map_or(found.from, |last| last.max(found.from));
+    if found.to <= above {
+        return Err(RestoreError::mismatch(Part::To, format!("above {above}"), found.to));
+    }
+    authorities().try_for_each(|authority| expect(Part::To, authority.attempted, found.to))
 }
 
 fn check_plan(
@@ -78,13 +83,14 @@ fn check_plan(
     let ids = |stages: &[Stage]| stages.iter().map(|stage| stage.id.clone()).collect::<BTreeSet<_>>().len();
     expect(Part::Plan, plan.history.len(), ids(&plan.history))?;
     let back = plan.direction == Direction::Back;
-    allows(&state.settings, Part::Rollback, back, state.settings.rollback && !found.emergency)?;
+    allows(&state.settings, Part::Rollback, back, state.settings.rollback || found.emergency)?;
+    allows(&state.settings, Part::Command, found.commanded, state.settings.commands_override)?;
     let begins = plan.history.first().map(Stage::step);
     if begins != back.then_some(Step::Mint) {
         let expected = if back { "what was begun, from minting on" } else { "nothing that is undone" };
         return Err(RestoreError::mismatch(Part::Rollback, expected, format!("{} stages", plan.history.len())));
     }
-    if found.emergency {
+    if found.emergency && !back {
         return plan.losses(topology, &policy.roles).map(|_| ()).map_err(RestoreError::Plan);
     }
     plan.check(topology, &policy.roles).map_err(RestoreError::Plan)
