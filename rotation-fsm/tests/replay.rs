@@ -787,7 +787,7 @@ mod json {
             (
                 "rotating-staged",
                 |s| s["authorities"]["etcd"]["next"]["version"] = json!(3),
-                "the generations of `etcd`: expected next 2",
+                "the generations of `etcd`: expected no version above 2, found 3",
             ),
             (
                 "rotating-cross-signed",
