@@ -206,7 +206,7 @@ fn with_as_many_pools_as_may_be_a_stage_costs_what_it_touches_and_forgets_nobody
         let hierarchy = Hierarchy::kubeadm();
         let settings = Settings::of(&hierarchy).with_completion(Completion::Automatic).with_strategy(strategy);
         let mut cluster = Cluster::large(hierarchy, settings, Topology::MAX_POOLS, Topology::MAX_POOLS);
-        let (begun, mut stages) = (Instant::now(), 0);
+        let mut stages = 0;
         cluster.start(Unit::Ca);
         while cluster.machine.stage().is_some() {
             cluster.take_up_everything_pending();
@@ -218,8 +218,7 @@ fn with_as_many_pools_as_may_be_a_stage_costs_what_it_touches_and_forgets_nobody
             }
         }
         assert!(cluster.machine.is_at_rest());
-        assert!(stages > 2 * Topology::MAX_POOLS, "{stages} in {:?}", begun.elapsed());
-        println!("{strategy}: {stages} rounds of {} pools in {:?}", Topology::MAX_POOLS, begun.elapsed());
+        assert!(stages > 2 * Topology::MAX_POOLS, "{strategy}: {stages}");
     }
 }
 
