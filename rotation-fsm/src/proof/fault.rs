@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use crate::machine::Machine;
 use crate::plan::{Plan, Scope, Stage, Step};
 
 macro_rules! faults {
@@ -146,5 +147,15 @@ impl Faults {
             _ => {}
         }
         plan
+    }
+}
+
+impl Machine {
+    /// The same machine without a guard, for whoever tests that something else than the search would notice. A snapshot
+    /// of it is restored with the guard.
+    #[must_use]
+    pub fn without(mut self, fault: Fault) -> Self {
+        self.faults = Faults::of(Some(fault));
+        self
     }
 }

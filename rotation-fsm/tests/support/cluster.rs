@@ -1,7 +1,7 @@
 //! A cluster that takes up what it is told to, reports what it runs with, and after every report checks
 //! every path in both directions against what both ends have loaded.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use pki_core::{
     AuthorityId, AuthorityRole, BundleHash, CaVersion, ComponentKind, Endpoint, Fingerprint, Hierarchy, LeafKind, Path,
@@ -28,42 +28,82 @@ pub(crate) fn golden(name: &str, found: &str) {
 }
 
 #[derive(Clone, Debug, Default)]
-struct Held {
-    incarnation: u64,
-    sequence: u64,
-    epoch: u64,
-    bundles: BTreeMap<TrustSlot, (AuthorityRole, VersionRange)>,
-    leaves: BTreeMap<LeafKind, Leaf>,
-    signs: Option<(AuthorityRole, CaVersion)>,
-    csr_signer_at_restart: Option<CaVersion>,
-    serves: Vec<Address>,
-    service: Option<Address>,
-    dials: Option<Address>,
+pub(crate) struct Held {
+    pub(crate) incarnation: u64,
+    pub(crate) sequence: u64,
+    pub(crate) epoch: u64,
+    pub(crate) bundles: BTreeMap<TrustSlot, (AuthorityRole, VersionRange)>,
+    pub(crate) leaves: BTreeMap<LeafKind, Leaf>,
+    pub(crate) signs: Option<(AuthorityRole, CaVersion)>,
+    pub(crate) csr_signer_at_restart: Option<CaVersion>,
+    pub(crate) serves: Vec<Address>,
+    pub(crate) service: Option<Address>,
+    pub(crate) dials: Option<Address>,
     /// How often it restarted, and how often its node was recreated.
-    restarts: u32,
-    recreations: u32,
+    pub(crate) restarts: u32,
+    pub(crate) recreations: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Leaf {
-    role: AuthorityRole,
-    issuer: CaVersion,
+pub(crate) struct Leaf {
+    pub(crate) role: AuthorityRole,
+    pub(crate) issuer: CaVersion,
     /// The generation that signed the cross-certificate that is shown with it.
-    through: Option<CaVersion>,
+    pub(crate) through: Option<CaVersion>,
+}
+
+/// A path on which one end shows what the other has no anchor for, or dials where nobody serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Break {
+    pub(crate) path: Path,
+    /// Who verifies, or dials.
+    pub(crate) verifier: ConsumerId,
+    pub(crate) presenter: ConsumerId,
+    /// What is shown; nothing where nobody serves.
+    pub(crate) leaf: Option<LeafKind>,
+}
+
+/// Records and hashes that were made before: of a large cluster the same few, over and over.
+#[derive(Default)]
+pub(crate) struct Known {
+    pub(crate) records: HashMap<(AuthorityRole, CaVersion), AuthorityRecord>,
+    hashes: HashMap<(AuthorityRole, CaVersion, CaVersion), BundleHash>,
+}
+
+impl Known {
+    pub(crate) fn record(&mut self, hierarchy: &Hierarchy, role: AuthorityRole, version: CaVersion) -> AuthorityRecord {
+        *self.records.entry((role, version)).or_insert_with(|| record(hierarchy, role, version))
+    }
+
+    fn hash(&mut self, hierarchy: &Hierarchy, role: AuthorityRole, versions: VersionRange) -> BundleHash {
+        let (first, last) = (versions.first(), versions.last());
+        if let Some(hash) = self.hashes.get(&(role, first, last)) {
+            return *hash;
+        }
+        let hash = BundleHash::of([first, last].map(|version| self.record(hierarchy, role, version).anchor));
+        self.hashes.insert((role, first, last), hash);
+        hash
+    }
 }
 
 pub(crate) struct Cluster {
     pub(crate) machine: Machine,
     pub(crate) now: UtcDateTime,
     pub(crate) paths_checked: usize,
-    hierarchy: Hierarchy,
-    held: BTreeMap<ConsumerId, Held>,
+    /// Which replica of kube-controller-manager signs.
+    pub(crate) leader: usize,
+    pub(crate) hierarchy: Hierarchy,
+    pub(crate) known: Known,
+    pub(crate) held: BTreeMap<ConsumerId, Held>,
     ignored: BTreeSet<ConsumerId>,
     /// How many addresses the control plane was ever given.
     addresses: u32,
     /// Whether paths are checked by whoever drives it, not after every event.
     sparse: bool,
 }
+
+/// How many nodes of a pool of a large cluster may be away at once.
+pub(crate) const AT_ONCE: usize = 25;
 
 pub(crate) fn address(number: u32) -> Address {
     format!("192.0.2.{number}").parse().unwrap()
@@ -96,29 +136,43 @@ impl Cluster {
         for pool in &pools {
             topology.add_pool(pool.clone(), 1).unwrap();
         }
-        Self::of_size(topology, settings, 2, 3)
+        Self::of_size(topology, settings, 2, 3, Known::default())
     }
 
     /// A large one: three replicas of everything in the control plane, and so many nodes in so many pools. Its paths are
     /// checked when its driver says so.
-    pub(crate) fn large(hierarchy: Hierarchy, settings: Settings, nodes: usize, pools: usize) -> Self {
+    ///
+    /// Its authorities end when `ends` says so.
+    pub(crate) fn large(
+        hierarchy: Hierarchy,
+        settings: Settings,
+        nodes: usize,
+        pools: usize,
+        mut ends: impl FnMut(AuthorityRole) -> Option<UtcDateTime>,
+    ) -> Self {
         let mut topology = match settings.strategy {
-            Strategy::DualEndpoint => Topology::with_address(hierarchy, address(1)),
-            _ => Topology::new(hierarchy),
+            Strategy::DualEndpoint => Topology::with_address(hierarchy.clone(), address(1)),
+            _ => Topology::new(hierarchy.clone()),
         };
         for pool in 0..pools {
-            topology.add_pool(PoolName::new(format!("pool-{pool}").parse().unwrap()), 25).unwrap();
+            topology.add_pool(PoolName::new(format!("pool-{pool}").parse().unwrap()), AT_ONCE).unwrap();
         }
-        Self::of_size(topology, settings, 3, nodes)
+        let mut known = Known::default();
+        for role in hierarchy.roles() {
+            let first = record(&hierarchy, *role, CaVersion::FIRST);
+            known.records.insert((*role, CaVersion::FIRST), AuthorityRecord { not_after: ends(*role), ..first });
+        }
+        Self::of_size(topology, settings, 3, nodes, known)
     }
 
-    fn of_size(mut topology: Topology, settings: Settings, replicas: usize, nodes: usize) -> Self {
+    fn of_size(mut topology: Topology, settings: Settings, replicas: usize, nodes: usize, mut known: Known) -> Self {
         let hierarchy = topology.hierarchy().clone();
         let pools: Vec<_> = topology.pools().cloned().collect();
         for kind in ComponentKind::ALL {
             let count = match kind {
                 ComponentKind::KubeApiServer => replicas,
                 ComponentKind::Etcd => 3,
+                ComponentKind::ControllerManager | ComponentKind::Scheduler if nodes > 3 => replicas,
                 ComponentKind::Kubelet | ComponentKind::KonnectivityAgent => nodes,
                 ComponentKind::Pod if nodes > 3 => nodes,
                 _ => 1,
@@ -135,14 +189,16 @@ impl Cluster {
         let authorities = hierarchy
             .roles()
             .iter()
-            .map(|role| (*role, record(&hierarchy, *role, CaVersion::FIRST)))
+            .map(|role| (*role, known.record(&hierarchy, *role, CaVersion::FIRST)))
             .collect::<Vec<_>>();
         let machine = Machine::new("test".parse().unwrap(), topology, settings, authorities, now).unwrap();
         let mut cluster = Self {
             machine,
             now,
             paths_checked: 0,
+            leader: 0,
             hierarchy,
+            known,
             held: BTreeMap::new(),
             ignored: BTreeSet::new(),
             addresses: 1,
@@ -465,36 +521,37 @@ impl Cluster {
     }
 
     pub(crate) fn observation(&mut self, consumer: &ConsumerId) -> Observation {
-        let hierarchy = self.hierarchy.clone();
-        let signer = hierarchy.issuer_of(LeafKind::KubeletClient).unwrap();
-        let id = |(role, version): (AuthorityRole, CaVersion)| record(&hierarchy, role, version).id;
         let next = self.next();
+        let (hierarchy, known) = (&self.hierarchy, &mut self.known);
+        let signer = hierarchy.issuer_of(LeafKind::KubeletClient).unwrap();
+        let mut id = |role, version| known.record(hierarchy, role, version).id;
         let held = self.held.get_mut(consumer).unwrap();
         held.sequence += 1;
-        let hash = |(role, versions): (AuthorityRole, VersionRange)| {
-            BundleHash::of([versions.first(), versions.last()].map(|version| record(&hierarchy, role, version).anchor))
-        };
-        let present = |(leaf, held): (&LeafKind, &Leaf)| PresentedLeaf {
-            leaf: *leaf,
-            issuer: id((held.role, held.issuer)),
-            through: held.through.map(|by| id((held.role, by))),
-        };
+        let mut leaves = Vec::with_capacity(held.leaves.len());
+        for (leaf, held) in &held.leaves {
+            let (issuer, through) = (id(held.role, held.issuer), held.through.map(|by| id(held.role, by)));
+            leaves.push(PresentedLeaf { leaf: *leaf, issuer, through });
+        }
         let served = held.leaves.get(&LeafKind::ApiServer).copied();
         let serves = held.serves.iter().zip(served.into_iter().cycle()).enumerate().map(|(index, (address, leaf))| {
             // The second address shows the next generation from the start.
             let issuer = if index > 0 { next } else { leaf.issuer };
-            ServedAddress { address: address.clone(), issuer: id((leaf.role, issuer)) }
+            ServedAddress { address: address.clone(), issuer: id(leaf.role, issuer) }
         });
         let report = ReportId { incarnation: held.incarnation, sequence: held.sequence };
         Observation {
             epoch: held.epoch,
-            bundles: held.bundles.iter().map(|(slot, bundle)| (*slot, hash(*bundle))).collect(),
-            leaves: held.leaves.iter().map(present).collect(),
-            signs_with: held.signs.map(id),
-            csr_signer_at_restart: held.csr_signer_at_restart.map(|version| id((signer, version))),
+            leaves,
             serves: serves.collect(),
+            signs_with: held.signs.map(|(role, version)| id(role, version)),
+            csr_signer_at_restart: held.csr_signer_at_restart.map(|version| id(signer, version)),
             service: held.service.clone(),
             dials: held.dials.clone(),
+            bundles: held
+                .bundles
+                .iter()
+                .map(|(slot, (role, versions))| (*slot, known.hash(hierarchy, *role, *versions)))
+                .collect(),
             ..Observation::new(consumer.clone(), report)
         }
     }
@@ -503,45 +560,62 @@ impl Cluster {
     /// has an anchor for.
     pub(crate) fn check_paths(&mut self) {
         if !self.sparse {
-            self.paths_checked += self.check_among(&self.held.iter().collect::<Vec<_>>());
+            let (checked, breaks) = self.breaks_among(&self.held.iter().collect::<Vec<_>>());
+            let stage = self.machine.stage().map(ToString::to_string);
+            assert_eq!(breaks, [], "in {stage:?}");
+            self.paths_checked += checked;
         }
     }
 
-    /// The same among consumers of which no two hold the same: of a large cluster few do not.
-    pub(crate) fn check_distinct_paths(&mut self) {
-        let mut known = std::collections::HashSet::new();
+    /// The paths that are broken among consumers of which no two hold the same: of a large cluster few do not. Those
+    /// `apart` are looked at one by one.
+    pub(crate) fn breaks(&mut self, apart: impl Fn(&ConsumerId) -> bool) -> Vec<Break> {
+        let mut known = HashSet::new();
         let distinct = self.held.iter().filter(|(consumer, held)| {
-            let address = (held.serves.clone(), held.service.clone(), held.dials.clone());
-            known.insert((consumer.kind(), held.bundles.clone(), held.leaves.clone(), address))
+            let address = (&held.serves, &held.service, &held.dials);
+            apart(consumer) || known.insert((consumer.kind(), &held.bundles, &held.leaves, address))
         });
-        self.paths_checked += self.check_among(&distinct.collect::<Vec<_>>());
+        let (checked, breaks) = self.breaks_among(&distinct.collect::<Vec<_>>());
+        self.paths_checked += checked;
+        breaks
     }
 
-    fn check_among(&self, held: &[(&ConsumerId, &Held)]) -> usize {
-        let mut checked = 0;
+    fn breaks_among(&self, held: &[(&ConsumerId, &Held)]) -> (usize, Vec<Break>) {
+        let (mut checked, mut breaks) = (0, Vec::new());
         for path in Path::of(&self.hierarchy) {
             let of = |kind| held.iter().copied().filter(move |(consumer, _)| consumer.kind() == kind);
             for (client_id, client) in of(path.client()) {
                 for (server_id, server) in of(path.server()) {
-                    let stage = self.machine.stage().map(ToString::to_string);
+                    let broken = |verifier: &ConsumerId, presenter: &ConsumerId, leaf| Break {
+                        path,
+                        verifier: verifier.clone(),
+                        presenter: presenter.clone(),
+                        leaf,
+                    };
                     let trusts = path.client_trusts(&self.hierarchy);
                     if let (Some((slot, _)), Some(leaf)) = (trusts, path.endpoint().leaf())
                         && let Some(shown) = server.leaves.get(&leaf)
                     {
-                        let shown = self.shown_to(path, client, server, *shown);
-                        assert!(covers(client, slot, shown), "{path}: {client_id} -> {server_id} in {stage:?}");
+                        match self.shown_to(path, client, server, *shown) {
+                            None => breaks.push(broken(client_id, server_id, None)),
+                            Some(shown) if !covers(client, slot, shown) => {
+                                breaks.push(broken(client_id, server_id, Some(leaf)));
+                            }
+                            Some(_) => {}
+                        }
                     }
                     if let (Some((slot, _)), Some(leaf)) =
                         (path.server_trusts(&self.hierarchy), path.client_credential().leaf())
                         && let Some(shown) = client.leaves.get(&leaf)
+                        && !covers(server, slot, *shown)
                     {
-                        assert!(covers(server, slot, *shown), "{path}: {server_id} <- {client_id} in {stage:?}");
+                        breaks.push(broken(server_id, client_id, Some(leaf)));
                     }
                     checked += 1;
                 }
             }
         }
-        checked
+        (checked, breaks)
     }
 
     /// The generation that a rotation leads to.
@@ -552,16 +626,16 @@ impl Cluster {
         }
     }
 
-    /// What the server shows at the address that the client dials, where addresses are followed.
-    fn shown_to(&self, path: Path, client: &Held, server: &Held, shown: Leaf) -> Leaf {
+    /// What the server shows at the address that the client dials, where addresses are followed; nothing if it does not
+    /// serve there.
+    fn shown_to(&self, path: Path, client: &Held, server: &Held, shown: Leaf) -> Option<Leaf> {
         if path.endpoint() != Endpoint::ApiServer || path.client() == ComponentKind::KubeApiServer {
-            return shown;
+            return Some(shown);
         }
         let dialled = if path.client() == ComponentKind::Pod { &server.service } else { &client.dials };
-        let Some(dialled) = dialled else { return shown };
-        let place = server.serves.iter().position(|served| served == dialled);
-        let place = place.unwrap_or_else(|| panic!("{path}: nobody serves on {dialled}: {:?}", server.serves));
-        if place > 0 { Leaf { issuer: self.next(), through: None, ..shown } } else { shown }
+        let Some(dialled) = dialled else { return Some(shown) };
+        let place = server.serves.iter().position(|served| served == dialled)?;
+        Some(if place > 0 { Leaf { issuer: self.next(), through: None, ..shown } } else { shown })
     }
 }
 
