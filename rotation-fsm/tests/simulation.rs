@@ -113,6 +113,8 @@ mod simulation {
             let found = (1..=20).find_map(|seed| Some((seed, live(shape, seed, Some(mistake)).err()?)));
             let (seed, told) = found.unwrap_or_else(|| panic!("{mistake:?} was not found"));
             println!("{mistake:?} is found: {told}");
+            // It is the mistake that is found, and nothing else.
+            live(shape, seed, None).unwrap_or_else(|broken| panic!("{broken}"));
             assert!(told.contains(&format!("CAROUSEL_SEED={seed}: ")), "{told}");
         }
     }

@@ -18,9 +18,10 @@ pub(crate) fn disturbs(reload: Reload) -> bool {
 impl Cluster {
     /// Who signs now, whatever anybody believes of it.
     fn signing(&self, kind: ComponentKind) -> Option<(AuthorityRole, CaVersion)> {
-        let of_kind = || self.held.iter().filter(move |(id, _)| id.kind() == kind).map(|(_, held)| held);
-        let leads = self.leader % of_kind().count().max(1);
-        of_kind().nth(leads).and_then(|held| held.signs)
+        // In the order of kinds the control plane comes first, so this looks at few.
+        let from = self.held.iter().skip_while(|(id, _)| id.kind() < kind);
+        let signs: Vec<_> = from.take_while(|(id, _)| id.kind() == kind).map(|(_, held)| held.signs).collect();
+        signs.get(self.leader % signs.len().max(1)).copied().flatten()
     }
 
     /// Does what it is told, unless it was given something of a higher epoch, or nobody can sign what it asks for.

@@ -61,10 +61,11 @@ fn years(shape: Shape, seed: u64, planted: Option<Planted>) -> Outcome<Counts> {
     let gke = matches!(shape.preset, Preset::Gke(_));
     let settings =
         Settings { calendar: calendar(&mut random), ..Settings::of(&hierarchy).with_strategy(shape.strategy) };
-    let settings = match gke {
+    let settings = if gke {
         // GKE documents no way back; here somebody allows it.
-        true => Settings { pause: true, rollback: true, maintenance: policy(&mut random), ..settings },
-        false => settings,
+        Settings { pause: true, rollback: true, maintenance: policy(&mut random), ..settings }
+    } else {
+        settings
     };
     let goes_back = settings.rollback;
     let lifetimes = hierarchy.clone();
@@ -96,15 +97,24 @@ fn years(shape: Shape, seed: u64, planted: Option<Planted>) -> Outcome<Counts> {
             rest(&mut world, days)?
         }
         world.deaf = gke && world.random.one_in(2);
-        match chapter {
-            Chapter::Emergency => {
-                world.submit(&Event::EmergencyDeclared { unit, by: "operator".to_owned() })?;
-            }
-            Chapter::ByItself => {}
-            _ => _ = world.submit(&Event::RotationRequested { unit })?,
+        let (event, before) = match chapter {
+            Chapter::Emergency => (Event::EmergencyDeclared { unit, by: operator() }, 0),
+            _ => (Event::RotationRequested { unit }, world.counts.rolled_back),
+        };
+        if chapter != Chapter::ByItself {
+            world.submit(&event)?;
         }
         let intent = intend(&mut world, chapter);
         run(&mut world, intent)?;
+        // Whoever meant to turn back may have come too late for it.
+        while chapter == Chapter::RolledBack && world.counts.rolled_back == before {
+            rest(&mut world, 30)?;
+            world.submit(&event)?;
+            let intent = intend(&mut world, chapter);
+            run(&mut world, intent)?;
+        }
+        // A freeze outlives a rotation.
+        world.submit(&Event::FreezeChanged { frozen: false })?;
         world.deaf = false;
     }
     rest(&mut world, 3)?;
@@ -189,8 +199,11 @@ fn run(world: &mut World, mut intent: Intent) -> Outcome {
             continue;
         }
         if !back && comes(&mut intent.back) && Some(place) < end {
+            // Some of the stage is done, but not the last before the point of no return.
             for _ in 0..world.random.between(0, 4) {
-                world.round()?;
+                if self::place(world).map(|place| place + 1) < end {
+                    world.round()?;
+                }
             }
             match world.try_submit(&Event::RollbackRequested { by: operator() })? {
                 // The rounds may have led past the point.

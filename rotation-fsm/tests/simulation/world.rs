@@ -69,7 +69,7 @@ pub(crate) struct World {
     /// Nodes that neither do nor say anything for so many rounds.
     asleep: BTreeMap<NodeName, u32>,
     gone: Vec<(NodeName, PoolName, u64)>,
-    /// Taken down, and not heard of since.
+    /// Taken down or joined, and not heard of since.
     in_hand: BTreeSet<ConsumerId>,
     left_behind: BTreeSet<ConsumerId>,
     /// Whether clients outside do nothing.
@@ -167,6 +167,8 @@ impl World {
             Event::PoolUpgradeRequested { pool } => _ = self.ordered_pools.insert(pool.clone()),
             Event::FreezeChanged { frozen } => self.frozen = *frozen,
             Event::Observed(report) => _ = self.in_hand.remove(&report.consumer),
+            // Not seen yet, it counts as away.
+            Event::ConsumerJoined { consumer, .. } => _ = self.in_hand.insert(consumer.clone()),
             Event::ConsumerRemoved { consumer } | Event::ConsumerAbandoned { consumer, .. } => {
                 self.in_hand.remove(consumer);
             }
@@ -183,6 +185,8 @@ impl World {
             Event::CompletionRequested { .. } => running.asked = true,
             Event::RollbackRequested { .. } => {
                 (running.back, running.paused) = (true, false);
+                // On the way back nobody is left behind, so somebody must give the word.
+                self.deaf = false;
                 if let Phase::Rotating(rotating) = self.cluster.machine.phase() {
                     running.plan = rotating.plan().clone();
                 }
@@ -262,7 +266,10 @@ impl World {
         let believed = self.believed();
         for health in self.machine().health() {
             if health.standing.health >= Health::Degraded {
-                return Err(format!("{} is {} at {believed}", health.unit, health.standing.health));
+                let stage = self.machine().stage().map(ToString::to_string);
+                let waiting: Vec<_> = self.machine().waiting().take(3).collect();
+                let health = format!("{} is {} at {believed}", health.unit, health.standing.health);
+                return Err(format!("{health}, in {stage:?}: {waiting:?}, blocked: {:?}", self.machine().blocked()));
             }
             let began = applied.started.is_some()
                 && matches!(self.machine().phase(), Phase::Rotating(rotating) if rotating.unit() == health.unit);

@@ -227,7 +227,8 @@ impl Cluster {
     }
 
     pub(crate) fn record(&self, role: AuthorityRole, version: CaVersion) -> AuthorityRecord {
-        record(&self.hierarchy, role, version)
+        let known = self.known.records.get(&(role, version)).copied();
+        known.unwrap_or_else(|| record(&self.hierarchy, role, version))
     }
 
     pub(crate) fn authority_id(&self, role: AuthorityRole, version: CaVersion) -> AuthorityId {
