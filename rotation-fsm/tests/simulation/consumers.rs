@@ -91,13 +91,15 @@ impl Cluster {
         }
     }
 
-    /// Who shows something that this key signed, or signs with it.
-    pub(crate) fn needs_key(&self, role: AuthorityRole, version: CaVersion) -> impl Iterator<Item = &ConsumerId> {
-        let needs = move |held: &Held| {
-            let mut leaves = held.leaves.values();
-            held.signs == Some((role, version)) || leaves.any(|leaf| leaf.role == role && leaf.issuer == version)
+    /// Who shows something that this key signed, signs with it, or trusts it.
+    pub(crate) fn minds_key(&self, role: AuthorityRole, version: CaVersion) -> impl Iterator<Item = &ConsumerId> {
+        let minds = move |held: &Held| {
+            let (mut leaves, mut bundles) = (held.leaves.values(), held.bundles.values());
+            held.signs == Some((role, version))
+                || leaves.any(|leaf| leaf.role == role && leaf.issuer == version)
+                || bundles.any(|(of, versions)| *of == role && versions.contains(VersionRange::only(version)))
         };
-        self.held.iter().filter(move |(_, held)| needs(held)).map(|(consumer, _)| consumer)
+        self.held.iter().filter(move |(_, held)| minds(held)).map(|(consumer, _)| consumer)
     }
 
     /// Who runs with anything but the active generations.

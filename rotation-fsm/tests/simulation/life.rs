@@ -43,7 +43,8 @@ enum Chapter {
 #[derive(Debug, Default)]
 struct Intent {
     back: Option<usize>,
-    pause: Option<usize>,
+    /// How often somebody pauses, whenever it occurs to them.
+    pauses: usize,
     pool_added: Option<usize>,
     pool_removed: Option<usize>,
     frozen: Option<usize>,
@@ -146,10 +147,11 @@ fn intend(world: &mut World, chapter: Chapter) -> Intent {
     let stages = running.plan.stages().len();
     let mut drawn = |within: usize| Some(world.random.below(within));
     let back = drawn(end).filter(|_| chapter == Chapter::RolledBack);
-    let (pause, pool_added, pool_removed, frozen) = (drawn(stages), drawn(stages), drawn(stages), drawn(stages));
+    let (pool_added, pool_removed, frozen) = (drawn(stages), drawn(stages), drawn(stages));
     let mut sometimes = |at: Option<usize>| at.filter(|_| world.random.one_in(2));
-    let (pause, frozen, pool_removed) = (sometimes(pause), sometimes(frozen), sometimes(pool_removed));
-    Intent { back, pause, pool_added, pool_removed, frozen, completes: world.random.one_in(2) }
+    let (frozen, pool_removed) = (sometimes(frozen), sometimes(pool_removed));
+    let pauses = world.random.below(6);
+    Intent { back, pauses, pool_added, pool_removed, frozen, completes: world.random.one_in(2) }
 }
 
 /// The number of the stage that runs.
@@ -189,7 +191,8 @@ fn run(world: &mut World, mut intent: Intent) -> Outcome {
                 world.submit(&Event::FreezeChanged { frozen: false })?;
             }
         }
-        if comes(&mut intent.pause) && world.running.is_some() && world.cluster.machine.settings().pause {
+        if intent.pauses > 0 && world.cluster.machine.settings().pause && world.random.one_in(20) {
+            intent.pauses -= 1;
             world.submit(&Event::PauseRequested { by: operator() })?;
             for _ in 0..world.random.between(1, 30) {
                 world.round()?;

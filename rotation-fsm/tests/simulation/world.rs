@@ -49,6 +49,7 @@ pub(crate) struct Counts {
     pub(crate) refused: u64,
     pub(crate) replayed: u64,
     pub(crate) ignored: u64,
+    pub(crate) torn: u64,
     pub(crate) given_up: u64,
     pub(crate) released: u64,
     pub(crate) excused: u64,
@@ -442,9 +443,10 @@ impl World {
     }
 
     fn destroy(&mut self, role: AuthorityRole, version: CaVersion) -> Outcome {
-        let mut needing = self.cluster.needs_key(role, version).filter(|id| !self.left_behind.contains(id));
-        if let Some(needing) = needing.next() {
-            return Err(format!("the key {version} of {role} is destroyed, which {needing} needs"));
+        let mut minding = self.cluster.minds_key(role, version).filter(|id| !self.left_behind.contains(id));
+        if let Some(consumer) = minding.next() {
+            let held = self.cluster.held.get(consumer);
+            return Err(format!("the key {version} of {role} is destroyed, which {consumer} uses or trusts: {held:?}"));
         }
         self.keys.remove(&(role, version));
         Ok(())
@@ -518,18 +520,19 @@ impl World {
             {
                 continue;
             }
-            let obeyed = self.cluster.obey(target, &self.keys, self.planted);
-            self.counts.ignored += u64::from(!obeyed);
-            self.report(&target.consumer)?;
+            // A file may be torn: its process goes on with what it had, and nobody can read what that is.
+            let torn = self.random.one_in(100);
+            let obeyed = !torn && self.cluster.obey(target, &self.keys, self.planted);
+            self.counts.ignored += u64::from(!torn && !obeyed);
+            self.counts.torn += u64::from(torn);
+            self.report(&target.consumer, torn)?;
         }
         Ok(())
     }
 
-    fn report(&mut self, consumer: &ConsumerId) -> Outcome {
+    fn report(&mut self, consumer: &ConsumerId, torn: bool) -> Outcome {
         let mut report = self.cluster.observation(consumer);
-        if self.random.one_in(300)
-            && let Some((_, hash)) = report.bundles.first_mut()
-        {
+        if torn && let Some((_, hash)) = report.bundles.first_mut() {
             *hash = BundleHash::of([]);
         }
         self.send(Event::Observed(report))
@@ -571,9 +574,9 @@ impl World {
         match self.random.below(14) {
             0 | 1 => self.die()?,
             2 => {
-                let node = self.node();
+                let Some(node) = self.node() else { return Ok(()) };
                 let epoch = self.epoch;
-                for event in self.cluster.replace_node(&node) {
+                for event in self.cluster.replace_node(node.as_str()) {
                     if let Event::ConsumerJoined { consumer, incarnation, .. } = &event {
                         self.cluster.come_up(consumer, *incarnation, epoch);
                     }
@@ -581,9 +584,9 @@ impl World {
                 }
             }
             3 => {
-                let node = self.node();
-                if !self.asleep.contains_key(&node.parse::<NodeName>().map_err(|why| why.to_string())?) {
-                    for event in self.cluster.restart_by_itself(&node) {
+                let Some(node) = self.node() else { return Ok(()) };
+                if !self.asleep.contains_key(&node) {
+                    for event in self.cluster.restart_by_itself(node.as_str()) {
                         self.send(event)?;
                     }
                 }
@@ -601,7 +604,7 @@ impl World {
                 self.submit(&Event::Tick)?;
             }
             6 if self.asleep.len() < 3 => {
-                let node = self.node().parse::<NodeName>().map_err(|why| why.to_string())?;
+                let Some(node) = self.node() else { return Ok(()) };
                 let rounds = u32::try_from(self.random.between(1, 60)).unwrap_or(1);
                 self.asleep.insert(node, rounds);
             }
@@ -624,15 +627,12 @@ impl World {
         Ok(())
     }
 
-    /// The name of a node; it may have been given up.
-    fn node(&mut self) -> String {
-        loop {
-            let node = format!("node-{}", self.random.below(self.nodes));
-            let kubelet = self.cluster.consumer(ComponentKind::Kubelet, &node);
-            if self.cluster.held.contains_key(&kubelet) {
-                return node;
-            }
-        }
+    /// One of the nodes that are there, if any is left.
+    fn node(&mut self) -> Option<NodeName> {
+        let kubelets = self.cluster.held.keys().skip_while(|consumer| consumer.kind() < ComponentKind::Kubelet);
+        let kubelets = kubelets.take_while(|consumer| consumer.kind() == ComponentKind::Kubelet);
+        let nodes: Vec<_> = kubelets.map(ConsumerId::instance).collect();
+        (!nodes.is_empty()).then(|| nodes[self.random.below(nodes.len())].clone())
     }
 
     /// The process dies, and comes back with what is durable.
@@ -685,7 +685,7 @@ impl World {
             self.submit(&Event::ConsumerJoined { consumer: consumer.clone(), pool, incarnation })?;
             self.cluster.come_up(&consumer, incarnation, target.epoch);
             self.cluster.obey(&target, &self.keys, self.planted);
-            self.report(&consumer)?;
+            self.report(&consumer, false)?;
         }
         Ok(())
     }
