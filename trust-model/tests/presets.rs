@@ -443,7 +443,13 @@ mod presets {
     }
 
     fn trust<S>(components: &mut [Component<S>], slot: TrustSlot, level: Level) {
-        components[0].trusts.insert(slot, level.of(Trust::Authority(AuthorityRole::Cluster), Trust::Nothing));
+        // Two slots with one authority would be a finding of its own.
+        let role = match slot {
+            TrustSlot::ApiServerEtcdCa => AuthorityRole::EtcdApi,
+            TrustSlot::EtcdPeerTrustedCa => AuthorityRole::EtcdPeer,
+            _ => AuthorityRole::Cluster,
+        };
+        components[0].trusts.insert(slot, level.of(Trust::Authority(role), Trust::Nothing));
     }
 
     fn leaf<S>(components: &mut [Component<S>], kind: LeafKind, level: Level) {

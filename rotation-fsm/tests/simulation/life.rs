@@ -151,7 +151,9 @@ fn intend(world: &mut World, chapter: Chapter) -> Intent {
     let mut sometimes = |at: Option<usize>| at.filter(|_| world.random.one_in(2));
     let (frozen, pool_removed) = (sometimes(frozen), sometimes(pool_removed));
     let pauses = world.random.below(6);
-    Intent { back, pauses, pool_added, pool_removed, frozen, completes: world.random.one_in(2) }
+    // What begins by itself completes by itself.
+    let completes = world.random.one_in(2) && chapter != Chapter::ByItself;
+    Intent { back, pauses, pool_added, pool_removed, frozen, completes }
 }
 
 /// The number of the stage that runs.
@@ -238,7 +240,20 @@ fn pass(world: &mut World) -> Outcome {
     let next = world.cluster.machine.next_change().filter(|next| *next > now);
     world.cluster.now = next.map_or(far, |next| next.min(far));
     world.wake()?;
+    hurry(world)?;
     world.submit(&Event::Tick).map(|_| ())
+}
+
+/// Somebody watches the expiry, and ends in time what people alone hold up: a freeze, and nodes that nobody looks after.
+fn hurry(world: &mut World) -> Outcome {
+    let near = world.believed() + Duration::days(14);
+    if world.cluster.machine.health().any(|health| health.expiry <= near) {
+        world.asleep.clear();
+        if world.frozen {
+            world.submit(&Event::FreezeChanged { frozen: false })?;
+        }
+    }
+    Ok(())
 }
 
 /// Somebody loses patience with the calendar.

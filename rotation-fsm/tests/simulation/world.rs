@@ -68,7 +68,7 @@ pub(crate) struct World {
     late: Vec<Event>,
     in_flight: Vec<Vec<ConsumerTarget>>,
     /// Nodes that neither do nor say anything for so many rounds.
-    asleep: BTreeMap<NodeName, u32>,
+    pub(crate) asleep: BTreeMap<NodeName, u32>,
     gone: Vec<(NodeName, PoolName, u64)>,
     /// Taken down or joined, and not heard of since.
     in_hand: BTreeSet<ConsumerId>,
@@ -78,7 +78,7 @@ pub(crate) struct World {
     keys: Keys,
     ordered: BTreeSet<StepKind>,
     ordered_pools: BTreeSet<PoolName>,
-    frozen: bool,
+    pub(crate) frozen: bool,
     epoch: u64,
     nodes: usize,
 }
