@@ -147,7 +147,8 @@ fn programs_of(reader: &mut Reader<'_>, machine: &Machine, path: &str, objects: 
     let static_pod = own.strip_prefix("manifests/");
     // The kubelet passes by what is hidden, and what is in directories (`pkg/kubelet/config/file.go`).
     let is_static = static_pod.is_some_and(|name| !name.contains('/') && !name.starts_with('.'));
-    if (!is_yaml(own) && !is_static) || (static_pod.is_some() && !is_static) || !may_be_yaml(reader, path) {
+    let is_read = if static_pod.is_some() { is_static } else { is_yaml(own) };
+    if !is_read || !may_be_yaml(reader, path) {
         return Vec::new();
     }
     let mut programs = Vec::new();

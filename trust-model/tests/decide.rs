@@ -5,6 +5,7 @@
     reason = "a test stops at the first surprise, also in the functions that it shares with others"
 )]
 
+#[expect(dead_code, reason = "other tests use the rest")]
 #[path = "support/pki.rs"]
 mod pki;
 

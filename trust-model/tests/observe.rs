@@ -1,5 +1,9 @@
 //! What is read from the files of a cluster.
-#![cfg(test)]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise, also in the functions that it shares with others"
+)]
 
 #[path = "support/render.rs"]
 mod render;
@@ -270,7 +274,7 @@ fn a_program_is_found_behind_a_shell_or_in_the_name_of_its_image() {
         read(&tree)
     };
     let script = r#"{name: x, command: [/bin/sh, -ec], args: ["exec /usr/local/bin/kube-apiserver --anonymous-auth=false 1>>/var/log/x 2>&1"]}"#;
-    assert_eq!(seen(&pod(script).api_servers[0].settings.bootstrap_tokens).unwrap().0, false);
+    assert!(!seen(&pod(script).api_servers[0].settings.bootstrap_tokens).unwrap().0);
     let image = r#"{name: member, image: "quay.io/etcd:v3.6", args: [--client-cert-auth, --name, etcd], env: [{name: ETCD_PEER_CLIENT_CERT_AUTH, value: "true"}, {name: ETCD_CLIENT_CERT_AUTH, value: "false"}]}"#;
     let etcd = pod(image).etcd.remove(0).settings;
     assert_eq!((seen(&etcd.client_cert_auth).unwrap().0, seen(&etcd.peer_client_cert_auth).unwrap().0), (true, true));
@@ -374,7 +378,7 @@ fn etcd_with_a_file_has_nothing_from_its_flags() {
         seen(&etcd.settings.client_transport).unwrap(),
         (Transport::Plain, "etcd.conf.yml --listen-client-urls".to_owned())
     );
-    assert_eq!(seen(&etcd.settings.peer_client_cert_auth).unwrap().0, true);
+    assert!(seen(&etcd.settings.peer_client_cert_auth).unwrap().0);
     assert_eq!(seen(etcd.leaf(LeafKind::EtcdPeer)).unwrap().0, Leaf::SelfSigned);
     assert_eq!(*etcd.leaf(LeafKind::EtcdServer), Fact::default_of(Leaf::Nothing));
 }

@@ -1,5 +1,10 @@
 //! Files from a directory.
-#![cfg(all(test, unix))]
+#![cfg(unix)]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise, also in the functions that it shares with others"
+)]
 
 #[path = "support/render.rs"]
 mod render;

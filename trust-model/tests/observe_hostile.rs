@@ -1,5 +1,9 @@
 //! Files that want to do harm: each is one broken input, and everything else is read all the same.
-#![cfg(test)]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise, also in the functions that it shares with others"
+)]
 
 #[path = "support/tree.rs"]
 #[expect(dead_code, reason = "half of the tools are for other tests")]

@@ -628,7 +628,9 @@ impl State {
         let role = |index: u8| layout.roles.get(usize::from(index)).copied().ok_or(());
         match what {
             Move::Start if layout.config.emergency => {
-                self.submit(layout, Event::EmergencyDeclared { unit: layout.unit, by: String::new() })
+                let role = layout.roles.first().ok_or(())?;
+                let suspect = self.machine.authority(*role).ok_or(())?.version;
+                self.submit(layout, Event::EmergencyDeclared { unit: layout.unit, suspect, by: String::new() })
             }
             Move::Start => self.submit(layout, Event::RotationRequested { unit: layout.unit }),
             Move::Tick => self.submit(layout, Event::Tick),

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use pki_core::{AuthorityRole, Hierarchy, NodeName, Preset};
+use pki_core::{AuthorityRole, CaVersion, Hierarchy, NodeName, Preset};
 use rotation_fsm::{
     Calendar, Event, ExclusionScope, MaintenanceExclusion, MaintenancePolicy, MaintenanceWindow, PoolName, Recurrence,
     Rejected, Settings, Strategy, Trigger, Unit, units,
@@ -56,6 +56,14 @@ pub(crate) fn live(shape: Shape, seed: u64, planted: Option<Planted>) -> Result<
     years(shape, seed, planted).map_err(|why| format!("{shape}: run it again with CAROUSEL_SEED={seed}: {why}"))
 }
 
+/// The generation that the authorities of a unit sign with.
+fn active(world: &World, unit: Unit) -> CaVersion {
+    let machine = &world.cluster.machine;
+    let policies = units(machine.topology().hierarchy());
+    let policy = policies.iter().find(|policy| policy.unit == unit).unwrap();
+    machine.authority(*policy.roles.iter().next().unwrap()).unwrap().version
+}
+
 fn years(shape: Shape, seed: u64, planted: Option<Planted>) -> Outcome<Counts> {
     let hierarchy = Hierarchy::preset(shape.preset);
     let mut random = Random(seed);
@@ -99,7 +107,7 @@ fn years(shape: Shape, seed: u64, planted: Option<Planted>) -> Outcome<Counts> {
         }
         world.deaf = gke && world.random.one_in(2);
         let (event, before) = match chapter {
-            Chapter::Emergency => (Event::EmergencyDeclared { unit, by: operator() }, 0),
+            Chapter::Emergency => (Event::EmergencyDeclared { unit, suspect: active(&world, unit), by: operator() }, 0),
             _ => (Event::RotationRequested { unit }, world.counts.rolled_back),
         };
         if chapter != Chapter::ByItself {

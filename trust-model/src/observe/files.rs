@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use pki_core::Printable;
 
+#[cfg(feature = "fs")]
 use crate::fact::Place;
 use crate::model::BrokenInput;
 
