@@ -205,7 +205,7 @@ fn with_as_many_pools_as_may_be_a_stage_costs_what_it_touches_and_forgets_nobody
     for strategy in [Strategy::Staged, Strategy::CrossSigned] {
         let hierarchy = Hierarchy::kubeadm();
         let settings = Settings::of(&hierarchy).with_completion(Completion::Automatic).with_strategy(strategy);
-        let mut cluster = Cluster::large(hierarchy, settings, Topology::MAX_POOLS, Topology::MAX_POOLS);
+        let mut cluster = Cluster::large(hierarchy, settings, Topology::MAX_POOLS, Topology::MAX_POOLS, |_| None);
         let mut stages = 0;
         cluster.start(Unit::Ca);
         while cluster.machine.stage().is_some() {
