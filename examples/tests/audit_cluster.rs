@@ -48,7 +48,7 @@ mod audit_cluster {
         let scratch = tempfile::tempdir().unwrap();
         let root = scratch.path().join("kubernetes");
         let root = root.to_str().unwrap();
-        let issued = run("issue_cluster", &["--preset", "kubeadm", "--out", root]);
+        let issued = run("issue_cluster", &["--preset", "kubeadm", "--node-name", "cp1", "--out", root]);
         assert!(issued.status.success(), "{}", text(&issued.stderr));
         let (status, report) = json(&["--root", root, "--format", "json"]);
         let found = findings(&report);

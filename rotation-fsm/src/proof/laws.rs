@@ -188,7 +188,8 @@ pub(super) fn of_journal(before: &Machine, state: &State) -> Option<Violation> {
 
 pub(super) fn disturbed_while_closed(layout: &Layout, state: &State, index: usize) -> Option<Violation> {
     let place = layout.place(index)?;
-    (state.world.closed && state.rotating().is_some_and(|rotating| !rotating.is_emergency()))
+    let overridden = place.pool.is_none() && state.world.commanded && state.machine.settings().commands_override;
+    (state.world.closed && !overridden && state.rotating().is_some_and(|rotating| !rotating.is_emergency()))
         .then(|| Violation::new(TIME, format!("{} is taken down while the window is closed", place.id)))
 }
 
@@ -207,6 +208,14 @@ pub(super) fn too_many_down(layout: &Layout, state: &State) -> Option<Violation>
     };
     let worst = layout.places.iter().find(|place| down(place.id.kind(), place.pool.as_ref()) > 1)?;
     Some(Violation::new(AVAILABILITY, format!("two of {} are down at once", worst.id.kind())))
+}
+
+/// Whether completion was begun just now.
+pub(super) fn gate_opened(before: &Machine, state: &State) -> bool {
+    match (rotating(before), state.rotating()) {
+        (Some(was), Some(is)) => is.may_complete && !was.may_complete,
+        _ => false,
+    }
 }
 
 /// What an event that was accepted may not do.
@@ -304,7 +313,7 @@ fn of_gate(layout: &Layout, before: &Machine, state: &State) -> Option<Violation
         return None;
     }
     let due = state.world.believable >= is.started + Duration::days(7);
-    if is.may_complete && !was.may_complete && !state.world.asked && !due {
+    if gate_opened(before, state) && !state.world.asked && !due {
         return Some(Violation::new(TIME, "completion is begun by the clock, and not in its time".to_owned()));
     }
     let gate = is.plan.point_of_no_return()?;

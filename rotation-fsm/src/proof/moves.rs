@@ -621,6 +621,11 @@ impl State {
             self.world.done += 1;
         }
         self.world.asked &= applied.started.is_none();
+        self.world.commanded = match event {
+            Event::RotationRequested { .. } | Event::CompletionRequested { .. } => true,
+            _ if applied.started.is_some() || laws::gate_opened(&before, self) => false,
+            _ => self.world.commanded,
+        };
         Ok(laws::after_event(layout, &before, self, event, applied))
     }
 

@@ -108,6 +108,8 @@ pub(super) struct World {
     pub(super) standing: Option<UtcDateTime>,
     /// Whether somebody asked for completion.
     pub(super) asked: bool,
+    /// Whether the phase that runs was begun by a user's command.
+    pub(super) commanded: bool,
     /// How many rotations came to their end; more than there are to be count as those.
     pub(super) done: u8,
 }
@@ -278,6 +280,7 @@ impl State {
             believable: start,
             standing: None,
             asked: false,
+            commanded: false,
             done: 0,
         };
         let mut state = Self { machine: Rc::new(Mind::new(layout, layout.machine.clone())), world };
@@ -324,7 +327,7 @@ impl State {
     fn write_key(&self, layout: &Layout, key: &mut Bytes) {
         self.machine.key(layout).hash(key);
         let world = &self.world;
-        (world.keys, world.spent, world.clock, world.closed, world.asked, world.done).hash(key);
+        (world.keys, world.spent, world.clock, world.closed, world.asked, world.commanded, world.done).hash(key);
         (world.believable, world.standing).hash(key);
         for (index, member) in world.members.iter().enumerate() {
             let len = layout.place(index).map_or(0, |place| place.facets.len());
@@ -381,7 +384,8 @@ impl Mind {
             Phase::Rotating(rotating) => {
                 let plan = &rotating.plan;
                 (1_u8, rotating.stage, plan.direction, plan.history.len(), plan.stages.len()).hash(key);
-                (&rotating.open, rotating.paused, rotating.may_complete, rotating.attempts).hash(key);
+                (&rotating.open, rotating.paused, rotating.may_complete, rotating.attempts, rotating.commanded)
+                    .hash(key);
                 rotating.started.hash(key);
             }
         }

@@ -8,7 +8,9 @@ use rotation_fsm::{
     Strategy, Topology, TopologyError, Unit, units,
 };
 
-use crate::cluster::{Cluster, address};
+use time::Duration;
+
+use crate::cluster::{Cluster, address, at};
 use crate::parts::stage;
 
 const V1: CaVersion = CaVersion::FIRST;
@@ -202,10 +204,11 @@ fn provisioning_costs_the_same_in_a_large_cluster() {
 /// there may be, it is what it would be if it were worked out anew.
 #[test]
 fn with_as_many_pools_as_may_be_a_stage_costs_what_it_touches_and_forgets_nobody() {
+    let ends = Some(at(0) + Duration::days(3_650));
     for strategy in [Strategy::Staged, Strategy::CrossSigned] {
         let hierarchy = Hierarchy::kubeadm();
         let settings = Settings::of(&hierarchy).with_completion(Completion::Automatic).with_strategy(strategy);
-        let mut cluster = Cluster::large(hierarchy, settings, Topology::MAX_POOLS, Topology::MAX_POOLS, |_| None);
+        let mut cluster = Cluster::large(hierarchy, settings, Topology::MAX_POOLS, Topology::MAX_POOLS, |_| ends);
         let mut stages = 0;
         cluster.start(Unit::Ca);
         while cluster.machine.stage().is_some() {

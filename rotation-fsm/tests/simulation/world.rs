@@ -32,6 +32,8 @@ pub(crate) struct Running {
     losses: Vec<Loss>,
     /// Somebody asked to complete it.
     asked: bool,
+    /// A user asked for it.
+    commanded: bool,
     /// The time had come to attempt that, and the calendar was open.
     attempted: bool,
 }
@@ -177,7 +179,7 @@ impl World {
             _ => {}
         }
         if applied.started.is_some() {
-            self.begin()?;
+            self.begin(matches!(event, Event::RotationRequested { .. }))?;
         }
         let Some(running) = &mut self.running else { return self.look_now_and_then() };
         match event {
@@ -214,7 +216,7 @@ impl World {
         if applied.stages_ended.is_empty() { self.look_now_and_then() } else { self.look_at_paths() }
     }
 
-    fn begin(&mut self) -> Outcome {
+    fn begin(&mut self, commanded: bool) -> Outcome {
         let Phase::Rotating(rotating) = self.machine().phase() else {
             return Err("a rotation began and does not run".to_owned());
         };
@@ -234,6 +236,7 @@ impl World {
             back: false,
             paused: false,
             asked: false,
+            commanded,
             attempted: false,
         });
         self.forget_orders();
@@ -377,12 +380,22 @@ impl World {
         }
     }
 
+    /// Whether a user's command began the phase that runs, and overrides the calendar in it.
+    fn is_commanded(&self, running: &Running) -> bool {
+        let settings = self.machine().settings();
+        let stage = self.machine().stage().map(|stage| stage.id());
+        let place = running.plan.stages().iter().position(|planned| Some(planned.id()) == stage);
+        let completes =
+            settings.completion == Completion::OnRequest && !running.back && place >= running.plan.point_of_no_return();
+        settings.commands_override && (running.asked || (running.commanded && !completes))
+    }
+
     /// Whether the calendar, or somebody's order, lets something be done now.
     fn is_permitted(&self, step: StepKind, pool: Option<&PoolName>) -> bool {
         let Some(running) = &self.running else { return true };
         let (settings, believed) = (self.machine().settings(), self.believed());
         let ordered = self.ordered.contains(&step) || pool.is_some_and(|pool| self.ordered_pools.contains(pool));
-        if running.emergency || ordered {
+        if running.emergency || ordered || (step == StepKind::ControlPlane && self.is_commanded(running)) {
             return true;
         }
         let open = matches!(settings.calendar.is_open(step, believed), Availability::Open { .. });
