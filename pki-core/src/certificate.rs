@@ -387,6 +387,19 @@ impl<'a> TbsView<'a> {
     pub(crate) fn extension(&self, oid: ObjectIdentifier) -> Option<&Extension<'a>> {
         self.extensions.iter().find(|extension| extension.oid == oid)
     }
+
+    /// Which key the issuer is said to have (RFC 5280 4.2.1.1).
+    pub(crate) fn authority_key_id(&self) -> Option<&'a [u8]> {
+        let extension = self.extension(oid::AUTHORITY_KEY_IDENTIFIER)?;
+        let mut id = Elements::of("authorityKeyIdentifier", tag::SEQUENCE, extension.value).ok()?;
+        id.content(tag::KEY_IDENTIFIER).ok()
+    }
+
+    /// How it names its own key (RFC 5280 4.2.1.2).
+    pub(crate) fn subject_key_id(&self) -> Option<&'a [u8]> {
+        let extension = self.extension(oid::SUBJECT_KEY_IDENTIFIER)?;
+        Elements::new("subjectKeyIdentifier", extension.value).ok()?.content(tag::OCTET_STRING).ok()
+    }
 }
 
 /// Reads a `Certificate` and gives its signed part. Whether the signature verifies is `chain`'s to say.
@@ -603,10 +616,7 @@ impl LeafIdentity {
             None => Vec::new(),
         };
         let subject = parse_subject(tbs.subject, limits.subject_len_max)?;
-        let authority_key_id = tbs.extension(oid::AUTHORITY_KEY_IDENTIFIER).and_then(|ext| {
-            let mut id = Elements::of("authorityKeyIdentifier", tag::SEQUENCE, ext.value).ok()?;
-            id.content(tag::KEY_IDENTIFIER).ok().map(<[u8]>::to_vec)
-        });
+        let authority_key_id = tbs.authority_key_id().map(<[u8]>::to_vec);
         Ok(Self { subject, subject_alt_names, validity: tbs.validity, authority_key_id })
     }
 

@@ -3,12 +3,13 @@
 
 use core::cell::RefCell;
 use core::fmt;
+use std::collections::BTreeSet;
 
 use rustls_pki_types::{CertificateDer, ServerName};
 use time::UtcDateTime;
 use webpki::{EndEntityCert, KeyUsage, VerifiedPath};
 
-use crate::certificate::{ExtendedKeyUsage, oids, parse_ca_certificate, parse_certificate};
+use crate::certificate::{ExtendedKeyUsage, TbsView, oids, parse_ca_certificate, parse_certificate};
 use crate::decode::DecodeError;
 use crate::time::unix_time;
 use crate::verify::{SubjectPublicKey, Verifiers};
@@ -92,7 +93,18 @@ pub fn verify_chain(
     let path = certificate
         .verify_for_usage(verifiers.algorithms(), &anchors, intermediates, unix_time(now), purpose, None, Some(&judge))
         // A path that only we refuse says more than the ones that led nowhere.
-        .map_err(|error| refused.take().unwrap_or_else(|| ChainError::from_webpki(error)))?;
+        .map_err(|error| {
+            refused.take().unwrap_or_else(|| match error {
+                // webpki tries every key of the name. That another one than the issuer's does not fit says nothing.
+                webpki::Error::InvalidSignatureForPublicKey
+                | webpki::Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_)
+                    if !leads_to_an_anchor(&leaf, intermediates, bundle, now) =>
+                {
+                    ChainError::UnknownIssuer
+                }
+                error => ChainError::from_webpki(error),
+            })
+        })?;
     if leaf.extension(oids::EXT_KEY_USAGE).is_none() {
         return Err(ChainError::ExtendedKeyUsage);
     }
@@ -105,6 +117,34 @@ pub fn verify_chain(
         None => anchor,
     };
     Ok(VerifiedChain { identity: LeafIdentity::parse(end_entity, limits), serial, issuer, anchor })
+}
+
+/// Whether names and key identifiers lead from the leaf to an anchor that is valid at `now`, signatures aside. Where one
+/// side says nothing of the key, the name alone leads on (RFC 5280 4.2.1.1, RFC 4158 3.5.12).
+fn leads_to_an_anchor(
+    leaf: &TbsView<'_>,
+    intermediates: &[CertificateDer<'_>],
+    bundle: &TrustBundle,
+    now: UtcDateTime,
+) -> bool {
+    let sent: Vec<TbsView<'_>> = intermediates.iter().filter_map(|der| parse_certificate(der).ok()).collect();
+    let is_issuer = |lower: &TbsView<'_>, subject: &[u8], key_id: Option<&[u8]>| {
+        let same_key = lower.authority_key_id().zip(key_id).is_none_or(|(named, found)| named == found);
+        lower.issuer == subject && same_key
+    };
+    let valid = || bundle.certificates().iter().filter(|anchor| anchor.validity().contains(now));
+    let (mut open, mut seen) = (vec![leaf], BTreeSet::new());
+    while let Some(lower) = open.pop() {
+        if valid().any(|anchor| is_issuer(lower, anchor.subject_der(), Some(anchor.subject_key_id()))) {
+            return true;
+        }
+        for (position, upper) in sent.iter().enumerate() {
+            if is_issuer(lower, upper.subject, upper.subject_key_id()) && seen.insert(position) {
+                open.push(upper);
+            }
+        }
+    }
+    false
 }
 
 fn check_sizes(
@@ -189,7 +229,8 @@ pub enum ChainError {
         /// Authorities allowed.
         max: usize,
     },
-    /// No anchor of the bundle vouches for the leaf.
+    /// No anchor of the bundle vouches for the leaf: none has the name that it leads to, or those that have it have other
+    /// keys, by their key identifiers.
     UnknownIssuer,
     /// The bundle has anchors, and every one of them has expired or is not yet valid.
     EveryAnchorExpired,
@@ -201,7 +242,8 @@ pub enum ChainError {
     ExtendedKeyUsage,
     /// The leaf is not valid for the name that was dialled.
     NameMismatch,
-    /// A signature of the chain does not verify.
+    /// A signature of the chain does not verify, although names and key identifiers lead to an anchor. Where a
+    /// certificate does not say which key its issuer has, an anchor of the name with another key is such a one too.
     BadSignature,
     /// webpki refused for another reason, in its words.
     Other(PathError),

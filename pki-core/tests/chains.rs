@@ -15,7 +15,8 @@ mod tests {
     use pki_core::{
         AuthorityRole, BundleError, BundleHash, CaVersion, ChainError, ExtendedKeyUsage, KeyAlgorithm, KeyLedger,
         LeafKind, Limits, SignError, SignErrorKind, SignatureAlgorithm, Signer, TokenError, TokenKeys, TrustBundle,
-        Validity, VerifiedChain, VerifiedToken, issue_token, mint_root, sign_to_vec, verify_chain, verify_server_name,
+        Validity, VerifiedChain, VerifiedToken, cross_sign, issue_token, mint_root, sign_to_vec, verify_chain,
+        verify_server_name,
     };
     use rustls_pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer};
     use serde_json::{Value, json};
@@ -82,8 +83,34 @@ mod tests {
     fn a_leaf_of_another_clusters_ca_of_the_same_name_is_refused() {
         let [ours, theirs] = [cluster(CaVersion::FIRST), cluster(CaVersion::FIRST)];
         assert_eq!(ours.issuer.certificate().subject_der(), theirs.issuer.certificate().subject_der());
-        assert_eq!(verify(&kubelet(&theirs), &bundle([&ours]), NOW), Err(ChainError::BadSignature));
+        assert_eq!(verify(&kubelet(&theirs), &bundle([&ours]), NOW), Err(ChainError::UnknownIssuer));
         assert!(verify(&kubelet(&theirs), &bundle([&ours, &theirs]), NOW).is_ok());
+        // Also where the keys are of different kinds, so that the one cannot have made the other's signature.
+        let other_kind = Authority::mint(AuthorityRole::Cluster, CaVersion::FIRST, KeyAlgorithm::Rsa2048);
+        assert_eq!(verify(&kubelet(&theirs), &bundle([&other_kind]), NOW), Err(ChainError::UnknownIssuer));
+        let mut tampered = kubelet(&ours).to_vec();
+        *tampered.last_mut().unwrap() ^= 1;
+        assert_eq!(verify(&tampered.clone().into(), &bundle([&theirs]), NOW), Err(ChainError::UnknownIssuer));
+        assert_eq!(verify(&tampered.into(), &bundle([&ours]), NOW), Err(ChainError::BadSignature));
+    }
+
+    /// The leaf's issuer is sent along, and only its names and key identifiers tell whether an anchor is meant.
+    #[test]
+    fn a_bad_signature_below_an_intermediate_is_one_only_if_the_intermediate_leads_on() {
+        let [old, new, stranger] = [cluster(CaVersion::FIRST), cluster(CaVersion::FIRST), cluster(CaVersion::FIRST)];
+        let (new_root, old_root) = (new.issuer.certificate(), old.issuer.certificate());
+        let bridge = cross_sign(new_root, old_root, serial(), at(NOW), &old.key, VERIFIERS).unwrap().der().clone();
+        let mut tampered = kubelet(&new).to_vec();
+        *tampered.last_mut().unwrap() ^= 1;
+        let judge = |leaf: &CertificateDer<'_>, anchor: &Authority| {
+            let usage = ExtendedKeyUsage::ClientAuth;
+            let sent = std::slice::from_ref(&bridge);
+            verify_chain(leaf, sent, &bundle([anchor]), usage, &Limits::DEFAULT, VERIFIERS, at(NOW)).map(drop)
+        };
+        assert_eq!(judge(&kubelet(&new), &old), Ok(()));
+        assert_eq!(judge(&tampered.clone().into(), &old), Err(ChainError::BadSignature));
+        assert_eq!(judge(&tampered.into(), &stranger), Err(ChainError::UnknownIssuer));
+        assert_eq!(judge(&kubelet(&new), &stranger), Err(ChainError::UnknownIssuer));
     }
 
     /// The leaf comes from a renewed certificate of the authority; the relying party still holds the one before.

@@ -106,9 +106,11 @@ fn a_client_of_another_authority_is_denied() {
 #[test]
 fn an_authority_of_the_same_name_with_another_key_is_another_authority() {
     let (own, impostor) = (Authority::new("authority"), Authority::new("authority"));
-    let chain = [impostor.issue(&Leaf::of(LeafKind::KubeletClient)).0];
-    assert_eq!(codes(&client(Path::NodeApi, &chain, &own.bundle())), ["chain.bad_signature"]);
-    assert_eq!(codes(&client(Path::NodeApi, &chain, &bundle(&[&own, &impostor]))), [""; 0]);
+    for (names_key, code) in [(true, "chain.unknown_issuer"), (false, "chain.bad_signature")] {
+        let chain = [impostor.issue(&Leaf { names_key, ..Leaf::of(LeafKind::KubeletClient) }).0];
+        assert_eq!(codes(&client(Path::NodeApi, &chain, &own.bundle())), [code]);
+        assert_eq!(codes(&client(Path::NodeApi, &chain, &bundle(&[&own, &impostor]))), [""; 0]);
+    }
 }
 
 #[test]

@@ -80,6 +80,7 @@ impl Authority {
         let mut params = params(name, &[], &(-100..100));
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = key_usages.to_vec();
+        params.use_authority_key_identifier_extension = true;
         params.signed_by(other.issuer.key(), &self.issuer).unwrap().der().clone()
     }
 
@@ -100,6 +101,7 @@ impl Authority {
             })
             .collect();
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.use_authority_key_identifier_extension = leaf.names_key;
         params.signed_by(key, &self.issuer).unwrap().der().clone()
     }
 
@@ -121,6 +123,8 @@ pub(crate) struct Leaf {
     pub(crate) names: Vec<String>,
     pub(crate) usages: Vec<ExtendedKeyUsage>,
     pub(crate) days: Range<i64>,
+    /// Whether it says which key its issuer has.
+    pub(crate) names_key: bool,
 }
 
 impl Leaf {
@@ -139,6 +143,7 @@ impl Leaf {
             names: names.iter().map(|&name| name.to_owned()).collect(),
             usages: kind.extended_key_usage().to_vec(),
             days: -1..30,
+            names_key: true,
         }
     }
 }
