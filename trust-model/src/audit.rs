@@ -52,7 +52,7 @@ pub fn audit(model: &ClusterModel, options: &AuditOptions<'_>, now: UtcDateTime)
     });
     let weakened = |channel: Channel| {
         let mut standing = findings.iter().filter(|finding| finding.waiver.is_none());
-        standing.any(|finding| finding.check.severity == Severity::Error && finding.check.channels.contains(&channel))
+        standing.any(|finding| finding.check.severity == Severity::Error && finding.weakens(channel))
     };
     let paths: Vec<PathReport> =
         Channel::ALL.into_iter().map(|channel| posture::judge(model, channel, &weakened)).collect();
@@ -93,7 +93,7 @@ fn stale_waivers(findings: &[Finding], waivers: &[Waiver], now: UtcDateTime) -> 
         Finding {
             check: &checks::STALE_WAIVER,
             evidence: Evidence { expected: "a finding that it waives".to_owned(), found, asserted: false },
-            subjects: vec![Subject { name, place: None::<Place> }],
+            subjects: vec![Subject { name, place: None::<Place>, channels: Vec::new() }],
             waiver: None,
         }
     });

@@ -13,6 +13,7 @@ use pki_core::{
 };
 use time::UtcDateTime;
 
+use crate::channel::Channel;
 use crate::fact::{Fact, Origin};
 use crate::flag;
 use crate::model::{Certificate, ClusterModel, Holder, Leaf, Trust};
@@ -143,6 +144,11 @@ impl<'a> Presented<'a> {
         usages
     }
 
+    /// The paths on which it is presented.
+    pub(crate) fn channels(&self) -> impl Iterator<Item = Channel> {
+        self.paths.iter().map(|(path, _)| Channel::Tls(*path))
+    }
+
     /// The one who presents it first, as a subject of findings.
     pub(crate) fn subject(&self) -> String {
         self.seats.first().map_or_else(String::new, |seat| self.subject_of(seat))
@@ -177,6 +183,16 @@ impl Side {
 }
 
 impl Trusted<'_> {
+    /// The paths on which it decides who is let in.
+    pub(crate) fn channels(&self) -> impl Iterator<Item = Channel> {
+        let here = Some((self.component, self.slot));
+        let verifies = move |path: &Path| {
+            let of_client = path.client_trust().map(|slot| (path.client(), slot));
+            of_client == here || server_trust(*path) == here
+        };
+        Path::ALL.into_iter().filter(verifies).map(Channel::Tls)
+    }
+
     /// Who verifies with it, as a subject of findings.
     pub(crate) fn subject(&self) -> String {
         let first = self.holders.first().copied().unwrap_or_default();
@@ -213,6 +229,12 @@ impl<'a> Chains<'a> {
         self.leaves.iter().filter_map(|leaf| leaf.certificate().map(|certificate| (leaf, certificate)))
     }
 
+    /// The paths on which somebody trusts an anchor.
+    pub(crate) fn trusting(&self, anchor: &Certificate) -> Vec<Channel> {
+        let holds = |bundle: &&Trusted<'a>| bundle.anchors.iter().any(|one| one.fingerprint() == anchor.fingerprint());
+        self.bundles.iter().filter(holds).flat_map(Trusted::channels).collect()
+    }
+
     /// Every anchor that was read, once, with the first bundle that holds it.
     pub(crate) fn anchors(&self) -> Vec<(&Trusted<'a>, &'a Arc<Certificate>)> {
         let mut seen = BTreeSet::new();
@@ -226,21 +248,14 @@ impl<'a> Chains<'a> {
         for (index, bundle) in self.bundles.iter().enumerate() {
             by_slot.entry((bundle.component, bundle.slot)).or_default().push(index);
         }
-        let at = |component, slot: Option<TrustSlot>| {
-            slot.and_then(|slot| by_slot.get(&(component, slot))).map_or(&[][..], Vec::as_slice)
+        let at = |place: Option<(ComponentKind, TrustSlot)>| {
+            place.and_then(|place| by_slot.get(&place)).map_or(&[][..], Vec::as_slice)
         };
         let verifiers: BTreeMap<(Path, Side), &[usize]> = paths
             .iter()
             .flat_map(|path| {
-                // An aggregated API server reads what the API server publishes.
-                let (server, slot) = match path {
-                    Path::FrontProxy => (ComponentKind::KubeApiServer, Some(TrustSlot::ApiServerRequestheaderCa)),
-                    _ => (path.server(), path.server_trust()),
-                };
-                [
-                    ((*path, Side::Server), at(path.client(), path.client_trust())),
-                    ((*path, Side::Client), at(server, slot)),
-                ]
+                let of_client = path.client_trust().map(|slot| (path.client(), slot));
+                [((*path, Side::Server), at(of_client)), ((*path, Side::Client), at(server_trust(*path)))]
             })
             .collect();
         let mut links = Vec::new();
@@ -375,6 +390,16 @@ fn presentations(paths: &[Path]) -> impl Iterator<Item = (Path, Side, ComponentK
         };
         server.into_iter().chain(client)
     })
+}
+
+/// With what the server of a path verifies its clients, and whose setting that is.
+const fn server_trust(path: Path) -> Option<(ComponentKind, TrustSlot)> {
+    match (path, path.server_trust()) {
+        // An aggregated API server reads what the API server publishes.
+        (Path::FrontProxy, _) => Some((ComponentKind::KubeApiServer, TrustSlot::ApiServerRequestheaderCa)),
+        (_, Some(slot)) => Some((path.server(), slot)),
+        (_, None) => None,
+    }
 }
 
 /// Whether a model can hold instances of it.

@@ -64,7 +64,7 @@ pub struct Check {
     pub remediation: &'static str,
     /// Where the rule is stated.
     pub source: &'static str,
-    /// The paths that a finding weakens.
+    /// The paths that every finding weakens. One that names more in [`Subject::channels`] weakens these too.
     pub channels: &'static [Channel],
     pub(crate) run: fn(&Context<'_>, &mut Outcomes),
 }
@@ -128,6 +128,8 @@ pub struct Subject {
     pub name: String,
     /// Where it was read, if it was read.
     pub place: Option<crate::fact::Place>,
+    /// The paths that it weakens, besides those that the check always does.
+    pub channels: Vec<Channel>,
 }
 
 impl Outcomes {
@@ -144,13 +146,28 @@ impl Outcomes {
         expected: impl Into<String>,
         found: impl Into<String>,
     ) {
-        let place = match origin {
-            Origin::Observed(place) => Some(place.clone()),
-            Origin::Default | Origin::Declared(_) => None,
+        self.fail_on([], subject, origin, expected, found);
+    }
+
+    /// One subject is not, and these paths are the worse for it.
+    pub(crate) fn fail_on(
+        &mut self,
+        channels: impl IntoIterator<Item = Channel>,
+        subject: impl fmt::Display,
+        origin: &Origin,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) {
+        let mut channels: Vec<_> = channels.into_iter().collect();
+        channels.sort_unstable();
+        channels.dedup();
+        let (place, asserted) = match origin {
+            Origin::Observed(place) => (Some(place.clone()), false),
+            Origin::Default => (None, false),
+            Origin::Declared(_) => (None, true),
         };
-        let asserted = matches!(origin, Origin::Declared(_));
         let evidence = Evidence { expected: expected.into(), found: found.into(), asserted };
-        self.failed.entry(evidence).or_default().push(Subject { name: subject.to_string(), place });
+        self.failed.entry(evidence).or_default().push(Subject { name: subject.to_string(), place, channels });
     }
 
     /// Something would have to be known.
@@ -179,7 +196,26 @@ impl Outcomes {
         is_good: impl FnOnce(&T) -> bool,
         found: impl FnOnce(&T) -> String,
     ) {
+        self.judge_on(&[], subject, fact, what, expected, is_good, found);
+    }
+
+    /// Judges one fact, for which these paths are the worse where it is not good.
+    #[expect(clippy::too_many_arguments, reason = "the words and questions of one judgement")]
+    pub(crate) fn judge_on<T>(
+        &mut self,
+        channels: &[Channel],
+        subject: impl fmt::Display,
+        fact: &Fact<T>,
+        what: &str,
+        expected: &str,
+        is_good: impl FnOnce(&T) -> bool,
+        found: impl FnOnce(&T) -> String,
+    ) {
         let Some((value, origin)) = self.need(fact, what) else { return };
-        if is_good(value) { self.pass() } else { self.fail(subject, origin, expected, found(value)) }
+        if is_good(value) {
+            self.pass();
+        } else {
+            self.fail_on(channels.iter().copied(), subject, origin, expected, found(value));
+        }
     }
 }

@@ -147,6 +147,15 @@ pub struct Finding {
     pub waiver: Option<Waiver>,
 }
 
+impl Finding {
+    /// Whether a path is the worse for it.
+    #[must_use]
+    pub fn weakens(&self, channel: Channel) -> bool {
+        self.check.channels.contains(&channel)
+            || self.subjects.iter().any(|subject| subject.channels.contains(&channel))
+    }
+}
+
 /// What became of one check.
 #[derive(Clone, Debug)]
 pub struct CheckReport {

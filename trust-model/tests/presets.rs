@@ -33,6 +33,8 @@ mod presets {
         model.api_servers[0].leaves.insert(LeafKind::ApiServerKubeletClient, client);
         let kubelet = &mut model.kubelets[0];
         kubelet.trusts.insert(TrustSlot::KubeletClientCa, verified);
+        let serving = Fact::declared(Leaf::IssuedBy(AuthorityRole::Cluster), "operator");
+        kubelet.leaves.insert(LeafKind::KubeletServing, serving);
         kubelet.settings.anonymous_auth = Fact::declared(false, "operator");
         kubelet.settings.authorization_mode = Fact::declared(AuthorizationMode::Webhook, "operator");
     };

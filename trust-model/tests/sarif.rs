@@ -123,7 +123,9 @@ mod sarif {
         let open = of(&log, "etcd.client_cert_auth_off");
         assert_eq!(open[0]["kind"], "open");
         assert_eq!(open[0]["message"]["text"], "Not evaluated: etcd --client-cert-auth is not known.");
-        assert_eq!(of(&log, "anchor.expired")[0]["kind"], "notApplicable");
+        assert_eq!(of(&log, "anchor.expired")[0]["kind"], "open");
+        // No file of a key was read.
+        assert_eq!(of(&log, "key.readable_by_others")[0]["kind"], "notApplicable");
     }
 
     #[test]

@@ -24,7 +24,13 @@ fn each(
                 None => outcomes.pass(),
                 Some((expected, found)) => {
                     let subject = format!("{} {}", bundle.subject(), anchor.view().subject.text);
-                    outcomes.fail(subject, &Origin::Observed(anchor.place().clone()), expected, found);
+                    outcomes.fail_on(
+                        bundle.channels(),
+                        subject,
+                        &Origin::Observed(anchor.place().clone()),
+                        expected,
+                        found,
+                    );
                 }
             }
         }

@@ -67,7 +67,8 @@ fn judge(context: &Context<'_>, outcomes: &mut Outcomes, left: Left, expected: &
         let found = Left::of(not_after, context.now);
         if found == left {
             let found = format!("`notAfter` {}", crate::moment(not_after));
-            outcomes.fail(subject, &Origin::Observed(certificate.place().clone()), expected, found);
+            let paths = context.chains.trusting(certificate);
+            outcomes.fail_on(paths, subject, &Origin::Observed(certificate.place().clone()), expected, found);
         } else if found == Left::Enough {
             outcomes.pass();
         }

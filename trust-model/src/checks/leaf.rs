@@ -46,7 +46,13 @@ fn each(
             Judged::Skip => {}
             Judged::Fail(expected, found) => {
                 for seat in &leaf.seats {
-                    outcomes.fail(leaf.subject_of(seat), &seat.origin(), expected.clone(), found.clone());
+                    outcomes.fail_on(
+                        leaf.channels(),
+                        leaf.subject_of(seat),
+                        &seat.origin(),
+                        expected.clone(),
+                        found.clone(),
+                    );
                 }
             }
         }

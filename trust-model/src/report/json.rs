@@ -3,7 +3,7 @@
 use serde::{Serialize, Serializer};
 
 use super::{CheckReport, Finding, PathReport, PathStatus, Report};
-use crate::channel::Direction;
+use crate::channel::{Channel, Direction};
 use crate::fact::Place;
 
 /// The shape below. It grows by fields; whatever changes or removes one raises the version.
@@ -167,7 +167,7 @@ fn finding_shape(finding: &Finding) -> FindingShape<'_> {
         subjects: subjects
             .map(|subject| SubjectShape { name: &subject.name, place: subject.place.as_ref().map(place_shape) })
             .collect(),
-        paths: finding.check.channels.iter().map(|channel| channel.id()).collect(),
+        paths: Channel::ALL.into_iter().filter(|channel| finding.weakens(*channel)).map(Channel::id).collect(),
         remediation: finding.check.remediation,
         source: finding.check.source,
         waiver: finding

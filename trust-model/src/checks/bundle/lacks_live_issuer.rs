@@ -1,6 +1,7 @@
 //! A leaf is presented to somebody who does not trust its issuer.
 
 use crate::chains::{Found, Link, Side};
+use crate::channel::Channel;
 use crate::check::{Check, Context, Outcomes, Severity};
 use crate::fact::Origin;
 
@@ -50,7 +51,8 @@ fn run(context: &Context<'_>, outcomes: &mut Outcomes) {
                 origin = bundle.origin.clone();
             }
             let (leaf, bundle) = (leaf.subject_of(seat), bundle.subject());
-            outcomes.fail(subject(link, &leaf, &bundle), &origin, expected.clone(), found.clone());
+            let path = Channel::Tls(link.path);
+            outcomes.fail_on([path], subject(link, &leaf, &bundle), &origin, expected.clone(), found.clone());
         }
     }
 }

@@ -27,7 +27,8 @@ fn run(context: &Context<'_>, outcomes: &mut Outcomes) {
         }
         for fault in faults {
             let origin = Origin::Observed(certificate.place().clone());
-            outcomes.fail(subject(), &origin, "a certificate without faults", fault.to_string());
+            let (subject, paths) = subject();
+            outcomes.fail_on(paths, subject, &origin, "a certificate without faults", fault.to_string());
         }
     });
 }

@@ -16,14 +16,16 @@ pub(in crate::checks) static CHECK: Check = Check {
     remediation: "Give etcd `https:` URLs in `--listen-client-urls` and `--advertise-client-urls`, with `--cert-file` and \
                   `--key-file`, and kube-apiserver the same in `--etcd-servers`, with `--etcd-cafile`.",
     source: "etcd documentation, Transport security model; kubernetes/kubernetes#81112",
-    channels: &[Channel::Tls(Path::ApiEtcd), Channel::Tls(Path::EtcdHealth), Channel::Tls(Path::EtcdGateway)],
+    channels: &[Channel::Tls(Path::ApiEtcd)],
     run,
 };
 
 fn run(context: &Context<'_>, outcomes: &mut Outcomes) {
     let is_good = |transport: &Transport| is_protected(*transport);
     for etcd in &context.model.etcd {
-        outcomes.judge(
+        // A port weakens whoever calls it; what the API server dials weakens nobody else.
+        outcomes.judge_on(
+            &[Channel::Tls(Path::EtcdHealth), Channel::Tls(Path::EtcdGateway)],
             format_args!("etcd {}", etcd.name),
             &etcd.settings.client_transport,
             "etcd --listen-client-urls",
@@ -47,7 +49,7 @@ fn run(context: &Context<'_>, outcomes: &mut Outcomes) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checks::testing::{Case, run};
+    use crate::checks::testing::{Case, outcomes, run};
     use crate::fact::Fact;
 
     fn with(fact: Fact<Transport>) -> Case {
@@ -71,6 +73,21 @@ mod tests {
     #[test]
     fn passes_with_tls() {
         assert!(run(&CHECK, &with(Fact::default_of(Transport::Tls))).is_empty());
+    }
+
+    /// What the API server dials says nothing of the port that others call.
+    #[test]
+    fn weakens_whoever_calls_the_port() {
+        let channels = |case: &Case| {
+            let outcomes = outcomes(&CHECK, &case.model, None);
+            outcomes.failed.into_values().flatten().map(|subject| subject.channels).collect::<Vec<_>>()
+        };
+        let mut case = Case::default();
+        case.api_server().settings.etcd_transport = Fact::default_of(Transport::Plain);
+        assert_eq!(channels(&case), [vec![]]);
+        let mut case = Case::default();
+        case.etcd().settings.client_transport = Fact::default_of(Transport::Plain);
+        assert_eq!(channels(&case), [[Channel::Tls(Path::EtcdHealth), Channel::Tls(Path::EtcdGateway)]]);
     }
 
     /// What stays on the machine crosses no network.

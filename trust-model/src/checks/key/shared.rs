@@ -54,7 +54,7 @@ fn run(context: &Context<'_>, outcomes: &mut Outcomes) {
             continue;
         };
         for (leaf, seat) in holders {
-            outcomes.fail(leaf.subject_of(seat), &seat.origin(), "a key of its own", found.clone());
+            outcomes.fail_on(leaf.channels(), leaf.subject_of(seat), &seat.origin(), "a key of its own", found.clone());
         }
     }
 }

@@ -25,7 +25,8 @@ fn run(context: &Context<'_>, outcomes: &mut Outcomes) {
         None => outcomes.pass(),
         Some(found) => {
             let origin = Origin::Observed(certificate.place().clone());
-            outcomes.fail(subject(), &origin, "a key of 112 bits of security or more", found);
+            let (subject, paths) = subject();
+            outcomes.fail_on(paths, subject, &origin, "a key of 112 bits of security or more", found);
         }
     });
 }

@@ -70,7 +70,7 @@ fn conclude(outcomes: &mut Outcomes, leaf: &Presented<'_>, anchor: &Certificate,
         | ChainError::ExtendedKeyUsage => {
             for seat in &leaf.seats {
                 let expected = format!("a chain to `{}`", anchor.view().subject.text);
-                outcomes.fail(leaf.subject_of(seat), &seat.origin(), expected, error.to_string());
+                outcomes.fail_on(leaf.channels(), leaf.subject_of(seat), &seat.origin(), expected, error.to_string());
             }
         }
         // Times are other checks'; and what this verifier does not know may be in order.

@@ -32,7 +32,7 @@ fn run(context: &Context<'_>, outcomes: &mut Outcomes) {
         let report = posture::judge(context.model, channel, &|_| false);
         match report.status {
             PathStatus::Judged(verdict @ (Verdict::Plaintext | Verdict::EncryptedUnverified)) => {
-                outcomes.fail(channel, origin, "a protected path, or a network of its own", verdict.id());
+                outcomes.fail_on([channel], channel, origin, "a protected path, or a network of its own", verdict.id());
             }
             PathStatus::Judged(_) | PathStatus::Absent => outcomes.pass(),
             PathStatus::NotEvaluated => report.missing.into_iter().for_each(|what| outcomes.missing(what)),
