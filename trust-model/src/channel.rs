@@ -16,7 +16,7 @@ use crate::rule::{PathRule, ServerRule, TlsVersion};
 pub enum Channel {
     /// One that TLS protects, with certificates that the cluster's authorities issue.
     Tls(Path),
-    /// Control-plane components to the API server's insecure port: no encryption, no authentication (before Kubernetes 1.24).
+    /// Control-plane components to the API server's insecure port: no encryption, no authentication (before Kubernetes 1.20).
     LocalInsecurePort,
     /// API server to nodes, pods and services through the proxy verb, without `https:`.
     ApiProxyHttp,

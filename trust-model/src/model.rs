@@ -135,7 +135,8 @@ pub struct ClusterModel {
     /// The certificates of other clusters' authorities, by cluster.
     pub other_clusters: Fact<Vec<(String, Vec<std::sync::Arc<Certificate>>)>>,
     /// Leaves of the cluster's authorities that nothing of the cluster uses: whoever issued them by hand renews them by hand.
-    pub unclaimed: Vec<Leaf>,
+    /// `None` where nobody looked for them.
+    pub unclaimed: Option<Vec<Leaf>>,
     /// Private keys that lie in files.
     pub keys: Vec<KeyFile>,
     /// What only somebody's word says.

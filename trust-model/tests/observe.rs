@@ -156,7 +156,10 @@ fn a_machine_without_command_lines_has_leaves_and_no_defaults() {
     tree.files.retain(|path, _| !path.starts_with("manifests/") && !path.starts_with("kubelet/"));
     let model = read(&tree);
     assert_eq!(broken(&model), [""; 0]);
-    assert!(model.unclaimed.is_empty());
+    assert!(model.unclaimed.as_ref().unwrap().is_empty());
+    // Nobody's leaves can be told from the cluster's.
+    tree.files.clear();
+    assert!(read(&tree).unclaimed.is_none());
     assert!(model.api_servers[0].leaf(LeafKind::ApiServer).value().is_some());
     assert_eq!(model.api_servers[0].settings.anonymous_auth, Fact::Missing);
     assert_eq!(*model.api_servers[0].trust(TrustSlot::ApiServerKubeletCa), Fact::Missing);
@@ -187,6 +190,58 @@ fn flags_of_old_releases_open_ports_and_tunnels() {
     let model = read(&tree);
     assert_eq!(model.api_servers[0].settings.insecure_port, Fact::default_of(InsecurePort::Loopback(8080)));
     assert_eq!(seen(&model.ssh_tunnels).unwrap().0, SshTunnels::Used { checks_host_key: false });
+    // What 1.20 and later do not start with is no port that they open.
+    let mut tree = Tree::kubeadm();
+    tree.change("manifests/kube-apiserver.yaml", "v1.34.1", "v1.20.0");
+    tree.flag("kube-apiserver", "--insecure-port=8080");
+    assert_eq!(read(&tree).api_servers[0].settings.insecure_port, Fact::Missing);
+    tree.change("manifests/kube-apiserver.yaml", "--insecure-port=8080", "--insecure-port=0");
+    assert_eq!(seen(&read(&tree).api_servers[0].settings.insecure_port).unwrap().0, InsecurePort::Closed);
+}
+
+#[test]
+fn peers_are_called_with_a_bundle_and_an_open_gate() {
+    let calls = |version: &str, flags: &[&str]| {
+        let mut tree = Tree::kubeadm();
+        tree.change("manifests/kube-apiserver.yaml", "v1.34.1", version);
+        flags.iter().for_each(|flag| tree.flag("kube-apiserver", flag));
+        read(&tree).api_servers[0].settings.calls_peers.clone()
+    };
+    let (bundle, gate) =
+        ("--peer-ca-file=/etc/kubernetes/pki/ca.crt", "--feature-gates=UnknownVersionInteroperabilityProxy");
+    assert_eq!(calls("v1.36.0", &[]), Fact::default_of(false));
+    assert_eq!(calls("v1.36.0", &[&format!("{gate}=true")]), Fact::default_of(false));
+    let known = |version, flags: &[&str]| seen(&calls(version, flags)).unwrap().0;
+    assert!(known("v1.36.0", &[bundle]));
+    assert!(!known("v1.35.0", &[bundle]));
+    assert!(known("v1.35.0", &[bundle, &format!("{gate}=true")]));
+    assert!(!known("v1.36.0", &[bundle, &format!("{gate}=false")]));
+}
+
+#[test]
+fn a_bundle_of_etcd_makes_certificates_a_must() {
+    let etcd = |flags: &str| {
+        let line = format!("etcd {flags}");
+        let settings = observe_command_line(&line, "unit", &ObserveLimits::DEFAULT).etcd.remove(0).settings;
+        (seen(&settings.client_cert_auth), seen(&settings.peer_client_cert_auth))
+    };
+    let at = |on: bool, flag: &str| Some((on, format!("unit {flag}")));
+    let (client, peer) = etcd("--trusted-ca-file=/ca.crt --peer-client-cert-auth=true");
+    assert_eq!((client, peer), (at(true, "--trusted-ca-file"), at(true, "--peer-client-cert-auth")));
+    let (client, peer) = etcd("--client-cert-auth=false --trusted-ca-file=/ca.crt --peer-trusted-ca-file=/ca.crt");
+    assert_eq!((client, peer), (at(true, "--trusted-ca-file"), at(true, "--peer-trusted-ca-file")));
+    assert_eq!(etcd("--client-cert-auth=false").0, at(false, "--client-cert-auth"));
+}
+
+#[test]
+fn an_agent_of_konnectivity_without_a_bundle_says_nothing_of_what_it_trusts() {
+    let line = "proxy-agent --proxy-server-host=konnectivity";
+    let agent = observe_command_line(line, "unit", &ObserveLimits::DEFAULT).konnectivity_agents.remove(0);
+    assert_eq!(*agent.trust(TrustSlot::KonnectivityAgentCa), Fact::Missing);
+    let line = "proxy-server --tls-min-version=VersionTLS13";
+    let server = observe_command_line(line, "unit", &ObserveLimits::DEFAULT).konnectivity_servers.remove(0);
+    assert_eq!(seen(&server.tls).unwrap().1, "unit --tls-min-version");
+    assert!(server.unknown.is_empty());
 }
 
 #[test]

@@ -44,7 +44,7 @@ pub(super) fn each(
             }
         }
     }
-    for certificate in context.model.unclaimed.iter().filter_map(|leaf| leaf.certificate()) {
+    for certificate in context.model.unclaimed.iter().flatten().filter_map(|leaf| leaf.certificate()) {
         if seen.insert(certificate.fingerprint()) {
             visit(certificate, &|| (format!("certificate {}", certificate.view().subject.text), Vec::new()));
         }

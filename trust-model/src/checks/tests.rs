@@ -49,7 +49,6 @@ const MISSING_NOTHING: &[(&str, &str)] = &[
     ("input.broken", "looks at what was read"),
     ("input.unknown_setting", "looks at what was read"),
     ("key.readable_by_others", "looks at the key files that were read"),
-    ("leaf.unmanaged", "looks at the leaves that were read"),
     ("waiver.stale", "looks at the waivers of the audit itself"),
 ];
 

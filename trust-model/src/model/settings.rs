@@ -64,7 +64,7 @@ pub enum AuthorizationMode {
     Other(Printable),
 }
 
-/// The port without TLS of components before Kubernetes 1.24.
+/// The API server's port without TLS. Kubernetes 1.20 and later serve none, and 1.24 has no flags for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum InsecurePort {
@@ -140,9 +140,9 @@ pub struct Etcd {
     pub client_transport: Fact<Transport>,
     /// `--listen-peer-urls`.
     pub peer_transport: Fact<Transport>,
-    /// `--client-cert-auth`.
+    /// Whether clients must show a certificate: `--client-cert-auth`, or `--trusted-ca-file` alone.
     pub client_cert_auth: Fact<bool>,
-    /// `--peer-client-cert-auth`.
+    /// Whether peers must show one: `--peer-client-cert-auth`, or `--peer-trusted-ca-file` alone.
     pub peer_client_cert_auth: Fact<bool>,
     /// `--auto-tls`: without `--cert-file` the member signs its own server certificate.
     pub auto_tls: Fact<bool>,

@@ -27,7 +27,8 @@ pub(super) fn observe(reader: &mut Reader<'_>, program: &Program) -> Component<A
         (TrustSlot::ApiServerKubeletCa, "kubelet-certificate-authority", Trust::Nothing),
         // Go's TLS takes the roots of the system where none are given.
         (TrustSlot::ApiServerEtcdCa, "etcd-cafile", Trust::SystemRoots),
-        (TrustSlot::ApiServerPeerCa, "peer-ca-file", Trust::SystemRoots),
+        // Without it no peer is called.
+        (TrustSlot::ApiServerPeerCa, "peer-ca-file", Trust::Nothing),
     ] {
         component.trusts.insert(slot, program.trust(reader, flag, default));
     }
@@ -40,7 +41,6 @@ pub(super) fn observe(reader: &mut Reader<'_>, program: &Program) -> Component<A
     program.uses_kubeconfigs(reader, &kubeconfigs);
     let (authorization_modes, anonymous_auth) = access(reader, program);
     let servers = program.flags.elements("etcd-servers").unwrap_or_default();
-    let gate = program.flags.gate("UnknownVersionInteroperabilityProxy");
     component.settings = ApiServer {
         anonymous_auth,
         authorization_modes,
@@ -55,15 +55,22 @@ pub(super) fn observe(reader: &mut Reader<'_>, program: &Program) -> Component<A
         etcd_transport: program.transport(reader, "etcd-servers", &servers, Fact::Missing),
         egress: egress(reader, program, &mut component),
         bootstrap_tokens: program.switch(reader, "enable-bootstrap-token-auth", false),
-        calls_peers: match (gate, program.flags.text("peer-ca-file")) {
-            (Some(gate), _) => Fact::observed(gate, program.place("feature-gates")),
-            (None, Some(_)) => Fact::observed(true, program.place("peer-ca-file")),
-            (None, None) => Fact::default_of(false),
-        },
+        calls_peers: calls_peers(program),
     };
     component.tls = program.tls(reader);
     component.unknown = program.unknown();
     component
+}
+
+/// The proxy to peers is built where it has a bundle, and its gate is open: by default since 1.36
+/// (`pkg/controlplane/apiserver/config.go`).
+fn calls_peers(program: &Program) -> Fact<bool> {
+    let flag = "peer-ca-file";
+    match (program.flags.text(flag), program.flags.gate("UnknownVersionInteroperabilityProxy")) {
+        (None, _) => Fact::default_of(false),
+        (Some(_), Some(gate)) => Fact::observed(gate, program.place("feature-gates")),
+        (Some(_), None) => Fact::observed(program.minor.is_none_or(|minor| minor >= 36), program.place(flag)),
+    }
 }
 
 /// Without keys of their own, tokens are verified with the key of the server.
@@ -127,7 +134,8 @@ fn mode(name: &str) -> AuthorizationMode {
     }
 }
 
-/// Open on 8080 of the loopback interface by default before 1.20, closed since, and gone in 1.24.
+/// Open on 8080 of the loopback interface by default before 1.20. From then on nothing is served there, and the flag takes
+/// nothing but 0; 1.24 has none (kubernetes/kubernetes#95856).
 fn insecure_port(reader: &mut Reader<'_>, program: &Program) -> Fact<InsecurePort> {
     const PORT: u16 = 8080;
     let bind = program.flags.text("insecure-bind-address");
@@ -139,6 +147,9 @@ fn insecure_port(reader: &mut Reader<'_>, program: &Program) -> Fact<InsecurePor
     let is_old = program.minor.is_some_and(|minor| minor < 20);
     match program.flags.text("insecure-port") {
         Some(port) => match port.parse() {
+            Ok(1..) if program.minor.is_some_and(|minor| minor >= 20) => {
+                program.refused(reader, "insecure-port", "0, which is all that 1.20 and later take", port)
+            }
             Ok(port) => Fact::observed(open(port), program.place("insecure-port")),
             Err(_) => program.refused(reader, "insecure-port", "a port", port),
         },

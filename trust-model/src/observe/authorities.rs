@@ -96,8 +96,9 @@ pub(super) fn is_former(path: &str) -> bool {
     in_backup || (is_replaced && directory.ends_with("kubelet/pki"))
 }
 
-/// Leaves that lie about: an authority of the cluster issued them, and nothing that was read uses them.
-pub(super) fn unclaimed(reader: &mut Reader<'_>, machines: &[Machine], model: &ClusterModel) -> Vec<Leaf> {
+/// Leaves that lie about: an authority of the cluster issued them, and nothing that was read uses them. `None` where no
+/// authority is known.
+pub(super) fn unclaimed(reader: &mut Reader<'_>, machines: &[Machine], model: &ClusterModel) -> Option<Vec<Leaf>> {
     let mut claimed: BTreeSet<Fingerprint> = model
         .all_holders()
         .flat_map(|holder| holder.leaves.values())
@@ -114,6 +115,10 @@ pub(super) fn unclaimed(reader: &mut Reader<'_>, machines: &[Machine], model: &C
     }
     claimed.extend(reader.used.iter().copied());
     let authorities: Vec<_> = model.authorities.values().filter_map(Fact::value).flat_map(|one| &one.live).collect();
+    if authorities.is_empty() {
+        // Nobody's they would be.
+        return None;
+    }
     let index = IssuerIndex::of(authorities.iter().map(|certificate| certificate.view()));
     let paths: Vec<_> = reader.files.paths().filter(|path| !is_former(path)).map(str::to_owned).collect();
     let mut unclaimed = Vec::new();
@@ -136,7 +141,7 @@ pub(super) fn unclaimed(reader: &mut Reader<'_>, machines: &[Machine], model: &C
             unclaimed.push(leaf);
         }
     }
-    unclaimed
+    Some(unclaimed)
 }
 
 fn machine_of<'m>(machines: &'m [Machine], path: &str) -> Option<&'m Machine> {

@@ -49,14 +49,23 @@ pub(super) fn observe(reader: &mut Reader<'_>, program: &mut Program) -> Compone
     component.settings = Etcd {
         client_transport,
         peer_transport,
-        client_cert_auth: program.switch(reader, "client-cert-auth", false),
-        peer_client_cert_auth: program.switch(reader, "peer-client-cert-auth", false),
+        client_cert_auth: asks(reader, program, "client-cert-auth", "trusted-ca-file"),
+        peer_client_cert_auth: asks(reader, program, "peer-client-cert-auth", "peer-trusted-ca-file"),
         auto_tls: program.switch(reader, "auto-tls", false),
         peer_auto_tls: program.switch(reader, "peer-auto-tls", false),
     };
     component.tls = tls(reader, program);
     component.unknown = program.unknown();
     component
+}
+
+/// Whether clients must show a certificate. A bundle alone makes it a must, whatever the switch says (`ServerConfig`).
+fn asks(reader: &mut Reader<'_>, program: &Program, switch: &str, bundle: &str) -> Fact<bool> {
+    let on = program.switch(reader, switch, false);
+    match program.flags.text(bundle) {
+        Some(name) if !name.is_empty() && on.value() != Some(&true) => Fact::observed(true, program.place(bundle)),
+        _ => on,
+    }
 }
 
 fn tls(reader: &mut Reader<'_>, program: &Program) -> Fact<TlsRange> {

@@ -44,7 +44,9 @@ pub(super) fn agent(reader: &mut Reader<'_>, program: &Program) -> Component<Kon
     // In a pod the bundle is that of its service account, which is what pods are given.
     let trust = match program.flags.text("ca-cert") {
         Some(name) if name.starts_with("/var/run/secrets/kubernetes.io/serviceaccount/") => Fact::Missing,
-        _ => program.trust(reader, "ca-cert", Trust::SystemRoots),
+        Some(_) => program.trust(reader, "ca-cert", Trust::Nothing),
+        // Without one the agent does not start.
+        None => Fact::Missing,
     };
     component.trusts.insert(TrustSlot::KonnectivityAgentCa, trust);
     let flag = "service-account-token-path";

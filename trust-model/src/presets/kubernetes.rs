@@ -22,7 +22,7 @@ pub(super) fn model(document: &'static str) -> ClusterModel {
     model.pods.settings.automount = automount;
     if let Some(api) = any(&mut model.api_servers) {
         api.tls = Fact::default_of(TlsRange::DEFAULT);
-        // Removed in 1.24.
+        // Not served since 1.20; its flags were removed in 1.24.
         api.settings.insecure_port = Fact::default_of(InsecurePort::Closed);
         // Konnectivity is a task of its own.
         api.settings.egress = Fact::default_of(Egress::Direct);

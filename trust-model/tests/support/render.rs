@@ -156,7 +156,7 @@ pub(crate) fn render(model: &ClusterModel) -> String {
         writeln!(out, "authority {role}: {show}").unwrap();
     }
     writeln!(out, "other clusters: {}", model.other_clusters.value().is_some()).unwrap();
-    model.unclaimed.iter().for_each(|one| writeln!(out, "unclaimed {}", leaf(one)).unwrap());
+    model.unclaimed.iter().flatten().for_each(|one| writeln!(out, "unclaimed {}", leaf(one)).unwrap());
     for key in &model.keys {
         writeln!(out, "key at {} mode {}", key.place, with(&key.mode, |mode| format!("{mode:o}"))).unwrap();
     }

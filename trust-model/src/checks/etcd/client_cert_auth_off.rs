@@ -23,9 +23,9 @@ fn run(context: &Context<'_>, outcomes: &mut Outcomes) {
             format_args!("etcd {}", etcd.name),
             &etcd.settings.client_cert_auth,
             "etcd --client-cert-auth",
-            "`--client-cert-auth=true`",
+            "`--client-cert-auth=true` with `--trusted-ca-file`",
             |on| *on,
-            |_| "`--client-cert-auth=false`".to_owned(),
+            |_| "no certificate is asked for".to_owned(),
         );
     }
 }
@@ -45,7 +45,11 @@ mod tests {
     #[test]
     fn fails_when_it_is_off() {
         let found = run(&CHECK, &with(Fact::default_of(false)));
-        assert_eq!(found, ["etcd cp-1: expected `--client-cert-auth=true`, found `--client-cert-auth=false`"]);
+        assert_eq!(
+            found,
+            ["etcd cp-1: expected `--client-cert-auth=true` with `--trusted-ca-file`, \
+              found no certificate is asked for"]
+        );
     }
 
     #[test]

@@ -23,9 +23,9 @@ fn run(context: &Context<'_>, outcomes: &mut Outcomes) {
             format_args!("etcd {}", one.name),
             &one.settings.peer_client_cert_auth,
             "etcd --peer-client-cert-auth",
-            "`--peer-client-cert-auth=true`",
+            "`--peer-client-cert-auth=true` with `--peer-trusted-ca-file`",
             |on| *on,
-            |_| "`--peer-client-cert-auth=false`".to_owned(),
+            |_| "no certificate is asked for".to_owned(),
         );
     }
 }
@@ -47,7 +47,8 @@ mod tests {
         let found = run(&CHECK, &with(Fact::default_of(false)));
         assert_eq!(
             found,
-            ["etcd cp-1: expected `--peer-client-cert-auth=true`, found `--peer-client-cert-auth=false`"]
+            ["etcd cp-1: expected `--peer-client-cert-auth=true` with `--peer-trusted-ca-file`, \
+              found no certificate is asked for"]
         );
     }
 

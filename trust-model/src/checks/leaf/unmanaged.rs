@@ -17,7 +17,14 @@ pub(in crate::checks) static CHECK: Check = Check {
 };
 
 fn run(context: &Context<'_>, outcomes: &mut Outcomes) {
-    for leaf in &context.model.unclaimed {
+    let Some(unclaimed) = &context.model.unclaimed else {
+        outcomes.missing("which certificates there are");
+        return;
+    };
+    if unclaimed.is_empty() {
+        outcomes.pass();
+    }
+    for leaf in unclaimed {
         let Some(certificate) = leaf.certificate() else { continue };
         let view = certificate.view();
         let subject = format!("certificate {}", view.subject.text);
@@ -33,13 +40,14 @@ mod tests {
     use super::*;
     use crate::checks::leaf::testing;
     use crate::checks::pki::{Ca, Draft, findings};
+    use crate::checks::testing::{outcomes, run};
     use crate::model::Leaf;
 
     #[test]
     fn fails_for_each() {
         let mut case = testing::kubelet(&Draft::of(LeafKind::KubeletClient));
         let leaf = Ca::new("ca").issue(&Draft { common_name: "prometheus".to_owned(), ..Draft::of(LeafKind::Admin) });
-        case.model.unclaimed.push(Leaf::Chain(vec![leaf]));
+        case.model.unclaimed = Some(vec![Leaf::Chain(vec![leaf])]);
         let subject = "certificate O=kubeadm:cluster-admins,CN=prometheus";
         let line = format!("{subject}: expected a component that uses it, found none; of `CN=ca`");
         assert_eq!(findings(&CHECK, &case), [line]);
@@ -47,6 +55,15 @@ mod tests {
 
     #[test]
     fn passes_for_leaves_of_components() {
-        assert!(findings(&CHECK, &testing::kubelet(&Draft::of(LeafKind::KubeletClient))).is_empty());
+        let mut case = testing::kubelet(&Draft::of(LeafKind::KubeletClient));
+        case.model.unclaimed = Some(Vec::new());
+        let outcomes = outcomes(&CHECK, &case.model, None);
+        assert_eq!((outcomes.passed, outcomes.failed.len(), outcomes.missing.len()), (1, 0, 0));
+    }
+
+    #[test]
+    fn is_not_evaluated_when_nobody_looked() {
+        let case = testing::kubelet(&Draft::of(LeafKind::KubeletClient));
+        assert_eq!(run(&CHECK, &case), ["not evaluated: which certificates there are"]);
     }
 }
