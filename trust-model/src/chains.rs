@@ -4,6 +4,7 @@
 //! what its distinct certificates and bundles cost.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use pki_core::inspect::IssuerIndex;
@@ -40,10 +41,12 @@ pub(crate) struct Presented<'a> {
     pub(crate) component: ComponentKind,
     pub(crate) kind: LeafKind,
     pub(crate) leaf: &'a Leaf,
+    /// The leaf itself, if it was read: every check asks for it.
+    certificate: Option<&'a Arc<Certificate>>,
     /// Never empty.
     pub(crate) seats: Vec<Seat<'a>>,
     /// Where it is presented.
-    pub(crate) paths: Vec<(Path, Side)>,
+    pub(crate) paths: Rc<[(Path, Side)]>,
 }
 
 /// One who presents a leaf.
@@ -121,8 +124,8 @@ enum TrustKey {
 
 impl<'a> Presented<'a> {
     /// The leaf itself, if it was read.
-    pub(crate) fn certificate(&self) -> Option<&'a Arc<Certificate>> {
-        self.leaf.certificate()
+    pub(crate) const fn certificate(&self) -> Option<&'a Arc<Certificate>> {
+        self.certificate
     }
 
     /// What was sent along with it.
@@ -136,7 +139,7 @@ impl<'a> Presented<'a> {
     /// What it must be usable for, with the paths that ask for it.
     pub(crate) fn usages(&self) -> BTreeMap<ExtendedKeyUsage, Vec<Path>> {
         let mut usages: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for (path, side) in &self.paths {
+        for (path, side) in &*self.paths {
             if let Some(usage) = side.usage(*path) {
                 usages.entry(usage).or_default().push(*path);
             }
@@ -260,7 +263,7 @@ impl<'a> Chains<'a> {
             .collect();
         let mut links = Vec::new();
         for (leaf_index, leaf) in self.leaves.iter().enumerate() {
-            for (path, side) in &leaf.paths {
+            for (path, side) in &*leaf.paths {
                 for bundle_index in verifiers.get(&(*path, *side)).copied().unwrap_or_default() {
                     let Some(bundle) = self.bundles.get(*bundle_index) else { continue };
                     // A member calls itself, and nobody else.
@@ -352,6 +355,7 @@ fn leaves<'a>(model: &'a ClusterModel, paths: &[Path]) -> Vec<Presented<'a>> {
     for (path, side, component, kind) in presentations(paths) {
         places.entry((component, kind)).or_default().push((path, side));
     }
+    let places: BTreeMap<_, Rc<[_]>> = places.into_iter().map(|(place, paths)| (place, paths.into())).collect();
     let mut leaves: Vec<Presented<'a>> = Vec::new();
     let mut known: HashMap<(ComponentKind, LeafKind, LeafKey), usize> = HashMap::new();
     for holder in model.all_holders() {
@@ -369,7 +373,8 @@ fn leaves<'a>(model: &'a ClusterModel, paths: &[Path]) -> Vec<Presented<'a>> {
             let seat = Seat { name: holder.name, leaf, origin };
             let index = *known.entry((holder.kind, *kind, key)).or_insert_with(|| {
                 let paths = places.get(&(holder.kind, *kind)).cloned().unwrap_or_default();
-                leaves.push(Presented { component: holder.kind, kind: *kind, leaf, seats: Vec::new(), paths });
+                let (certificate, component) = (leaf.certificate(), holder.kind);
+                leaves.push(Presented { component, kind: *kind, leaf, certificate, seats: Vec::new(), paths });
                 leaves.len() - 1
             });
             if let Some(presented) = leaves.get_mut(index) {

@@ -180,7 +180,10 @@ impl Outcomes {
         match fact {
             Fact::Known { value, origin } => Some((value, origin)),
             Fact::Missing => {
-                self.missing(what);
+                // Of thousands of nodes the first has said it.
+                if !self.missing.contains(what) {
+                    self.missing(what);
+                }
                 None
             }
         }

@@ -94,8 +94,13 @@ impl Left {
 
 /// Fails every leaf that has just so much left. One that has less is another check's.
 fn judge_left(context: &Context<'_>, outcomes: &mut Outcomes, left: Left, expected: &str) {
+    // Of most leaves one look says it: nobody asks for more than this.
+    let far = context.now.saturating_add(Duration::days(30));
     each(context, outcomes, |_, certificate, _| {
         let view = certificate.view();
+        if view.not_after > far {
+            return Judged::Pass;
+        }
         match Left::of(view, context.now) {
             found if found == left => {
                 Judged::Fail(expected.to_owned(), format!("`notAfter` {}", crate::moment(view.not_after)))

@@ -29,12 +29,15 @@ const CHANNELS: &[Channel] = &[
 
 /// Those who answer on a path must say which versions they speak; others are judged if they do.
 fn judge(context: &Context<'_>, expected: &str, is_good: fn(&TlsRange) -> bool, outcomes: &mut Outcomes) {
+    let (mut kind, mut what) = (None, String::new());
     for holder in context.model.all_holders() {
         if !is_server(holder.kind) && holder.tls.value().is_none() {
             continue;
         }
-        let what = format!("{} versions of TLS", holder.kind);
-        let subject = format!("{} {}", holder.kind, holder.name);
+        if kind.replace(holder.kind) != Some(holder.kind) {
+            what = format!("{} versions of TLS", holder.kind);
+        }
+        let subject = format_args!("{} {}", holder.kind, holder.name);
         outcomes.judge(subject, holder.tls, &what, expected, is_good, ToString::to_string);
     }
 }

@@ -191,12 +191,36 @@ fn is_local(model: &ClusterModel, path: Path) -> bool {
     !transports.is_empty() && transports.iter().all(|(transport, _)| transport.value() == Some(&Transport::UnixSocket))
 }
 
+/// Facts without those that say what the one before says, with as much behind it: to weigh them again changes nothing,
+/// and thousands of nodes mostly have the same.
+fn distinct<'f, T: PartialEq + 'f>(facts: impl Iterator<Item = &'f Fact<T>>) -> impl Iterator<Item = &'f Fact<T>> {
+    distinct_by(facts, T::eq)
+}
+
+fn distinct_by<'f, T: 'f>(
+    facts: impl Iterator<Item = &'f Fact<T>>,
+    alike: impl Fn(&T, &T) -> bool,
+) -> impl Iterator<Item = &'f Fact<T>> {
+    let mut previous: Option<&Fact<T>> = None;
+    facts.filter(move |fact| {
+        let is_same = previous.is_some_and(|previous| {
+            let same_value = match (previous.value(), fact.value()) {
+                (None, None) => true,
+                (Some(one), Some(other)) => alike(one, other),
+                (Some(_), None) | (None, Some(_)) => false,
+            };
+            same_value && previous.is_declared() == fact.is_declared()
+        });
+        previous = Some(fact);
+        !is_same
+    })
+}
+
 fn trusts(model: &ClusterModel, kind: ComponentKind, slot: TrustSlot, property: Property, weighed: &mut Weighed) {
     let mut any = false;
-    for holder in model.holders(kind) {
-        any = true;
-        let what = format!("{kind} {}", crate::flag::of_slot(slot));
-        weighed.weigh(property, holder.trust(slot), &what, Trust::verifies, |trust, holds| {
+    let what = format!("{kind} {}", crate::flag::of_slot(slot));
+    for trust in distinct(model.holders(kind).map(|holder| holder.trust(slot)).inspect(|_| any = true)) {
+        weighed.weigh(property, trust, &what, Trust::verifies, |trust, holds| {
             if holds { format!("{what} holds {trust}") } else { format!("{what} holds nothing: nobody is verified") }
         });
     }
@@ -277,12 +301,17 @@ fn agent(model: &ClusterModel, leaf: LeafKind, weighed: &mut Weighed) {
 
 fn certificate(model: &ClusterModel, path: Path, leaf: LeafKind, weighed: &mut Weighed) {
     let mut any = false;
-    for holder in model.holders(path.client()) {
-        any = true;
-        let what = format!("certificate {leaf} of {}", path.client());
+    let what = format!("certificate {leaf} of {}", path.client());
+    let shown = model.holders(path.client()).map(|holder| holder.leaf(leaf)).inspect(|_| any = true);
+    // Certificates differ; that somebody shows one does not.
+    let alike = |one: &Leaf, other: &Leaf| match (one, other) {
+        (Leaf::Chain(_), Leaf::Chain(_)) => true,
+        (one, other) => one == other,
+    };
+    for shown in distinct_by(shown, alike) {
         weighed.weigh(
             Property::AuthenticatesClient,
-            holder.leaf(leaf),
+            shown,
             &what,
             |leaf| !matches!(leaf, Leaf::Nothing | Leaf::SelfSigned),
             |shown, holds| match shown {
@@ -334,19 +363,20 @@ fn demands(model: &ClusterModel, path: Path, weighed: &mut Weighed) {
             }
         }
         Path::ApiKubelet => {
-            for kubelet in &model.kubelets {
-                let settings = &kubelet.settings;
+            for fact in distinct(model.kubelets.iter().map(|kubelet| &kubelet.settings.anonymous_auth)) {
                 weighed.weigh(
                     property,
-                    &settings.anonymous_auth,
+                    fact,
                     "kubelet authentication.anonymous.enabled",
                     |on| !on,
                     |on, _| format!("kubelet `authentication.anonymous.enabled: {on}`"),
                 );
+            }
+            for fact in distinct(model.kubelets.iter().map(|kubelet| &kubelet.settings.authorization_mode)) {
                 let open = |mode: &AuthorizationMode| *mode == AuthorizationMode::AlwaysAllow;
                 weighed.weigh(
                     property,
-                    &settings.authorization_mode,
+                    fact,
                     "kubelet authorization.mode",
                     |mode| !open(mode),
                     |mode, _| {

@@ -22,18 +22,19 @@ pub(in crate::checks) static CHECK: Check = Check {
 fn run(context: &Context<'_>, outcomes: &mut Outcomes) {
     let written = [ExtendedKeyUsage::ServerAuth, ExtendedKeyUsage::ClientAuth].map(|usage| (usage, usage.to_string()));
     each(context, outcomes, |leaf, certificate, _| {
-        let usages = leaf.usages();
         let found = certificate.view().extensions.extended_key_usage.as_deref();
         let has = |usage: &ExtendedKeyUsage| {
             let name = written.iter().find(|(one, _)| one == usage).map(|(_, name)| name);
             found.is_some_and(|found| name.is_some_and(|name| found.contains(name)))
         };
-        if usages.is_empty() {
+        let mut asked = leaf.paths.iter().filter_map(|(path, side)| side.usage(*path)).peekable();
+        if asked.peek().is_none() {
             return Judged::Skip;
         }
-        if usages.keys().all(has) {
+        if asked.all(|usage| has(&usage)) {
             return Judged::Pass;
         }
+        let usages = leaf.usages();
         let lacking = usages.iter().filter(|(usage, _)| !has(usage)).map(|(usage, paths)| {
             let paths: Vec<_> = paths.iter().map(ToString::to_string).collect();
             format!("{usage} on {}", paths.join(", "))
