@@ -17,7 +17,7 @@ use time::UtcDateTime;
 use crate::channel::Channel;
 use crate::fact::{Fact, Origin};
 use crate::flag;
-use crate::model::{Certificate, ClusterModel, Holder, Leaf, Trust};
+use crate::model::{Certificate, ClusterModel, Holder, Leaf, Trust, shown_for};
 use crate::posture;
 use crate::rule::PathRule;
 
@@ -372,7 +372,7 @@ fn leaves<'a>(model: &'a ClusterModel, paths: &[Path]) -> Vec<Presented<'a>> {
             };
             let seat = Seat { name: holder.name, leaf, origin };
             let index = *known.entry((holder.kind, *kind, key)).or_insert_with(|| {
-                let paths = places.get(&(holder.kind, *kind)).cloned().unwrap_or_default();
+                let paths = places.get(&(holder.kind, shown_for(*kind))).cloned().unwrap_or_default();
                 let (certificate, component) = (leaf.certificate(), holder.kind);
                 leaves.push(Presented { component, kind: *kind, leaf, certificate, seats: Vec::new(), paths });
                 leaves.len() - 1

@@ -38,15 +38,28 @@ pub struct Component<S> {
 }
 
 impl<S> Component<S> {
-    /// The leaf of a kind.
+    /// The leaf of a kind, or what is shown in its place.
     pub fn leaf(&self, kind: LeafKind) -> &Fact<Leaf> {
-        self.leaves.get(&kind).unwrap_or(&Fact::Missing)
+        shown_as(&self.leaves, kind)
     }
 
     /// What it verifies others with.
     pub fn trust(&self, slot: TrustSlot) -> &Fact<Trust> {
         self.trusts.get(&slot).unwrap_or(&Fact::Missing)
     }
+}
+
+/// In whose place a leaf is shown: whoever has kubeadm's `super-admin.conf` calls as whoever has its `admin.conf`.
+pub(crate) const fn shown_for(kind: LeafKind) -> LeafKind {
+    match kind {
+        LeafKind::SuperAdmin => LeafKind::Admin,
+        kind => kind,
+    }
+}
+
+fn shown_as(leaves: &BTreeMap<LeafKind, Fact<Leaf>>, kind: LeafKind) -> &Fact<Leaf> {
+    let instead = || leaves.iter().find(|(other, _)| shown_for(**other) == kind).map(|(_, leaf)| leaf);
+    leaves.get(&kind).or_else(instead).unwrap_or(&Fact::Missing)
 }
 
 /// A setting that was found and is not known.
@@ -168,10 +181,10 @@ impl<'a> Holder<'a> {
         Self { kind, name, leaves, trusts, tls, unknown }
     }
 
-    /// The leaf of a kind.
+    /// The leaf of a kind, or what is shown in its place.
     #[must_use]
     pub fn leaf(&self, kind: LeafKind) -> &'a Fact<Leaf> {
-        self.leaves.get(&kind).unwrap_or(&Fact::Missing)
+        shown_as(self.leaves, kind)
     }
 
     /// What it verifies others with.

@@ -115,10 +115,6 @@ pub(super) fn unclaimed(reader: &mut Reader<'_>, machines: &[Machine], model: &C
     }
     claimed.extend(reader.used.iter().copied());
     let authorities: Vec<_> = model.authorities.values().filter_map(Fact::value).flat_map(|one| &one.live).collect();
-    if authorities.is_empty() {
-        // Nobody's they would be.
-        return None;
-    }
     let index = IssuerIndex::of(authorities.iter().map(|certificate| certificate.view()));
     let paths: Vec<_> = reader.files.paths().filter(|path| !is_former(path)).map(str::to_owned).collect();
     let mut unclaimed = Vec::new();
@@ -141,7 +137,8 @@ pub(super) fn unclaimed(reader: &mut Reader<'_>, machines: &[Machine], model: &C
             unclaimed.push(leaf);
         }
     }
-    Some(unclaimed)
+    // Without an authority each of them would be a stranger's.
+    (!authorities.is_empty()).then_some(unclaimed)
 }
 
 fn machine_of<'m>(machines: &'m [Machine], path: &str) -> Option<&'m Machine> {
