@@ -8,6 +8,9 @@ use crate::decode::{DecodeError, Elements};
 use crate::encode::tag;
 use crate::{KeyAlgorithm, SignatureAlgorithm};
 
+#[cfg(feature = "rustcrypto")]
+mod rustcrypto;
+
 /// The verification algorithms of one provider.
 ///
 /// aws-lc-rs, ring, graviola and `RustCrypto` all plug in as
@@ -67,6 +70,24 @@ pub const fn aws_lc_rs() -> Verifiers<'static> {
     // Promoted to 'static: the array holds references to statics only.
     static ALGORITHMS: [&dyn SignatureVerificationAlgorithm; 4] =
         [ECDSA_P256_SHA256, ECDSA_P384_SHA384, RSA_PKCS1_2048_8192_SHA256, ED25519];
+    Verifiers(&ALGORITHMS)
+}
+
+/// The verification algorithms of p256, p384 and ed25519-dalek that fit a certificate of this crate: ECDSA and Ed25519.
+#[cfg(feature = "rustcrypto")]
+#[must_use]
+pub const fn rustcrypto() -> Verifiers<'static> {
+    use rustcrypto::{Ed25519, P256Sha256, P384Sha384};
+    static ALGORITHMS: [&dyn SignatureVerificationAlgorithm; 3] = [&P256Sha256, &P384Sha384, &Ed25519];
+    Verifiers(&ALGORITHMS)
+}
+
+/// Those of [`rustcrypto`], and RSA of the crate `rsa`. How long that takes tells only of what is public.
+#[cfg(feature = "rsa")]
+#[must_use]
+pub const fn rustcrypto_with_rsa() -> Verifiers<'static> {
+    use rustcrypto::{Ed25519, P256Sha256, P384Sha384, RsaPkcs1Sha256};
+    static ALGORITHMS: [&dyn SignatureVerificationAlgorithm; 4] = [&P256Sha256, &P384Sha384, &RsaPkcs1Sha256, &Ed25519];
     Verifiers(&ALGORITHMS)
 }
 

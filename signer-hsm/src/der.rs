@@ -35,6 +35,14 @@ impl<'a> Elements<'a> {
         self.0 = rest;
         Some(content)
     }
+
+    /// As [`take`](Self::take), with tag and length.
+    #[cfg(feature = "encrypted-keys")]
+    pub(crate) fn take_whole(&mut self, tag: u8) -> Option<&'a [u8]> {
+        let before = self.0;
+        self.take(tag)?;
+        before.get(..before.len().checked_sub(self.0.len())?)
+    }
 }
 
 /// A definite length in its shortest form (X.690 10.1), of at most four octets.

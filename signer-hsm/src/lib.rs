@@ -1,13 +1,28 @@
 #![doc = include_str!("../README.md")]
 
+#[cfg(any(feature = "rcgen", feature = "rustls", feature = "signature"))]
+mod adapter;
 pub mod contract;
 mod der;
 mod key_store;
+#[cfg(any(feature = "aws-lc-rs", feature = "rustcrypto"))]
 mod software;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 // The public interface is:
+#[cfg(any(feature = "rcgen", feature = "rustls", feature = "signature"))]
+pub use adapter::UnsupportedSigner;
+#[cfg(feature = "rcgen")]
+pub use adapter::rcgen::RcgenSigner;
+#[cfg(feature = "rustls")]
+pub use adapter::rustls::RustlsSigner;
+#[cfg(feature = "signature")]
+pub use adapter::signature::{SignerPublicKey, X509Signature, X509Signer};
 pub use key_store::{InvalidKeyLabel, KeyLabel, KeySpec, KeyStore, KeyStoreError, KeyStoreErrorKind};
-pub use software::export::ExportableKey;
-pub use software::file::KeyFileError;
-pub use software::store::SoftwareKeyStore;
-pub use software::{KeyError, RsaModulus, SoftwareKey};
+#[cfg(all(feature = "encrypted-keys", any(feature = "aws-lc-rs", feature = "rustcrypto")))]
+pub use software::encrypted::KdfLimits;
+#[cfg(any(feature = "aws-lc-rs", feature = "rustcrypto"))]
+pub use software::{
+    KeyError, Provider, RsaModulus, SoftwareKey, export::ExportableKey, file::KeyFileError, store::SoftwareKeyStore,
+};

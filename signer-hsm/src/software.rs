@@ -1,26 +1,93 @@
-//! Keys in the memory of this process, on aws-lc-rs. They come in and do not go out again, but for an
+//! Keys in the memory of this process. They come in and do not go out again, but for an
 //! [`ExportableKey`](crate::ExportableKey), which is made to be written to a file.
 
 use core::error::Error;
 use core::fmt;
 
-use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
-use aws_lc_rs::error::Unspecified;
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::rsa::KeySize;
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
-    Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaEncoding, RsaKeyPair,
-};
 use pki_core::{Custody, KeyAlgorithm, SignError, SignErrorKind, SignatureAlgorithm, Signer};
 use rustls_pki_types::SubjectPublicKeyInfoDer;
+use zeroize::Zeroizing;
 
 use crate::der::PublicKeyParts;
+#[cfg(feature = "encrypted-keys")]
+use crate::software::file::KeyFileError;
 
+#[cfg(feature = "encrypted-keys")]
+pub(crate) mod encrypted;
 pub(crate) mod export;
+#[cfg(feature = "aws-lc-rs")]
+mod fast;
 pub(crate) mod file;
 mod pkcs8;
+#[cfg(feature = "rustcrypto")]
+mod rustcrypto;
 pub(crate) mod store;
+
+/// The library that does a software key's arithmetic: chosen by the embedder for each key, and never by which features
+/// are enabled. A feature only adds a choice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Provider {
+    /// aws-lc-rs: the fast one, in C and assembly, and the one of every call that names no provider.
+    #[cfg(feature = "aws-lc-rs")]
+    AwsLcRs,
+    /// p256, p384 and ed25519-dalek: pure Rust. ECDSA signatures are deterministic (RFC 6979).
+    ///
+    /// RSA keys need the feature `rsa-software-signing` besides, and are
+    /// [`KeyError::UnsupportedAlgorithm`] without it: how long the crate `rsa` takes may tell of the private key
+    /// (RUSTSEC-2023-0071). Every signature is blinded, which makes that harder and not impossible. Leave an RSA key of a
+    /// CA to `AwsLcRs` or to a token.
+    #[cfg(feature = "rustcrypto")]
+    RustCrypto,
+}
+
+impl Provider {
+    /// Every provider of this build, for tests that go through them.
+    pub const ALL: &'static [Self] = &[
+        #[cfg(feature = "aws-lc-rs")]
+        Self::AwsLcRs,
+        #[cfg(feature = "rustcrypto")]
+        Self::RustCrypto,
+    ];
+
+    fn library(self) -> &'static dyn Library {
+        match self {
+            #[cfg(feature = "aws-lc-rs")]
+            Self::AwsLcRs => &fast::AwsLcRs,
+            #[cfg(feature = "rustcrypto")]
+            Self::RustCrypto => &rustcrypto::RustCrypto,
+        }
+    }
+}
+
+/// What makes and reads key pairs. `algorithm` is one of [`KeyAlgorithm::ALL`], and the structure around a key that is
+/// read has been judged before.
+trait Library {
+    fn generate(&self, algorithm: KeyAlgorithm) -> Result<Box<dyn KeyPair>, KeyError>;
+    fn read(&self, algorithm: KeyAlgorithm, form: Form, der: &[u8]) -> Result<Box<dyn KeyPair>, KeyError>;
+}
+
+/// The structure in which a key comes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Pkcs8,
+    /// `ECPrivateKey`, RFC 5915.
+    Sec1,
+    /// `RSAPrivateKey`, RFC 8017.
+    Pkcs1,
+}
+
+/// One key of one library, which wipes it when it is dropped.
+trait KeyPair: Send + Sync {
+    /// The `SubjectPublicKeyInfo`; `None` when the library gives none.
+    fn spki(&self) -> Option<Vec<u8>>;
+
+    /// The PKCS#8 form, version 1: OpenSSL 3.0 does not read the Ed25519 keys of version 2.
+    fn to_pkcs8(&self) -> Option<Zeroizing<Vec<u8>>>;
+
+    /// Signs as `algorithm` says, into a buffer of at least its `signature_len_max`.
+    fn sign(&self, algorithm: SignatureAlgorithm, message: &[u8], signature: &mut [u8]) -> Result<usize, SignError>;
+}
 
 /// A private key in the memory of this process.
 ///
@@ -60,44 +127,40 @@ pub(crate) mod store;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct SoftwareKey {
-    pair: Pair,
+    pair: Box<dyn KeyPair>,
+    provider: Provider,
     key_algorithm: KeyAlgorithm,
     algorithm: SignatureAlgorithm,
     public_key: SubjectPublicKeyInfoDer<'static>,
 }
 
-enum Pair {
-    Ecdsa(EcdsaKeyPair),
-    Rsa(RsaKeyPair),
-    Ed25519(Ed25519KeyPair),
-}
-
-impl Pair {
-    fn generate(algorithm: KeyAlgorithm) -> Result<Self, KeyError> {
-        let ecdsa = |curve| EcdsaKeyPair::generate(curve).map(Self::Ecdsa);
-        let rsa = |size| RsaKeyPair::generate(size).map(Self::Rsa);
-        let pair = match algorithm {
-            KeyAlgorithm::P256 => ecdsa(&ECDSA_P256_SHA256_ASN1_SIGNING),
-            KeyAlgorithm::P384 => ecdsa(&ECDSA_P384_SHA384_ASN1_SIGNING),
-            KeyAlgorithm::Rsa2048 => rsa(KeySize::Rsa2048),
-            KeyAlgorithm::Rsa3072 => rsa(KeySize::Rsa3072),
-            KeyAlgorithm::Rsa4096 => rsa(KeySize::Rsa4096),
-            KeyAlgorithm::Ed25519 => Ed25519KeyPair::generate().map(Self::Ed25519),
-            _ => return Err(KeyError::UnsupportedAlgorithm),
-        };
-        pair.map_err(|Unspecified| KeyError::GenerationFailed)
-    }
-}
-
 impl SoftwareKey {
-    /// A new key, from the backend's own entropy. It signs as
+    /// A new key on aws-lc-rs. [`generate_with`](Self::generate_with) says the rest.
+    ///
+    /// # Errors
+    /// As [`generate_with`](Self::generate_with).
+    #[cfg(feature = "aws-lc-rs")]
+    pub fn generate(algorithm: KeyAlgorithm) -> Result<Self, KeyError> {
+        Self::generate_with(Provider::AwsLcRs, algorithm)
+    }
+
+    /// A new key, from the provider's own entropy. It signs as
     /// [`KeyAlgorithm::certificate_signature`] says.
     ///
     /// # Errors
-    /// [`KeyError::GenerationFailed`] when the backend failed,
-    /// [`KeyError::UnsupportedAlgorithm`] for a kind of key that this backend does not know.
-    pub fn generate(algorithm: KeyAlgorithm) -> Result<Self, KeyError> {
-        Self::new(algorithm, Pair::generate(algorithm)?)
+    /// [`KeyError::GenerationFailed`] when the provider failed,
+    /// [`KeyError::UnsupportedAlgorithm`] for a kind of key that it does not know.
+    pub fn generate_with(provider: Provider, algorithm: KeyAlgorithm) -> Result<Self, KeyError> {
+        Self::new(provider, algorithm, provider.library().generate(algorithm)?)
+    }
+
+    /// Takes in a key on aws-lc-rs. [`from_pkcs8_der_with`](Self::from_pkcs8_der_with) says the rest.
+    ///
+    /// # Errors
+    /// What is wrong with `der`; see [`KeyError`].
+    #[cfg(feature = "aws-lc-rs")]
+    pub fn from_pkcs8_der(der: &[u8]) -> Result<Self, KeyError> {
+        Self::from_pkcs8_der_with(Provider::AwsLcRs, der)
     }
 
     /// Takes in a key from an unencrypted PKCS#8 `PrivateKeyInfo` or
@@ -109,34 +172,22 @@ impl SoftwareKey {
     ///
     /// # Errors
     /// What is wrong with `der`; see [`KeyError`].
-    pub fn from_pkcs8_der(der: &[u8]) -> Result<Self, KeyError> {
-        let algorithm = pkcs8::key_algorithm(der)?;
-        let ecdsa = |curve: &'static EcdsaSigningAlgorithm| EcdsaKeyPair::from_pkcs8(curve, der).map(Pair::Ecdsa);
-        let pair = match algorithm {
-            KeyAlgorithm::P256 => ecdsa(&ECDSA_P256_SHA256_ASN1_SIGNING),
-            KeyAlgorithm::P384 => ecdsa(&ECDSA_P384_SHA384_ASN1_SIGNING),
-            KeyAlgorithm::Rsa2048 | KeyAlgorithm::Rsa3072 | KeyAlgorithm::Rsa4096 => {
-                RsaKeyPair::from_pkcs8(der).map(Pair::Rsa)
-            }
-            KeyAlgorithm::Ed25519 => Ed25519KeyPair::from_pkcs8(der).map(Pair::Ed25519),
-            _ => return Err(KeyError::UnsupportedAlgorithm),
-        };
-        Self::new(algorithm, pair.map_err(|_rejected| KeyError::Inconsistent)?)
+    pub fn from_pkcs8_der_with(provider: Provider, der: &[u8]) -> Result<Self, KeyError> {
+        Self::read(provider, pkcs8::key_algorithm(der)?, Form::Pkcs8, der)
     }
 
-    fn new(key_algorithm: KeyAlgorithm, pair: Pair) -> Result<Self, KeyError> {
-        let spki = match &pair {
-            Pair::Ecdsa(pair) => pair.public_key().as_der(),
-            Pair::Rsa(pair) => pair.public_key().as_der(),
-            Pair::Ed25519(pair) => pair.public_key().as_der(),
-        };
-        let spki: PublicKeyX509Der<'static> = spki.map_err(|Unspecified| KeyError::Inconsistent)?;
+    fn read(provider: Provider, algorithm: KeyAlgorithm, form: Form, der: &[u8]) -> Result<Self, KeyError> {
+        Self::new(provider, algorithm, provider.library().read(algorithm, form, der)?)
+    }
+
+    fn new(provider: Provider, key_algorithm: KeyAlgorithm, pair: Box<dyn KeyPair>) -> Result<Self, KeyError> {
+        let spki = pair.spki().ok_or(KeyError::Inconsistent)?;
         let algorithm = key_algorithm.certificate_signature();
-        if !is_canonical(spki.as_ref(), algorithm) {
+        if !is_canonical(&spki, algorithm) {
             return Err(KeyError::Inconsistent);
         }
-        let public_key = SubjectPublicKeyInfoDer::from(spki.as_ref().to_vec());
-        Ok(Self { pair, key_algorithm, algorithm, public_key })
+        let public_key = SubjectPublicKeyInfoDer::from(spki);
+        Ok(Self { pair, provider, key_algorithm, algorithm, public_key })
     }
 
     /// Turns an RSA key into one that signs with
@@ -145,10 +196,18 @@ impl SoftwareKey {
     /// # Errors
     /// [`KeyError::NotRsa`] for any other kind of key, which is dropped.
     pub fn into_pss(self) -> Result<Self, KeyError> {
-        match self.pair {
-            Pair::Rsa(_) => Ok(Self { algorithm: SignatureAlgorithm::RsaPssSha256, ..self }),
-            Pair::Ecdsa(_) | Pair::Ed25519(_) => Err(KeyError::NotRsa),
+        match self.key_algorithm {
+            KeyAlgorithm::Rsa2048 | KeyAlgorithm::Rsa3072 | KeyAlgorithm::Rsa4096 => {
+                Ok(Self { algorithm: SignatureAlgorithm::RsaPssSha256, ..self })
+            }
+            _ => Err(KeyError::NotRsa),
         }
+    }
+
+    /// The library that this key is on.
+    #[must_use]
+    pub const fn provider(&self) -> Provider {
+        self.provider
     }
 
     /// What kind of key this is.
@@ -187,29 +246,7 @@ impl Signer for SoftwareKey {
         if signature.len() < self.algorithm.signature_len_max() {
             return Err(SignError::new(SignErrorKind::BufferTooSmall));
         }
-        // The backend draws its own entropy; the argument is there for another library's sake.
-        let entropy = SystemRandom::new();
-        match &self.pair {
-            Pair::Ecdsa(pair) => {
-                let signed = pair.sign(&entropy, message).map_err(backend)?;
-                place(signed.as_ref(), signature)
-            }
-            Pair::Ed25519(pair) => {
-                let signed = pair.try_sign(message).map_err(backend)?;
-                place(signed.as_ref(), signature)
-            }
-            Pair::Rsa(pair) => {
-                let padding: &'static dyn RsaEncoding = match self.algorithm {
-                    SignatureAlgorithm::RsaPssSha256 => &RSA_PSS_SHA256,
-                    _ => &RSA_PKCS1_SHA256,
-                };
-                // The backend insists on a slice of exactly the modulus' length.
-                let len = pair.public_modulus_len();
-                let exact = signature.get_mut(..len).ok_or_else(|| SignError::new(SignErrorKind::BufferTooSmall))?;
-                pair.sign(padding, &entropy, message, exact).map_err(backend)?;
-                Ok(len)
-            }
-        }
+        self.pair.sign(self.algorithm, message, signature)
     }
 }
 
@@ -220,10 +257,6 @@ fn place(signed: &[u8], signature: &mut [u8]) -> Result<usize, SignError> {
         .ok_or_else(|| SignError::new(SignErrorKind::BufferTooSmall))?
         .copy_from_slice(signed);
     Ok(signed.len())
-}
-
-fn backend(error: Unspecified) -> SignError {
-    SignError::with_source(SignErrorKind::Other, error)
 }
 
 impl fmt::Debug for SoftwareKey {
@@ -243,8 +276,21 @@ pub enum KeyError {
     Malformed,
     /// Octets follow the structure.
     TrailingData,
-    /// The PKCS#8 structure is encrypted: this crate takes no passphrases.
+    /// The PKCS#8 structure is encrypted, and no passphrase was given.
     Encrypted,
+    /// The encryption is not PBES2 with a key derivation and a cipher that are supported.
+    UnsupportedEncryption,
+    /// Deriving the key from the passphrase would cost more than the caller allows.
+    KdfLimit {
+        /// The field of `KdfLimits`.
+        parameter: &'static str,
+        /// What it allows.
+        limit: u64,
+        /// What the file asks for.
+        found: u64,
+    },
+    /// The passphrase is not the one, or the encrypted octets are damaged.
+    NotDecrypted,
     /// The kind of key, its curve, or the form of its parameters is not supported.
     UnsupportedAlgorithm,
     /// The RSA modulus has a length that is not supported.
@@ -279,6 +325,11 @@ impl fmt::Display for KeyError {
             Self::Malformed => f.write_str("private key is not a PKCS#8, SEC 1 or PKCS#1 structure in DER"),
             Self::TrailingData => f.write_str("private key is followed by other data"),
             Self::Encrypted => f.write_str("private key is encrypted, expected a plain PKCS#8 structure"),
+            Self::UnsupportedEncryption => f.write_str("private key is encrypted otherwise than by PBES2 with AES"),
+            Self::KdfLimit { parameter, limit, found } => {
+                write!(f, "encrypted private key has a limit of {limit} for `{parameter}`, found {found}")
+            }
+            Self::NotDecrypted => f.write_str("encrypted private key does not decrypt with this passphrase"),
             Self::UnsupportedAlgorithm => f.write_str("private key has an unsupported algorithm or curve"),
             Self::UnsupportedRsaModulus(RsaModulus { bits }) => {
                 write!(f, "RSA modulus must have `2048`, `3072` or `4096` bits, found `{bits}`")

@@ -2,14 +2,12 @@
 
 use core::fmt;
 
-use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
-use aws_lc_rs::error::Unspecified;
 use pki_core::pem::{PRIVATE_KEY, encode_pem};
 use pki_core::{KeyAlgorithm, Signer};
 use rustls_pki_types::SubjectPublicKeyInfoDer;
 use zeroize::Zeroizing;
 
-use super::{KeyError, Pair, SoftwareKey};
+use super::{KeyError, Provider, SoftwareKey};
 
 /// A new key that its holder may write to a file, until it becomes [a signer only](Self::into_signer).
 ///
@@ -47,14 +45,23 @@ pub struct ExportableKey {
 }
 
 impl ExportableKey {
-    /// A new key, from the backend's own entropy.
+    /// A new key on aws-lc-rs.
     ///
     /// # Errors
-    /// As [`SoftwareKey::generate`].
+    /// As [`SoftwareKey::generate_with`].
+    #[cfg(feature = "aws-lc-rs")]
     pub fn generate(algorithm: KeyAlgorithm) -> Result<Self, KeyError> {
-        let pair = Pair::generate(algorithm)?;
-        let pkcs8 = pkcs8(&pair).map_err(|Unspecified| KeyError::GenerationFailed)?;
-        Ok(Self { pkcs8, signer: SoftwareKey::new(algorithm, pair)? })
+        Self::generate_with(Provider::AwsLcRs, algorithm)
+    }
+
+    /// A new key, from the provider's own entropy.
+    ///
+    /// # Errors
+    /// As [`SoftwareKey::generate_with`].
+    pub fn generate_with(provider: Provider, algorithm: KeyAlgorithm) -> Result<Self, KeyError> {
+        let pair = provider.library().generate(algorithm)?;
+        let pkcs8 = pair.to_pkcs8().ok_or(KeyError::GenerationFailed)?;
+        Ok(Self { pkcs8, signer: SoftwareKey::new(provider, algorithm, pair)? })
     }
 
     /// The public key.
@@ -87,14 +94,4 @@ impl fmt::Debug for ExportableKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ExportableKey").field("key_algorithm", &self.signer.key_algorithm).finish_non_exhaustive()
     }
-}
-
-/// The PKCS#8 form, version 1: OpenSSL 3.0 does not read the Ed25519 keys of version 2. The backend wipes its copy.
-fn pkcs8(pair: &Pair) -> Result<Zeroizing<Vec<u8>>, Unspecified> {
-    let octets = match pair {
-        Pair::Ecdsa(pair) => pair.to_pkcs8v1()?.as_ref().to_vec(),
-        Pair::Ed25519(pair) => pair.to_pkcs8v1()?.as_ref().to_vec(),
-        Pair::Rsa(pair) => AsDer::<Pkcs8V1Der<'_>>::as_der(pair)?.as_ref().to_vec(),
-    };
-    Ok(Zeroizing::new(octets))
 }

@@ -3,14 +3,11 @@
 use core::error::Error;
 use core::fmt;
 
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm, RsaKeyPair,
-};
 use pki_core::pem::{PRIVATE_KEY, PemError, decode_single_pem, pem_blocks};
 use pki_core::{KeyAlgorithm, Limits};
 use zeroize::Zeroizing;
 
-use super::{KeyError, Pair, SoftwareKey, pkcs8};
+use super::{Form, KeyError, Provider, SoftwareKey, pkcs8};
 use crate::der::{CONTEXT_0, Elements, INTEGER, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE};
 
 /// An `ECPrivateKey` (RFC 5915 4).
@@ -18,48 +15,47 @@ const EC_PRIVATE_KEY: &str = "EC PRIVATE KEY";
 /// An `RSAPrivateKey` (RFC 8017 A.1.2).
 const RSA_PRIVATE_KEY: &str = "RSA PRIVATE KEY";
 /// An `EncryptedPrivateKeyInfo` (RFC 7468 11).
-const ENCRYPTED_PRIVATE_KEY: &str = "ENCRYPTED PRIVATE KEY";
+pub(super) const ENCRYPTED_PRIVATE_KEY: &str = "ENCRYPTED PRIVATE KEY";
 
 /// How much of a foreign label travels in an error.
 const LABEL_LEN_MAX: usize = 64;
 
 impl SoftwareKey {
+    /// Takes in the key of a key file on aws-lc-rs. [`from_pem_with`](Self::from_pem_with) says the rest.
+    ///
+    /// # Errors
+    /// As [`from_pem_with`](Self::from_pem_with).
+    #[cfg(feature = "aws-lc-rs")]
+    pub fn from_pem(text: &[u8]) -> Result<Self, KeyFileError> {
+        Self::from_pem_with(Provider::AwsLcRs, text)
+    }
+
     /// Takes in the key of a key file: exactly one PEM block with nothing around it, labelled `PRIVATE KEY`
     /// (PKCS#8), `EC PRIVATE KEY` (RFC 5915, named curve) or `RSA PRIVATE KEY` (RFC 8017), the last two being what
-    /// kubeadm writes. The kinds of key are those of [`from_pkcs8_der`](Self::from_pkcs8_der).
+    /// kubeadm writes. The kinds of key are those of [`from_pkcs8_der_with`](Self::from_pkcs8_der_with).
     ///
     /// The decoded octets are wiped before this returns. Wiping `text` is the caller's.
     ///
     /// # Errors
     /// [`KeyFileError`]: what is wrong with the text, the label, or the key.
-    pub fn from_pem(text: &[u8]) -> Result<Self, KeyFileError> {
+    pub fn from_pem_with(provider: Provider, text: &[u8]) -> Result<Self, KeyFileError> {
         let limits = &Limits::DEFAULT;
         let label = pem_blocks(text, limits)?.first().map_or(PRIVATE_KEY, |block| block.label());
         let decode = |label| decode_single_pem(text, label, limits).map(Zeroizing::new);
         match label {
-            PRIVATE_KEY => Ok(Self::from_pkcs8_der(&decode(PRIVATE_KEY)?)?),
-            EC_PRIVATE_KEY => Ok(Self::from_sec1_der(&decode(EC_PRIVATE_KEY)?)?),
-            RSA_PRIVATE_KEY => Ok(Self::from_pkcs1_der(&decode(RSA_PRIVATE_KEY)?)?),
+            PRIVATE_KEY => Ok(Self::from_pkcs8_der_with(provider, &decode(PRIVATE_KEY)?)?),
+            EC_PRIVATE_KEY => {
+                let der = decode(EC_PRIVATE_KEY)?;
+                Ok(Self::read(provider, ec_key_algorithm(&der)?, Form::Sec1, &der)?)
+            }
+            RSA_PRIVATE_KEY => {
+                let der = decode(RSA_PRIVATE_KEY)?;
+                only_sequence(&der)?;
+                Ok(Self::read(provider, pkcs8::rsa_key_algorithm(&der)?, Form::Pkcs1, &der)?)
+            }
             ENCRYPTED_PRIVATE_KEY => Err(KeyError::Encrypted.into()),
             _ => Err(KeyFileError::Label { found: label.chars().take(LABEL_LEN_MAX).collect() }),
         }
-    }
-
-    fn from_sec1_der(der: &[u8]) -> Result<Self, KeyError> {
-        let algorithm = ec_key_algorithm(der)?;
-        let curve: &'static EcdsaSigningAlgorithm = match algorithm {
-            KeyAlgorithm::P256 => &ECDSA_P256_SHA256_ASN1_SIGNING,
-            _ => &ECDSA_P384_SHA384_ASN1_SIGNING,
-        };
-        let pair = EcdsaKeyPair::from_private_key_der(curve, der).map_err(|_rejected| KeyError::Inconsistent)?;
-        Self::new(algorithm, Pair::Ecdsa(pair))
-    }
-
-    fn from_pkcs1_der(der: &[u8]) -> Result<Self, KeyError> {
-        only_sequence(der)?;
-        let algorithm = pkcs8::rsa_key_algorithm(der)?;
-        let pair = RsaKeyPair::from_der(der).map_err(|_rejected| KeyError::Inconsistent)?;
-        Self::new(algorithm, Pair::Rsa(pair))
     }
 }
 

@@ -7,26 +7,41 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use pki_core::{SignError, SignErrorKind, SignatureAlgorithm, Signer};
 use rustls_pki_types::SubjectPublicKeyInfoDer;
 
-use super::{KeyError, SoftwareKey};
+use super::{KeyError, Provider, SoftwareKey};
 use crate::key_store::{KeyLabel, KeySpec, KeyStore, KeyStoreError, KeyStoreErrorKind};
 
 /// Keys in the memory of this process, by label. It writes nothing anywhere.
 ///
 /// [`destroy`](KeyStore::destroy) waits for the signatures that are being made
 /// with the key; when it returns, the key's memory has been wiped.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct SoftwareKeyStore {
+    provider: Provider,
     keys: Mutex<BTreeMap<KeyLabel, Arc<StoredKey>>>,
 }
 
+#[cfg(feature = "aws-lc-rs")]
+impl Default for SoftwareKeyStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl SoftwareKeyStore {
-    /// A store without keys.
+    /// A store without keys, which makes them on aws-lc-rs.
+    #[cfg(feature = "aws-lc-rs")]
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        Self::with_provider(Provider::AwsLcRs)
     }
 
-    /// Keeps a key that exists already, such as the CA key of a cluster that is taken over.
+    /// A store without keys, which makes them on `provider`.
+    #[must_use]
+    pub fn with_provider(provider: Provider) -> Self {
+        Self { provider, keys: Mutex::default() }
+    }
+
+    /// Keeps a key that exists already, of any provider, such as the CA key of a cluster that is taken over.
     ///
     /// # Errors
     /// [`KeyStoreErrorKind::AlreadyExists`] when the label is taken; `key` is
@@ -58,7 +73,7 @@ impl KeyStore for SoftwareKeyStore {
             return Err(already_exists(label));
         }
         // An RSA key takes seconds: made outside the lock, then kept only if the label is still free.
-        let key = SoftwareKey::generate(spec.algorithm).map_err(|error| {
+        let key = SoftwareKey::generate_with(self.provider, spec.algorithm).map_err(|error| {
             let kind = match error {
                 KeyError::UnsupportedAlgorithm => KeyStoreErrorKind::UnsupportedAlgorithm,
                 _ => KeyStoreErrorKind::Other,
