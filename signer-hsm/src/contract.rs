@@ -6,9 +6,11 @@
 
 use core::error::Error;
 use core::fmt;
+use core::time::Duration;
+use std::sync::{Arc, mpsc};
 use std::thread;
 
-use pki_core::{KeyAlgorithm, SignError, SignErrorKind, Signer};
+use pki_core::{KeyAlgorithm, SignError, SignErrorKind, SignatureAlgorithm, Signer};
 use rustls_pki_types::SignatureVerificationAlgorithm;
 
 use crate::der::{Elements, INTEGER, PublicKeyParts, SEQUENCE, positive_bits};
@@ -42,6 +44,50 @@ pub fn check_signer(
     subject.check_batch(&[])?;
     subject.check_threads()?;
     subject.check_constant()
+}
+
+/// Checks what a signer says while its backend is away, and that the same handle signs once it is back.
+///
+/// `cut` takes the backend away: it stops the service or pulls the token. `restore` brings it back. `deadline` is how
+/// long one call may take at most; a call that takes longer is left behind in its thread.
+///
+/// # Errors
+/// The first rule that the signer breaks.
+pub fn check_outage(
+    signer: &Arc<dyn Signer>,
+    deadline: Duration,
+    verify: &[&'static dyn SignatureVerificationAlgorithm],
+    cut: impl FnOnce(),
+    restore: impl FnOnce(),
+) -> Result<(), ContractViolation> {
+    let subject = Subject::new(&**signer, verify)?;
+    cut();
+    let single = within(signer, deadline, |signer| vec![pki_core::sign_to_vec(signer, SHORT)]);
+    let batch = within(signer, deadline, |signer| signer.sign_batch(&[SHORT]));
+    let constant = subject.check_constant();
+    restore();
+    let (single, batch) = single.zip(batch).ok_or_else(|| ContractRule::OutageEndsInTime.broken())?;
+    for outcome in single.into_iter().chain(batch) {
+        match outcome {
+            Err(error) if error.is_retryable() => {}
+            Err(error) => return Err(ContractRule::OutageIsRetryable.broken_by(error)),
+            Ok(_) => return Err(ContractRule::OutageIsRetryable.broken()),
+        }
+    }
+    constant?;
+    subject.check_message(SHORT).map_err(|violation| ContractRule::HandleRecovers.broken_by(violation))
+}
+
+/// Calls in a thread of its own, so that a call without an end ends no test.
+fn within(
+    signer: &Arc<dyn Signer>,
+    deadline: Duration,
+    call: fn(&dyn Signer) -> Vec<Result<Vec<u8>, SignError>>,
+) -> Option<Vec<Result<Vec<u8>, SignError>>> {
+    let signer = Arc::clone(signer);
+    let (answer, answered) = mpsc::channel();
+    thread::spawn(move || answer.send(call(&*signer)));
+    answered.recv_timeout(deadline).ok()
 }
 
 /// Checks a store against [`KeyStore`]'s contract, and its keys with [`check_signer`].
@@ -115,6 +161,11 @@ impl<'a> Subject<'a> {
         self.verifier.verify_signature(&self.key, message, signature).is_ok()
     }
 
+    /// Whether the algorithm leaves nothing to chance: RFC 8017 8.2 and RFC 8032 5.1.6.
+    fn is_deterministic(&self) -> bool {
+        matches!(self.signer.algorithm(), SignatureAlgorithm::RsaPkcs1Sha256 | SignatureAlgorithm::Ed25519)
+    }
+
     fn check_message(&self, message: &[u8]) -> Result<(), ContractViolation> {
         let signature = self.sign(message)?;
         if !self.verifies(message, &signature) {
@@ -150,6 +201,9 @@ impl<'a> Subject<'a> {
         }
         for (message, signature) in messages.iter().zip(signatures) {
             let signature = signature.map_err(|error| ContractRule::BatchAnswersEachInOrder.broken_by(error))?;
+            if self.is_deterministic() && signature != self.sign(message)? {
+                return Err(ContractRule::SameMessageSameSignature.broken());
+            }
             if !self.verifies(message, &signature) {
                 return Err(ContractRule::BatchAnswersEachInOrder.broken());
             }
@@ -309,10 +363,18 @@ pub enum ContractRule {
     ShortBufferIsRefused,
     /// A batch gives one signature per message, in order.
     BatchAnswersEachInOrder,
+    /// Where the algorithm leaves nothing to chance, a batch gives what single calls give.
+    SameMessageSameSignature,
     /// Threads that sign at the same time do not disturb each other.
     ThreadsDoNotMeet,
     /// Public key and algorithm of a handle never change.
     HandleIsConstant,
+    /// While the backend is away, a call fails as one that may be repeated.
+    OutageIsRetryable,
+    /// While the backend is away, a call comes back in time.
+    OutageEndsInTime,
+    /// The handle signs again when the backend is back.
+    HandleRecovers,
     /// An unknown label is not found, neither by `find` nor by `open`.
     UnknownLabelIsAbsent,
     /// A generated key exists from then on.
@@ -357,8 +419,12 @@ impl fmt::Display for ContractRule {
             Self::SignatureBindsMessage => "the signature does not verify for another message",
             Self::ShortBufferIsRefused => "a short buffer is refused as too small",
             Self::BatchAnswersEachInOrder => "a batch gives one signature per message, in order",
+            Self::SameMessageSameSignature => "a batch gives what single calls give, where chance has no part",
             Self::ThreadsDoNotMeet => "threads that sign at once do not disturb each other",
             Self::HandleIsConstant => "public key and algorithm of a handle never change",
+            Self::OutageIsRetryable => "a call fails as repeatable while the backend is away",
+            Self::OutageEndsInTime => "a call comes back in time while the backend is away",
+            Self::HandleRecovers => "the handle signs again when the backend is back",
             Self::UnknownLabelIsAbsent => "an unknown label is absent",
             Self::GenerateMakesKey => "a generated key exists",
             Self::GenerateRefusesTakenLabel => "a taken label is refused as such",

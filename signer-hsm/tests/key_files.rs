@@ -1,6 +1,9 @@
 //! Keys that are written to files and read from them, against the `openssl` command line.
 
 #[cfg(test)]
+#[path = "support/kinds.rs"]
+mod kinds;
+#[cfg(test)]
 #[path = "support/openssl.rs"]
 mod openssl;
 
@@ -9,40 +12,51 @@ mod tests {
     use pki_core::pem::PemErrorKind;
     use pki_core::{KeyAlgorithm, Signer};
     use signer_hsm::contract::check_signer;
-    use signer_hsm::{ExportableKey, KeyError, KeyFileError, SoftwareKey};
+    use signer_hsm::{ExportableKey, KeyError, KeyFileError, Provider, SoftwareKey};
     use webpki::aws_lc_rs::{ECDSA_P256_SHA256, ECDSA_P384_SHA384, ED25519, RSA_PKCS1_2048_8192_SHA256};
 
+    use crate::kinds::kinds;
     use crate::openssl::{ec, genpkey_pem, openssl, rsa};
+
+    /// Every kind of key on every provider that makes it.
+    fn everything() -> impl Iterator<Item = (Provider, KeyAlgorithm)> {
+        Provider::ALL.iter().flat_map(|provider| kinds(*provider).into_iter().map(|kind| (*provider, kind)))
+    }
+
+    /// For what is decided before a provider is asked.
+    fn first() -> Provider {
+        *Provider::ALL.first().unwrap()
+    }
 
     #[test]
     fn openssl_reads_every_exported_key_and_finds_the_same_public_key() {
-        for algorithm in KeyAlgorithm::ALL {
-            let key = ExportableKey::generate(algorithm).unwrap();
+        for (provider, algorithm) in everything() {
+            let key = ExportableKey::generate_with(provider, algorithm).unwrap();
             let pem = key.to_pem();
             openssl(["pkey", "-check", "-noout"], pem.as_bytes());
             let public = openssl(["pkey", "-pubout", "-outform", "DER"], pem.as_bytes());
-            assert_eq!(public, key.public_key().as_ref(), "{algorithm}");
+            assert_eq!(public, key.public_key().as_ref(), "{provider:?} {algorithm}");
         }
     }
 
     #[test]
     fn an_exported_key_signs_as_the_file_says_and_keeps_the_contract() {
-        for algorithm in KeyAlgorithm::ALL {
-            let key = ExportableKey::generate(algorithm).unwrap();
-            let read = SoftwareKey::from_pem(key.to_pem().as_bytes()).unwrap();
-            assert_eq!(read.key_algorithm(), algorithm);
+        for (provider, algorithm) in everything() {
+            let key = ExportableKey::generate_with(provider, algorithm).unwrap();
+            let read = SoftwareKey::from_pem_with(provider, key.to_pem().as_bytes()).unwrap();
+            assert_eq!((read.provider(), read.key_algorithm()), (provider, algorithm));
             assert_eq!(key.signer().public_key(), read.public_key());
             let signer = key.into_signer();
             assert_eq!(signer.public_key(), read.public_key());
             let verify: [&dyn rustls_pki_types::SignatureVerificationAlgorithm; 4] =
                 [ECDSA_P256_SHA256, ECDSA_P384_SHA384, RSA_PKCS1_2048_8192_SHA256, ED25519];
-            check_signer(&signer, &verify).unwrap_or_else(|violation| panic!("{algorithm}: {violation}"));
+            check_signer(&signer, &verify).unwrap_or_else(|violation| panic!("{provider:?} {algorithm}: {violation}"));
         }
     }
 
     #[test]
     fn nothing_of_an_exportable_key_is_printed() {
-        let key = ExportableKey::generate(KeyAlgorithm::P256).unwrap();
+        let key = ExportableKey::generate_with(first(), KeyAlgorithm::P256).unwrap();
         assert_eq!(format!("{key:?}"), "ExportableKey { key_algorithm: P256, .. }");
     }
 
@@ -58,16 +72,18 @@ mod tests {
             let pkcs8 = genpkey_pem(&arguments);
             let older = traditional(kind, "PEM", &pkcs8);
             assert!(older.starts_with(format!("-----BEGIN {label}-----").as_bytes()));
-            let (new, old) = (SoftwareKey::from_pem(&pkcs8).unwrap(), SoftwareKey::from_pem(&older).unwrap());
-            assert_eq!((new.key_algorithm(), old.key_algorithm()), (algorithm, algorithm));
-            assert_eq!(new.public_key(), old.public_key());
+            for (provider, _) in everything().filter(|(_, kind)| *kind == algorithm) {
+                let [new, old] = [&pkcs8, &older].map(|pem| SoftwareKey::from_pem_with(provider, pem).unwrap());
+                assert_eq!((new.key_algorithm(), old.key_algorithm()), (algorithm, algorithm));
+                assert_eq!(new.public_key(), old.public_key());
+            }
         }
     }
 
     #[test]
     fn a_key_file_is_one_block_and_nothing_else() {
-        let key = ExportableKey::generate(KeyAlgorithm::P256).unwrap().to_pem();
-        let refused = |text: &str| match SoftwareKey::from_pem(text.as_bytes()) {
+        let key = ExportableKey::generate_with(first(), KeyAlgorithm::P256).unwrap().to_pem();
+        let refused = |text: &str| match SoftwareKey::from_pem_with(first(), text.as_bytes()) {
             Err(KeyFileError::Pem(error)) => error.kind().clone(),
             other => panic!("{other:?}"),
         };
@@ -81,18 +97,21 @@ mod tests {
 
     #[test]
     fn a_block_of_another_kind_is_refused_by_its_name() {
-        let key = ExportableKey::generate(KeyAlgorithm::P256).unwrap().to_pem();
+        let key = ExportableKey::generate_with(first(), KeyAlgorithm::P256).unwrap().to_pem();
         let public = openssl(["pkey", "-pubout"], key.as_bytes());
-        let refused = SoftwareKey::from_pem(&public).unwrap_err();
+        let refused = SoftwareKey::from_pem_with(first(), &public).unwrap_err();
         assert_eq!(refused, KeyFileError::Label { found: "PUBLIC KEY".to_owned() });
         let message = "expected `PRIVATE KEY`, `EC PRIVATE KEY` or `RSA PRIVATE KEY`, found `PUBLIC KEY`";
         assert_eq!(refused.to_string(), message);
 
         let long = key.replace("PRIVATE KEY", &"A".repeat(1 << 16));
-        assert!(SoftwareKey::from_pem(long.as_bytes()).unwrap_err().to_string().len() < 200);
+        assert!(SoftwareKey::from_pem_with(first(), long.as_bytes()).unwrap_err().to_string().len() < 200);
 
         let encrypted = openssl(["pkcs8", "-topk8", "-passout", "pass:test"], key.as_bytes());
-        assert_eq!(SoftwareKey::from_pem(&encrypted).unwrap_err(), KeyFileError::Key(KeyError::Encrypted));
+        assert_eq!(
+            SoftwareKey::from_pem_with(first(), &encrypted).unwrap_err(),
+            KeyFileError::Key(KeyError::Encrypted)
+        );
     }
 
     #[test]
@@ -101,11 +120,11 @@ mod tests {
         let explicit = [ec("ec_paramgen_curve:P-256").as_slice(), &["-pkeyopt", "ec_param_enc:explicit"]].concat();
         let explicit = traditional("ec", "PEM", &genpkey_pem(&explicit));
         for refused in [curve, explicit] {
-            let refused = SoftwareKey::from_pem(&refused).unwrap_err();
+            let refused = SoftwareKey::from_pem_with(first(), &refused).unwrap_err();
             assert_eq!(refused, KeyFileError::Key(KeyError::UnsupportedAlgorithm));
         }
         let small = traditional("rsa", "PEM", &genpkey_pem(&rsa("rsa_keygen_bits:1024")));
-        let refused = SoftwareKey::from_pem(&small).unwrap_err();
+        let refused = SoftwareKey::from_pem_with(first(), &small).unwrap_err();
         assert_eq!(refused.to_string(), "RSA modulus must have `2048`, `3072` or `4096` bits, found `1024`");
     }
 
@@ -116,7 +135,11 @@ mod tests {
             ("rsa", rsa("rsa_keygen_bits:2048"), "RSA PRIVATE KEY"),
         ] {
             let der = traditional(kind, "DER", &genpkey_pem(&arguments));
-            let read = |der: &[u8]| SoftwareKey::from_pem(pki_core::pem::encode_pem(label, der).as_bytes());
+            let text = |der: &[u8]| pki_core::pem::encode_pem(label, der);
+            let read = |der: &[u8]| SoftwareKey::from_pem_with(first(), text(der).as_bytes());
+            if kind == "rsa" && !kinds(first()).contains(&KeyAlgorithm::Rsa2048) {
+                continue;
+            }
             read(&der).unwrap();
             for len in 1..der.len() {
                 let refused = read(der.get(..len).unwrap()).unwrap_err();
@@ -124,10 +147,16 @@ mod tests {
             }
             let followed = [der.as_slice(), &[0]].concat();
             assert_eq!(read(&followed).unwrap_err(), KeyFileError::Key(KeyError::TrailingData), "{kind}");
-            // The last octet is the public point's or the CRT coefficient's.
+            // An octet of the public point, or of the modulus.
             let mut inconsistent = der.clone();
-            *inconsistent.last_mut().unwrap() ^= 2;
-            assert_eq!(read(&inconsistent).unwrap_err(), KeyFileError::Key(KeyError::Inconsistent), "{kind}");
+            let position = if kind == "ec" { der.len() - 1 } else { 100 };
+            *inconsistent.get_mut(position).unwrap() ^= 2;
+            for provider in Provider::ALL {
+                if kind == "ec" || kinds(*provider).contains(&KeyAlgorithm::Rsa2048) {
+                    let refused = SoftwareKey::from_pem_with(*provider, text(&inconsistent).as_bytes()).unwrap_err();
+                    assert_eq!(refused, KeyFileError::Key(KeyError::Inconsistent), "{kind}");
+                }
+            }
         }
     }
 

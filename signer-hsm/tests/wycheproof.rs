@@ -35,9 +35,9 @@ mod tests {
 
     #[test]
     fn rsa_pkcs1_with_sha256_of_each_size() {
-        both("rsa_signature_2048_sha256", &Tally { accepted: 0, refused: 0, foreign_keys: 0 });
-        both("rsa_signature_3072_sha256", &Tally { accepted: 0, refused: 0, foreign_keys: 0 });
-        both("rsa_signature_4096_sha256", &Tally { accepted: 0, refused: 0, foreign_keys: 0 });
+        both("rsa_signature_2048_sha256", &Tally { accepted: 7, refused: 250, foreign_keys: 2 });
+        both("rsa_signature_3072_sha256", &Tally { accepted: 7, refused: 251, foreign_keys: 1 });
+        both("rsa_signature_4096_sha256", &Tally { accepted: 7, refused: 251, foreign_keys: 0 });
     }
 
     fn both(name: &str, expected: &Tally) {

@@ -54,6 +54,6 @@ algorithm!(RsaPkcs1Sha256, SignatureAlgorithm::RsaPkcs1Sha256, |key, message, si
     // The crate takes 1024 bits and the exponent 3.
     super::rsa_algorithm(key).ok()?;
     let key = rsa::RsaPublicKey::from_pkcs1_der(key).ok()?;
-    let key = pkcs1v15::VerifyingKey::<rsa::sha2::Sha256>::new(key);
+    let key = pkcs1v15::VerifyingKey::<sha2::Sha256>::new(key);
     key.verify(message, &pkcs1v15::Signature::try_from(signature).ok()?).ok()
 });

@@ -101,7 +101,10 @@ impl SoftwareKey {
         limits.admit(&scheme.pbes2().ok_or(KeyError::UnsupportedEncryption)?.kdf)?;
 
         let mut octets = Zeroizing::new(octets.to_vec());
-        let plain = scheme.decrypt_in_place(passphrase, &mut octets).map_err(|_failed| KeyError::NotDecrypted)?;
+        let plain = scheme.decrypt_in_place(passphrase, &mut octets).map_err(|error| match error {
+            pkcs5::Error::DecryptFailed => KeyError::NotDecrypted,
+            _ => KeyError::UnsupportedEncryption,
+        })?;
         // CBC has no checksum: another passphrase gives noise, and one time in 256 noise with a proper end.
         Self::from_pkcs8_der_with(provider, plain).map_err(|error| match error {
             KeyError::Malformed | KeyError::TrailingData => KeyError::NotDecrypted,
