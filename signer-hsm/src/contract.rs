@@ -78,12 +78,10 @@ pub fn check_outage(
     subject.check_message(SHORT).map_err(|violation| ContractRule::HandleRecovers.broken_by(violation))
 }
 
+type Outcomes = Vec<Result<Vec<u8>, SignError>>;
+
 /// Calls in a thread of its own, so that a call without an end ends no test.
-fn within(
-    signer: &Arc<dyn Signer>,
-    deadline: Duration,
-    call: fn(&dyn Signer) -> Vec<Result<Vec<u8>, SignError>>,
-) -> Option<Vec<Result<Vec<u8>, SignError>>> {
+fn within(signer: &Arc<dyn Signer>, deadline: Duration, call: fn(&dyn Signer) -> Outcomes) -> Option<Outcomes> {
     let signer = Arc::clone(signer);
     let (answer, answered) = mpsc::channel();
     thread::spawn(move || answer.send(call(&*signer)));

@@ -114,7 +114,7 @@ mod tests {
             (SignFault::Fails(SignErrorKind::Rejected), SignErrorKind::Rejected),
         ] {
             match authority.issue(fault.clone(), SelfCheck::Always) {
-                Err(IssueError::Signer(error)) => assert_eq!(error.kind(), expected),
+                Err(IssueError::Sign(error)) => assert_eq!(error.kind(), expected),
                 other => panic!("{fault:?}: {other:?}"),
             }
         }
@@ -223,9 +223,9 @@ mod tests {
 
     #[test]
     fn a_store_fails_as_scripted_and_an_answer_that_was_lost_was_carried_out() {
-        let behind = Arc::new(SoftwareKeyStore::with_provider(first()));
+        let behind: Arc<dyn KeyStore> = Arc::new(SoftwareKeyStore::with_provider(first()));
         let store = FaultyKeyStore::new(
-            Arc::clone(&behind) as Arc<dyn KeyStore>,
+            Arc::clone(&behind),
             [
                 StoreFault::Fails(KeyStoreErrorKind::Unavailable),
                 StoreFault::UnavailableAfterwards,

@@ -1,4 +1,4 @@
-//! RustCrypto's verification behind the trait that webpki takes.
+//! The verification of p256, p384, ed25519-dalek and rsa, behind the trait that webpki takes.
 
 use p256::ecdsa::signature::Verifier;
 use rustls_pki_types::{AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm};

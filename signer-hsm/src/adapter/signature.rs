@@ -1,4 +1,4 @@
-//! For RustCrypto's `signature` traits, and with them for the builder of x509-cert.
+//! For the `signature` traits, and with them for the builder of x509-cert.
 
 use core::fmt;
 
@@ -10,7 +10,7 @@ use spki::{AlgorithmIdentifierOwned, DynSignatureAlgorithmIdentifier, EncodePubl
 
 use super::{UnsupportedSigner, public_key_bits};
 
-/// A signer as RustCrypto's [`signature::Signer`], which the builder of x509-cert takes.
+/// A signer as a [`signature::Signer`], which the builder of x509-cert takes.
 ///
 /// What `pki-core` guarantees of a certificate holds for none that is made this way.
 #[derive(Clone, Copy)]

@@ -1,4 +1,4 @@
-//! Keys of RustCrypto's crates, which wipe them when they are dropped.
+//! Keys of p256, p384, ed25519-dalek and rsa, which wipe them when they are dropped.
 
 use ed25519_dalek::pkcs8::{EncodePublicKey, KeypairBytes};
 use getrandom::SysRng;
