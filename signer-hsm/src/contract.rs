@@ -10,7 +10,7 @@ use core::time::Duration;
 use std::sync::{Arc, mpsc};
 use std::thread;
 
-use pki_core::{KeyAlgorithm, SignError, SignErrorKind, SignatureAlgorithm, Signer};
+use pki_core::{KeyAlgorithm, SignError, SignErrorKind, Signer};
 use rustls_pki_types::SignatureVerificationAlgorithm;
 
 use crate::der::{Elements, INTEGER, PublicKeyParts, SEQUENCE, positive_bits};
@@ -159,11 +159,6 @@ impl<'a> Subject<'a> {
         self.verifier.verify_signature(&self.key, message, signature).is_ok()
     }
 
-    /// Whether the algorithm leaves nothing to chance: RFC 8017 8.2 and RFC 8032 5.1.6.
-    fn is_deterministic(&self) -> bool {
-        matches!(self.signer.algorithm(), SignatureAlgorithm::RsaPkcs1Sha256 | SignatureAlgorithm::Ed25519)
-    }
-
     fn check_message(&self, message: &[u8]) -> Result<(), ContractViolation> {
         let signature = self.sign(message)?;
         if !self.verifies(message, &signature) {
@@ -199,9 +194,6 @@ impl<'a> Subject<'a> {
         }
         for (message, signature) in messages.iter().zip(signatures) {
             let signature = signature.map_err(|error| ContractRule::BatchAnswersEachInOrder.broken_by(error))?;
-            if self.is_deterministic() && signature != self.sign(message)? {
-                return Err(ContractRule::SameMessageSameSignature.broken());
-            }
             if !self.verifies(message, &signature) {
                 return Err(ContractRule::BatchAnswersEachInOrder.broken());
             }
@@ -361,8 +353,6 @@ pub enum ContractRule {
     ShortBufferIsRefused,
     /// A batch gives one signature per message, in order.
     BatchAnswersEachInOrder,
-    /// Where the algorithm leaves nothing to chance, a batch gives what single calls give.
-    SameMessageSameSignature,
     /// Threads that sign at the same time do not disturb each other.
     ThreadsDoNotMeet,
     /// Public key and algorithm of a handle never change.
@@ -417,7 +407,6 @@ impl fmt::Display for ContractRule {
             Self::SignatureBindsMessage => "the signature does not verify for another message",
             Self::ShortBufferIsRefused => "a short buffer is refused as too small",
             Self::BatchAnswersEachInOrder => "a batch gives one signature per message, in order",
-            Self::SameMessageSameSignature => "a batch gives what single calls give, where chance has no part",
             Self::ThreadsDoNotMeet => "threads that sign at once do not disturb each other",
             Self::HandleIsConstant => "public key and algorithm of a handle never change",
             Self::OutageIsRetryable => "a call fails as repeatable while the backend is away",

@@ -7,6 +7,7 @@ mod tests {
     use std::path::Path;
 
     use pki_core::verify::{SubjectPublicKey, Verifiers, aws_lc_rs, rustcrypto_with_rsa};
+    use rustls_pki_types::{AlgorithmIdentifier, alg_id};
     use serde_json::Value;
 
     /// What became of the vectors of one file.
@@ -38,6 +39,50 @@ mod tests {
         both("rsa_signature_2048_sha256", &Tally { accepted: 7, refused: 250, foreign_keys: 2 });
         both("rsa_signature_3072_sha256", &Tally { accepted: 7, refused: 251, foreign_keys: 1 });
         both("rsa_signature_4096_sha256", &Tally { accepted: 7, refused: 251, foreign_keys: 0 });
+    }
+
+    /// webpki hands an algorithm whatever key a certificate has, so what `SubjectPublicKey::parse` refuses the algorithms
+    /// refuse too.
+    #[test]
+    fn the_algorithms_themselves_refuse_keys_that_nobody_should_have() {
+        let rust = rustcrypto_with_rsa();
+        // A valid signature under the exponent 3.
+        for name in ["rsa_signature_2048_sha256", "rsa_signature_3072_sha256"] {
+            let vectors = vectors(name);
+            let groups = vectors["testGroups"].as_array().unwrap();
+            let small = groups.iter().find(|group| group["publicKey"]["publicExponent"] == "03").unwrap();
+            let tests = small["tests"].as_array().unwrap();
+            let valid = tests.iter().find(|test| test["result"] == "valid").unwrap();
+            refuses(
+                rust,
+                alg_id::RSA_PKCS1_SHA256,
+                &hex(&small["publicKeyAsn"]),
+                &hex(&valid["msg"]),
+                &hex(&valid["sig"]),
+            );
+        }
+        // A valid signature under a point that is written compressed.
+        for (name, id) in
+            [("ecdsa_secp256r1_sha256", alg_id::ECDSA_SHA256), ("ecdsa_secp384r1_sha384", alg_id::ECDSA_SHA384)]
+        {
+            let vectors = vectors(name);
+            let group = &vectors["testGroups"][0];
+            let point = hex(&group["publicKey"]["uncompressed"]);
+            let sign = 2 + point.last().unwrap() % 2;
+            let compressed = [&[sign], &point[1..=point.len() / 2]].concat();
+            let tests = group["tests"].as_array().unwrap();
+            let valid = tests.iter().find(|test| test["result"] == "valid").unwrap();
+            refuses(rust, id, &compressed, &hex(&valid["msg"]), &hex(&valid["sig"]));
+        }
+        // The neutral element as key: without strictness this signature holds for every message.
+        let neutral = [&[1], [0; 31].as_slice()].concat();
+        let signature = [neutral.as_slice(), &[0; 32]].concat();
+        refuses(rust, alg_id::ED25519, &neutral, b"any message", &signature);
+    }
+
+    fn refuses(verifiers: Verifiers<'_>, id: AlgorithmIdentifier, key: &[u8], message: &[u8], signature: &[u8]) {
+        let algorithm = verifiers.algorithms().iter().find(|algorithm| algorithm.signature_alg_id() == id).unwrap();
+        algorithm.verify_signature(key, message, signature).unwrap_err();
     }
 
     fn both(name: &str, expected: &Tally) {
