@@ -4,10 +4,13 @@
 
 pub(crate) const INTEGER: u8 = 0x02;
 pub(crate) const BIT_STRING: u8 = 0x03;
+#[cfg(any(test, feature = "aws-lc-rs", feature = "rustcrypto"))]
 pub(crate) const OCTET_STRING: u8 = 0x04;
+#[cfg(any(feature = "aws-lc-rs", feature = "rustcrypto"))]
 pub(crate) const OBJECT_IDENTIFIER: u8 = 0x06;
 pub(crate) const SEQUENCE: u8 = 0x30;
 /// `[0]`, constructed.
+#[cfg(any(feature = "aws-lc-rs", feature = "rustcrypto"))]
 pub(crate) const CONTEXT_0: u8 = 0xa0;
 
 /// Elements that follow one another, read from the front.
@@ -37,7 +40,7 @@ impl<'a> Elements<'a> {
     }
 
     /// As [`take`](Self::take), with tag and length.
-    #[cfg(feature = "encrypted-keys")]
+    #[cfg(all(feature = "encrypted-keys", any(feature = "aws-lc-rs", feature = "rustcrypto")))]
     pub(crate) fn take_whole(&mut self, tag: u8) -> Option<&'a [u8]> {
         let before = self.0;
         self.take(tag)?;

@@ -1,5 +1,6 @@
 //! Certificates that rcgen and the builder of x509-cert issue with every backend's keys, judged by `openssl`, and TLS servers
 //! whose key is behind the adapter.
+#![cfg(any(feature = "aws-lc-rs", feature = "rustcrypto"))]
 
 #[cfg(test)]
 #[path = "support/backends.rs"]

@@ -1,4 +1,5 @@
 //! Encrypted key files, as the `openssl` command line writes them and as nobody should.
+#![cfg(any(feature = "aws-lc-rs", feature = "rustcrypto"))]
 
 #[cfg(test)]
 #[path = "support/kinds.rs"]

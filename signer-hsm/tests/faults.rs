@@ -1,4 +1,5 @@
 //! The scripted faults, and what the issuing pipeline makes of each.
+#![cfg(any(feature = "aws-lc-rs", feature = "rustcrypto"))]
 
 #[cfg(test)]
 #[path = "support/kinds.rs"]

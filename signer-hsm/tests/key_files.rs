@@ -1,4 +1,5 @@
 //! Keys that are written to files and read from them, against the `openssl` command line.
+#![cfg(any(feature = "aws-lc-rs", feature = "rustcrypto"))]
 
 #[cfg(test)]
 #[path = "support/kinds.rs"]

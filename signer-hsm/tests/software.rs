@@ -1,4 +1,5 @@
 //! The software backend on each provider against the contract, against webpki and against the `openssl` command line.
+#![cfg(any(feature = "aws-lc-rs", feature = "rustcrypto"))]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests stop at the first surprise")]
 
 use std::fs;
