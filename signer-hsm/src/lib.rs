@@ -5,6 +5,8 @@ mod adapter;
 pub mod contract;
 mod der;
 mod key_store;
+#[cfg(feature = "pkcs11")]
+pub mod pkcs11;
 #[cfg(any(feature = "aws-lc-rs", feature = "rustcrypto"))]
 mod software;
 #[cfg(feature = "testing")]
