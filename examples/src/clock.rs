@@ -53,6 +53,32 @@ impl Stopwatch {
     }
 }
 
+/// Real time, for a service: the time of day, and what has passed since it began.
+#[derive(Debug)]
+pub struct ServiceClock {
+    day: Clock,
+    began: Stopwatch,
+}
+
+impl ServiceClock {
+    /// Begins now.
+    #[must_use]
+    pub fn start() -> Self {
+        Self { day: Clock::default(), began: Stopwatch::start() }
+    }
+}
+
+impl signer_hsm::service::limits::Clock for ServiceClock {
+    fn now(&self) -> UtcDateTime {
+        self.day.now()
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the service's own deadlines end in real time")]
+    fn monotonic(&self) -> core::time::Duration {
+        self.began.0.elapsed()
+    }
+}
+
 /// Waits, for a server to be polled again or traffic to flow.
 #[expect(clippy::disallowed_methods, reason = "threads of the miniature cluster wait for each other")]
 pub(crate) fn pause(duration: core::time::Duration) {

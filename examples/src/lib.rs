@@ -20,6 +20,7 @@ mod fault;
 pub mod fleet_simulation;
 mod inspect;
 mod issue_cluster;
+pub mod issuing_service;
 mod probe;
 pub mod rehearse_rotation;
 mod report;
@@ -32,7 +33,7 @@ mod wire;
 
 // The public interface is:
 pub use crate::authorities::AuthorityError;
-pub use crate::clock::{Clock, Stopwatch};
+pub use crate::clock::{Clock, ServiceClock, Stopwatch};
 pub use crate::cluster::{ClusterError, ClusterExecutor, ClusterSpec, MiniCluster};
 pub use crate::fault::{Fault, UnknownFault};
 pub use crate::inspect::{

@@ -40,7 +40,10 @@ impl<'a> Elements<'a> {
     }
 
     /// As [`take`](Self::take), with tag and length.
-    #[cfg(all(feature = "encrypted-keys", any(feature = "aws-lc-rs", feature = "rustcrypto")))]
+    #[cfg(any(
+        all(feature = "service", target_os = "linux"),
+        all(feature = "encrypted-keys", any(feature = "aws-lc-rs", feature = "rustcrypto"))
+    ))]
     pub(crate) fn take_whole(&mut self, tag: u8) -> Option<&'a [u8]> {
         let before = self.0;
         self.take(tag)?;

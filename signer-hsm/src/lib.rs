@@ -2,11 +2,17 @@
 
 #[cfg(any(feature = "rcgen", feature = "rustls", feature = "signature"))]
 mod adapter;
+#[cfg(all(feature = "service", target_os = "linux"))]
+pub mod agent;
 pub mod contract;
 mod der;
+#[cfg(feature = "distributed")]
+pub mod distributed;
 mod key_store;
 #[cfg(feature = "pkcs11")]
 pub mod pkcs11;
+#[cfg(all(feature = "service", target_os = "linux"))]
+pub mod service;
 #[cfg(any(feature = "aws-lc-rs", feature = "rustcrypto"))]
 mod software;
 #[cfg(feature = "testing")]

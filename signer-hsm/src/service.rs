@@ -1,0 +1,493 @@
+//! A service that holds the keys, takes certification requests and gives certificates. For Linux.
+//!
+//! It enforces profiles, names, lifetimes and the isolation of clusters itself, by `pki-core`'s rules and its own policy
+//! ([`policy`]): whoever owns an API server gets nothing that the policy does not have, nothing of another cluster, and
+//! nothing once the epoch that it knows is fenced off ([`epoch`]). Every certificate and every refusal stands in a
+//! hash-chained log before it is answered ([`log`]).
+//!
+//! It signs no octets for anybody; that is the [`agent`](crate::agent). It starts no clock and draws no entropy: both are
+//! given. It retries nothing; a [`client`] does, with the same identifier, and receives the same octets.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`protocol`] | frames and messages, pure |
+//! | [`policy`] | what a cluster may have |
+//! | [`epoch`] | which generation signs |
+//! | [`log`] | the issuance log, and its verification |
+//! | [`limits`] | rates, sizes, deadlines, the clock |
+//! | [`server`] | sockets, callers, threads, draining |
+//! | [`client`] | asking, checking the answer, trying again |
+
+use core::error::Error;
+use core::fmt;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+
+use pki_core::verify::{SubjectPublicKey, Verifiers};
+use pki_core::{
+    AdmitError, AuthorityRole, CaCertificate, CaVersion, ClusterId, DecodeError, Issuer, KeyLedger, KeyOwner, LeafKind,
+    SelfCheck, Serial, Signer,
+};
+
+pub mod client;
+pub mod epoch;
+mod index;
+mod issue;
+pub mod limits;
+pub mod log;
+pub mod policy;
+pub mod protocol;
+pub mod server;
+pub(crate) mod stream;
+pub(crate) mod wire;
+
+pub use client::Client;
+pub use server::Server;
+
+use epoch::{CurrentSigner, SignerEpoch};
+use index::Index;
+use limits::{Clock, Rate, TokenBucket};
+use log::{Durability, Entry, Head, IssuanceLog, LogError, TornEntry};
+use policy::ClusterPolicy;
+
+/// Who asks, as the transport has proven it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallerId(String);
+
+impl CallerId {
+    /// A caller by name. Names are the embedder's; they stand in the log.
+    #[must_use]
+    pub fn new(name: impl Into<String>) -> Self {
+        Self(name.into())
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for CallerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Where serials come from: [`Serial::generate`] over the embedder's entropy.
+pub type Serials = Box<dyn Fn() -> Result<Serial, Box<dyn Error + Send + Sync>> + Send + Sync>;
+
+/// What a service is made of beside its clusters.
+pub struct ServiceConfig {
+    clock: Arc<dyn Clock>,
+    serials: Serials,
+    verifiers: Verifiers<'static>,
+    durability: Durability,
+    self_check: SelfCheck,
+    remembered: usize,
+}
+
+impl ServiceConfig {
+    /// How many requests of each cluster are remembered for a retry, where nothing else is said.
+    pub const REMEMBERED: usize = 1 << 16;
+
+    /// A service that takes time, serials and verification algorithms from these, and syncs its log.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>, serials: Serials, verifiers: Verifiers<'static>) -> Self {
+        let (durability, self_check) = (Durability::Synced, SelfCheck::Always);
+        Self { clock, serials, verifiers, durability, self_check, remembered: Self::REMEMBERED }
+    }
+
+    /// With another durability of the log.
+    #[must_use]
+    pub const fn with_durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// With another choice of the check of fresh signatures.
+    #[must_use]
+    pub const fn with_self_check(mut self, self_check: SelfCheck) -> Self {
+        self.self_check = self_check;
+        self
+    }
+
+    /// Remembering so many certificates of each cluster. A retry of an older one is a new request, and gets a new
+    /// certificate.
+    #[must_use]
+    pub const fn remembering(mut self, certificates: usize) -> Self {
+        self.remembered = certificates;
+        self
+    }
+}
+
+impl fmt::Debug for ServiceConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { durability, self_check, remembered, .. } = self;
+        f.debug_struct("ServiceConfig")
+            .field("durability", durability)
+            .field("self_check", self_check)
+            .field("remembered", remembered)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One cluster of a service: who may ask, for what, how often.
+#[derive(Clone, Debug)]
+pub struct ClusterConfig {
+    id: ClusterId,
+    policy: ClusterPolicy,
+    callers: BTreeSet<CallerId>,
+    rate: Rate,
+}
+
+impl ClusterConfig {
+    /// A cluster that nobody may ask for yet.
+    #[must_use]
+    pub const fn new(id: ClusterId, policy: ClusterPolicy) -> Self {
+        Self { id, policy, callers: BTreeSet::new(), rate: Rate::DEFAULT }
+    }
+
+    /// This caller may ask for it.
+    #[must_use]
+    pub fn with_caller(mut self, caller: CallerId) -> Self {
+        self.callers.insert(caller);
+        self
+    }
+
+    /// With another rate.
+    #[must_use]
+    pub const fn with_rate(mut self, rate: Rate) -> Self {
+        self.rate = rate;
+        self
+    }
+}
+
+/// One generation of one authority: its certificate, its leaves, its key.
+#[derive(Debug)]
+pub struct Generation {
+    version: CaVersion,
+    issuer: Issuer,
+    signer: Arc<dyn Signer>,
+}
+
+impl Generation {
+    /// A generation that issues these leaves and no others.
+    ///
+    /// # Errors
+    /// When the certificate's key is not of an accepted kind.
+    pub fn new(
+        version: CaVersion,
+        certificate: CaCertificate,
+        leaves: impl IntoIterator<Item = LeafKind>,
+        signer: Arc<dyn Signer>,
+    ) -> Result<Self, DecodeError> {
+        Ok(Self { version, issuer: Issuer::new(certificate, leaves)?, signer })
+    }
+
+    /// Its certificate.
+    #[must_use]
+    pub const fn certificate(&self) -> &CaCertificate {
+        self.issuer.certificate()
+    }
+}
+
+/// Why a service was not set up, or its signer not switched. Nothing was changed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ServiceError {
+    /// The log.
+    Log(LogError),
+    /// The service has no such cluster.
+    UnknownCluster(ClusterId),
+    /// The cluster is there already.
+    ClusterExists(ClusterId),
+    /// The cluster has no such authority, or none of this generation.
+    UnknownGeneration {
+        /// The authority.
+        role: AuthorityRole,
+        /// The generation, where one was named.
+        version: Option<CaVersion>,
+    },
+    /// The key belongs to somebody else, or is not acceptable.
+    Key(AdmitError),
+    /// The signer holds another key than the certificate.
+    ForeignKey,
+    /// The epoch is another than the one that was to be followed.
+    StaleEpoch {
+        /// The current one.
+        expected: SignerEpoch,
+        /// The one that was given.
+        found: SignerEpoch,
+    },
+    /// The log says that another key signs for this generation.
+    OtherKey(CurrentSigner),
+    /// There is no epoch after this one.
+    LastEpoch,
+}
+
+impl fmt::Display for ServiceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Log(error) => write!(f, "{error}"),
+            Self::UnknownCluster(cluster) => write!(f, "there is no cluster `{cluster}`"),
+            Self::ClusterExists(cluster) => write!(f, "the cluster `{cluster}` is there already"),
+            Self::UnknownGeneration { role, version: Some(version) } => {
+                write!(f, "the authority `{role}` has no generation {version}")
+            }
+            Self::UnknownGeneration { role, version: None } => write!(f, "there is no authority `{role}`"),
+            Self::Key(error) => write!(f, "{error}"),
+            Self::ForeignKey => f.write_str("the signer holds another key than the certificate"),
+            Self::StaleEpoch { expected, found } => write!(f, "the signer's epoch is {expected}, found {found}"),
+            Self::OtherKey(current) => write!(
+                f,
+                "the log says that the key {} signs for generation {} since epoch {}",
+                current.key, current.version, current.epoch
+            ),
+            Self::LastEpoch => f.write_str("there is no epoch after this one"),
+        }
+    }
+}
+
+impl Error for ServiceError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Log(error) => Some(error),
+            Self::Key(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<LogError> for ServiceError {
+    fn from(error: LogError) -> Self {
+        Self::Log(error)
+    }
+}
+
+/// The service: keys, policies, epochs and the log, without a socket. [`Server`] puts it behind one.
+#[derive(Debug)]
+pub struct IssuingService {
+    clock: Arc<dyn Clock>,
+    config: ServiceConfig,
+    log: IssuanceLog,
+    /// What the log said when it was opened, of clusters that are not there yet.
+    history: Mutex<History>,
+    ledger: Mutex<KeyLedger>,
+    /// Of requests that reach no authority, so that they cannot fill the log.
+    strays: TokenBucket,
+    clusters: RwLock<BTreeMap<ClusterId, Arc<Cluster>>>,
+}
+
+#[derive(Debug, Default)]
+struct History {
+    signers: BTreeMap<(String, String), (SignerEpoch, u32, [u8; 20])>,
+    indices: BTreeMap<String, Index>,
+}
+
+#[derive(Debug)]
+struct Cluster {
+    config: ClusterConfig,
+    bucket: TokenBucket,
+    index: Mutex<Index>,
+    authorities: RwLock<BTreeMap<AuthorityRole, Arc<Authority>>>,
+}
+
+#[derive(Debug, Default)]
+struct Authority {
+    generations: RwLock<BTreeMap<CaVersion, Arc<Generation>>>,
+    /// Read while a certificate is made, written to switch: after a switch no certificate of the one before is begun or
+    /// finished. None where the log names a generation that is not known yet.
+    current: RwLock<Option<Current>>,
+}
+
+#[derive(Clone, Debug)]
+struct Current {
+    epoch: SignerEpoch,
+    generation: Arc<Generation>,
+}
+
+impl Current {
+    fn told(&self) -> CurrentSigner {
+        let (version, key) = (self.generation.version, self.generation.certificate().id());
+        CurrentSigner { epoch: self.epoch, version, key }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl IssuingService {
+    /// A service without clusters, whose log is in a directory that is there.
+    ///
+    /// # Errors
+    /// [`ServiceError::Log`].
+    pub fn open(directory: &Path, config: ServiceConfig) -> Result<Self, ServiceError> {
+        let mut history = History::default();
+        let log = IssuanceLog::open(directory, config.durability, |entry, position| match entry {
+            Entry::Signer { cluster, role, epoch, version, key, .. } => {
+                history.signers.insert((cluster, role), (epoch, version, key));
+            }
+            Entry::Issued { of, .. } => {
+                let index = history.indices.entry(of.cluster).or_insert_with(|| Index::new(config.remembered));
+                index.remember(index::key(&of.caller, of.request), of.digest, position);
+            }
+            _ => {}
+        })?;
+        let strays = TokenBucket::new(Rate::DEFAULT, config.clock.monotonic());
+        Ok(Self {
+            clock: Arc::clone(&config.clock),
+            config,
+            log,
+            history: Mutex::new(history),
+            ledger: Mutex::new(KeyLedger::new()),
+            strays,
+            clusters: RwLock::default(),
+        })
+    }
+
+    /// What was taken off the log when it was opened.
+    #[must_use]
+    pub const fn torn(&self) -> Option<TornEntry> {
+        self.log.torn()
+    }
+
+    /// How far the log has come: to be kept elsewhere.
+    #[must_use]
+    pub fn head(&self) -> Head {
+        self.log.head()
+    }
+
+    /// Serves a cluster from now on.
+    ///
+    /// # Errors
+    /// [`ServiceError::ClusterExists`].
+    pub fn add_cluster(&self, config: ClusterConfig) -> Result<(), ServiceError> {
+        let mut clusters = self.clusters.write().unwrap_or_else(PoisonError::into_inner);
+        if clusters.contains_key(&config.id) {
+            return Err(ServiceError::ClusterExists(config.id));
+        }
+        let index = locked(&self.history).indices.remove(config.id.as_str());
+        let index = Mutex::new(index.unwrap_or_else(|| Index::new(self.config.remembered)));
+        let bucket = TokenBucket::new(config.rate, self.clock.monotonic());
+        let (id, authorities) = (config.id.clone(), RwLock::default());
+        clusters.insert(id, Arc::new(Cluster { config, bucket, index, authorities }));
+        Ok(())
+    }
+
+    /// Makes a generation known, which signs from the next [`switch`](Self::switch) on; at once when it is the one that the
+    /// log names, or when the log names none. After a restart the one that the log names has to be given again: until then
+    /// nobody signs. Says who signs now.
+    ///
+    /// # Errors
+    /// [`ServiceError`]. A key that is another's, of another role or cluster, is [`ServiceError::Key`].
+    pub fn install(
+        &self,
+        cluster: &ClusterId,
+        role: AuthorityRole,
+        generation: Generation,
+    ) -> Result<Option<CurrentSigner>, ServiceError> {
+        let version = generation.version;
+        let key = generation.certificate().public_key();
+        if *generation.signer.public_key() != *key {
+            return Err(ServiceError::ForeignKey);
+        }
+        let served = self.cluster(cluster)?;
+        let mut authorities = served.authorities.write().unwrap_or_else(PoisonError::into_inner);
+        let named = locked(&self.history).signers.get(&(cluster.to_string(), role.id().to_owned())).copied();
+        let id = generation.certificate().id();
+        let parsed = SubjectPublicKey::parse(key).map_err(|error| ServiceError::Key(AdmitError::Malformed(error)))?;
+        if let Some((epoch, _, _)) =
+            named.filter(|(_, number, key)| *number == version.number() && key != id.as_bytes())
+        {
+            return Err(ServiceError::OtherKey(CurrentSigner { epoch, version, key: id }));
+        }
+        let owner = KeyOwner::Authority { cluster: cluster.clone(), role, version };
+        locked(&self.ledger).record(owner, &parsed).map_err(ServiceError::Key)?;
+        let generation = Arc::new(generation);
+        let authority = Arc::clone(authorities.entry(role).or_default());
+        authority.generations.write().unwrap_or_else(PoisonError::into_inner).insert(version, Arc::clone(&generation));
+        let mut current = authority.current.write().unwrap_or_else(PoisonError::into_inner);
+        if current.is_none() {
+            *current = match named {
+                Some((epoch, number, _)) => (number == version.number()).then_some(Current { epoch, generation }),
+                None => {
+                    self.log.append_synced(&[self.signer_entry(cluster, role, SignerEpoch::FIRST, &generation)])?;
+                    Some(Current { epoch: SignerEpoch::FIRST, generation })
+                }
+            };
+        }
+        Ok(current.as_ref().map(Current::told))
+    }
+
+    /// Who signs for an authority.
+    ///
+    /// # Errors
+    /// [`ServiceError`] when there is none.
+    pub fn current(&self, cluster: &ClusterId, role: AuthorityRole) -> Result<CurrentSigner, ServiceError> {
+        let told = read(&self.authority(cluster, role)?.current).as_ref().map(Current::told);
+        told.ok_or(ServiceError::UnknownGeneration { role, version: None })
+    }
+
+    /// Lets another generation sign from here on, in one step: when it returns, the disk has it, no key of the generation
+    /// before is asked any more, and whatever names an epoch before is refused.
+    ///
+    /// It waits for the certificates that are being made, and so for their signatures: a backend needs a deadline of its own.
+    ///
+    /// # Errors
+    /// [`ServiceError::StaleEpoch`] when somebody else has switched since `follows`; [`ServiceError::UnknownGeneration`];
+    /// [`ServiceError::Log`], after which nothing is switched, unless the log has failed: then the service issues nothing
+    /// until it is opened again, and what the log says holds.
+    pub fn switch(
+        &self,
+        cluster: &ClusterId,
+        role: AuthorityRole,
+        follows: SignerEpoch,
+        to: CaVersion,
+    ) -> Result<CurrentSigner, ServiceError> {
+        let authority = self.authority(cluster, role)?;
+        let generation = read(&authority.generations).get(&to).map(Arc::clone);
+        let generation = generation.ok_or(ServiceError::UnknownGeneration { role, version: Some(to) })?;
+        let mut current = authority.current.write().unwrap_or_else(PoisonError::into_inner);
+        let signing = current.as_ref().ok_or(ServiceError::UnknownGeneration { role, version: None })?.epoch;
+        if signing != follows {
+            return Err(ServiceError::StaleEpoch { expected: signing, found: follows });
+        }
+        let epoch = follows.next().ok_or(ServiceError::LastEpoch)?;
+        self.log.append_synced(&[self.signer_entry(cluster, role, epoch, &generation)])?;
+        Ok(current.insert(Current { epoch, generation }).told())
+    }
+
+    fn signer_entry(
+        &self,
+        cluster: &ClusterId,
+        role: AuthorityRole,
+        epoch: SignerEpoch,
+        generation: &Generation,
+    ) -> Entry {
+        Entry::Signer {
+            time: self.clock.now().unix_timestamp(),
+            cluster: cluster.to_string(),
+            role: role.id().to_owned(),
+            epoch,
+            version: generation.version.number(),
+            key: *generation.certificate().id().as_bytes(),
+        }
+    }
+
+    fn cluster(&self, cluster: &ClusterId) -> Result<Arc<Cluster>, ServiceError> {
+        let found = read(&self.clusters).get(cluster).map(Arc::clone);
+        found.ok_or_else(|| ServiceError::UnknownCluster(cluster.clone()))
+    }
+
+    fn authority(&self, cluster: &ClusterId, role: AuthorityRole) -> Result<Arc<Authority>, ServiceError> {
+        let found = read(&self.cluster(cluster)?.authorities).get(&role).map(Arc::clone);
+        found.ok_or(ServiceError::UnknownGeneration { role, version: None })
+    }
+}

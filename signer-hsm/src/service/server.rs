@@ -1,0 +1,442 @@
+//! Sockets in front of a service: who connects, one thread for each, and an end in good order.
+//!
+//! Whatever a peer sends, it is the peer's connection that ends. A connection that is not one of a known caller is told so and
+//! closed.
+
+use core::fmt;
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io;
+use std::net::Shutdown;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::limits::{Clock, ServerLimits};
+use super::protocol::{Hello, ProtocolError, Request, Service, VERSION, Welcome, push_frame};
+use super::stream::{Closer, Ended, Framed, Stream};
+use super::{CallerId, IssuingService, locked};
+
+/// How long a connection that ends is listened to for what may have arrived.
+const LAST_LOOK: Duration = Duration::from_millis(20);
+
+/// How long threads are waited for whose connections were cut off.
+const LAST_WAIT: Duration = Duration::from_secs(1);
+
+/// What stands behind a socket.
+pub(crate) trait Handler: fmt::Debug + Send + Sync {
+    fn service(&self) -> Service;
+
+    /// Answers whole frames, of which the first has to be this number; gives the frames to send, and why the connection
+    /// ends after them if it does.
+    fn answer(&self, caller: &CallerId, first: u64, frames: &[Vec<u8>]) -> (Vec<u8>, Result<(), ProtocolError>);
+}
+
+impl Handler for IssuingService {
+    fn service(&self) -> Service {
+        Service::Issuing
+    }
+
+    fn answer(&self, caller: &CallerId, first: u64, frames: &[Vec<u8>]) -> (Vec<u8>, Result<(), ProtocolError>) {
+        let (requests, read) = read_in_turn(first, frames, Request::decode, |request| request.sequence);
+        let mut out = Vec::new();
+        for response in Self::answer(self, caller, &requests) {
+            push_frame(&mut out, &response.encode());
+        }
+        (out, read)
+    }
+}
+
+/// The messages of these frames up to the first that is none, or is not the one that had to come.
+pub(crate) fn read_in_turn<M>(
+    first: u64,
+    frames: &[Vec<u8>],
+    decode: impl Fn(&[u8]) -> Result<M, ProtocolError>,
+    sequence: impl Fn(&M) -> u64,
+) -> (Vec<M>, Result<(), ProtocolError>) {
+    let mut messages = Vec::with_capacity(frames.len());
+    for (expected, frame) in (first..).zip(frames) {
+        match decode(frame) {
+            Ok(message) if sequence(&message) == expected => messages.push(message),
+            Ok(message) => return (messages, Err(ProtocolError::OutOfOrder { expected, found: sequence(&message) })),
+            Err(error) => return (messages, Err(error)),
+        }
+    }
+    (messages, Ok(()))
+}
+
+/// Why a socket is not listened on.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ListenError {
+    /// A living process listens there.
+    InUse(PathBuf),
+    /// Something that is no socket stands there.
+    NotASocket(PathBuf),
+    /// What the operating system says.
+    Io(io::Error),
+}
+
+impl fmt::Display for ListenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InUse(path) => write!(f, "a living process listens on {}", path.display()),
+            Self::NotASocket(path) => write!(f, "{} is there and is no socket", path.display()),
+            Self::Io(error) => write!(f, "cannot listen: {error}"),
+        }
+    }
+}
+
+impl core::error::Error for ListenError {}
+
+impl From<io::Error> for ListenError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// Who may connect over a Unix socket: users of this machine, each with the name under which he is a caller.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Peers(BTreeMap<u32, CallerId>);
+
+impl Peers {
+    /// Nobody.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// This user, too.
+    #[must_use]
+    pub fn with_user(mut self, uid: u32, caller: CallerId) -> Self {
+        self.0.insert(uid, caller);
+        self
+    }
+}
+
+/// What has become of the connections when a server ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Drained {
+    /// How many ended by themselves, with everything answered that had arrived.
+    pub finished: usize,
+    /// How many were cut off when the time was over.
+    pub cut_off: usize,
+}
+
+/// A service behind sockets. Dropping it cuts everything off; [`drain`](Self::drain) ends it in good order.
+#[derive(Debug)]
+pub struct Server {
+    shared: Arc<Shared>,
+    doors: Mutex<Vec<Door>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    handler: Arc<dyn Handler>,
+    limits: ServerLimits,
+    clock: Arc<dyn Clock>,
+    is_draining: AtomicBool,
+    next: AtomicU64,
+    register: Arc<Register>,
+}
+
+/// Who is connected. It outlives what stands behind the socket: once it is empty no thread has that any more.
+#[derive(Debug, Default)]
+struct Register {
+    connections: Mutex<BTreeMap<u64, Closer>>,
+    ended: Condvar,
+}
+
+/// A listener that is accepted from.
+#[derive(Debug)]
+struct Door {
+    listener: OwnedFd,
+    thread: Option<JoinHandle<()>>,
+    /// The socket's file, and the lock that says that its process lives.
+    file: Option<(PathBuf, File)>,
+}
+
+impl Server {
+    /// An issuing service, listening nowhere yet.
+    #[must_use]
+    pub fn issuing(service: Arc<IssuingService>, limits: ServerLimits) -> Self {
+        let clock = Arc::clone(&service.clock);
+        Self::new(service, limits, clock)
+    }
+
+    pub(crate) fn new(handler: Arc<dyn Handler>, limits: ServerLimits, clock: Arc<dyn Clock>) -> Self {
+        let shared = Shared {
+            handler,
+            limits,
+            clock,
+            is_draining: AtomicBool::new(false),
+            next: AtomicU64::new(0),
+            register: Arc::default(),
+        };
+        Self { shared: Arc::new(shared), doors: Mutex::default() }
+    }
+
+    /// Listens on a Unix socket, whose file gets these permissions. Whoever may open the file is still asked for the user
+    /// that he is, as the kernel knows him.
+    ///
+    /// The file of a process that died is taken over; that one is living is told by a lock beside it (`.lock`).
+    ///
+    /// # Errors
+    /// [`ListenError`], and nothing was changed.
+    pub fn listen_unix(&self, path: &Path, mode: u32, peers: Peers) -> Result<(), ListenError> {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".lock");
+        let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(PathBuf::from(name))?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| match io::Error::from(error) {
+            error if error.kind() == io::ErrorKind::WouldBlock => ListenError::InUse(path.to_owned()),
+            error => ListenError::Io(error),
+        })?;
+        match fs::symlink_metadata(path) {
+            Ok(metadata) if !metadata.file_type().is_socket() => return Err(ListenError::NotASocket(path.to_owned())),
+            // Somebody else's, who does not use our lock.
+            Ok(_) if UnixStream::connect(path).is_ok() => return Err(ListenError::InUse(path.to_owned())),
+            Ok(_) => fs::remove_file(path)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error.into()),
+        }
+        let listener = UnixListener::bind(path)?;
+        fs::set_permissions(path, Permissions::from_mode(mode))?;
+        let listening = OwnedFd::from(listener.try_clone()?);
+        let shared = Arc::clone(&self.shared);
+        let thread = thread::Builder::new().name("accept".into()).spawn(move || {
+            while let Some(stream) = shared.accepted(listener.accept().map(|(stream, _)| stream)) {
+                let Some(stream) = stream else { continue };
+                let caller = rustix::net::sockopt::socket_peercred(&stream).ok();
+                let caller = caller.and_then(|peer| peers.0.get(&peer.uid.as_raw()).cloned());
+                let Ok(closer) = stream.try_clone() else { continue };
+                shared.serve(Closer::Unix(closer), move |_| Some((caller, Box::new(stream))));
+            }
+        })?;
+        self.watch(listening, thread, Some((path.to_owned(), lock)));
+        Ok(())
+    }
+
+    /// Listens on TCP with TLS. The configuration must ask for client certificates; `caller` says who the owner of a verified
+    /// one is.
+    ///
+    /// # Errors
+    /// [`ListenError::Io`].
+    #[cfg(feature = "service-tls")]
+    pub fn listen_tls(
+        &self,
+        listener: std::net::TcpListener,
+        config: Arc<rustls::ServerConfig>,
+        caller: impl Fn(&rustls_pki_types::CertificateDer<'_>) -> Option<CallerId> + Send + Sync + 'static,
+    ) -> Result<(), ListenError> {
+        let listening = OwnedFd::from(listener.try_clone()?);
+        let shared = Arc::clone(&self.shared);
+        let caller = Arc::new(caller);
+        let thread = thread::Builder::new().name("accept".into()).spawn(move || {
+            while let Some(stream) = shared.accepted(listener.accept().map(|(stream, _)| stream)) {
+                let Some(mut stream) = stream else { continue };
+                let Ok(closer) = stream.try_clone() else { continue };
+                let (config, caller) = (Arc::clone(&config), Arc::clone(&caller));
+                shared.serve(Closer::Tcp(closer), move |shared| {
+                    let mut tls = rustls::ServerConnection::new(config).ok()?;
+                    let began = shared.clock.monotonic();
+                    while tls.is_handshaking() {
+                        let spent = shared.clock.monotonic().saturating_sub(began);
+                        let left = shared.limits.frame_deadline.checked_sub(spent).filter(|left| !left.is_zero())?;
+                        stream.wait_at_most(left).ok()?;
+                        // One flight at a time, so that the time that is left is looked at again.
+                        if tls.wants_write() {
+                            tls.write_tls(&mut stream).ok()?;
+                        } else {
+                            (tls.read_tls(&mut stream).ok()? > 0).then_some(())?;
+                            if tls.process_new_packets().is_err() {
+                                let _said = tls.write_tls(&mut stream);
+                                return None;
+                            }
+                        }
+                    }
+                    let caller = tls.peer_certificates().and_then(<[_]>::first).and_then(|leaf| caller(leaf));
+                    Some((caller, Box::new(rustls::StreamOwned::new(tls, stream))))
+                });
+            }
+        })?;
+        self.watch(listening, thread, None);
+        Ok(())
+    }
+
+    fn watch(&self, listener: OwnedFd, thread: JoinHandle<()>, file: Option<(PathBuf, File)>) {
+        locked(&self.doors).push(Door { listener, thread: Some(thread), file });
+    }
+
+    /// How many connections there are.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        locked(&self.shared.register.connections).len()
+    }
+
+    /// Stops accepting, answers what has arrived, and ends; what is not answered within `deadline` is cut off.
+    ///
+    /// A signature that is being made is waited for all the same: nothing is answered any more, but its end is written.
+    pub fn drain(self, deadline: Duration) -> Drained {
+        self.end(deadline)
+    }
+
+    fn end(&self, deadline: Duration) -> Drained {
+        let shared = &self.shared;
+        shared.is_draining.store(true, Ordering::SeqCst);
+        for door in locked(&self.doors).drain(..) {
+            door.close();
+        }
+        let register = &shared.register;
+        let began = register.close(Shutdown::Read);
+        register.wait(&*shared.clock, deadline);
+        let cut_off = register.close(Shutdown::Both);
+        // They have nothing to wait for any more, unless a signature is being made.
+        register.wait(&*shared.clock, LAST_WAIT);
+        Drained { finished: began.saturating_sub(cut_off), cut_off }
+    }
+}
+
+impl Register {
+    /// Ends all connections in this direction; gives how many there are. What has arrived can still be read.
+    fn close(&self, how: Shutdown) -> usize {
+        let connections = locked(&self.connections);
+        connections.values().for_each(|connection| connection.close(how));
+        connections.len()
+    }
+
+    /// Waits until nobody is connected.
+    fn wait(&self, clock: &dyn Clock, at_most: Duration) {
+        let until = clock.monotonic().saturating_add(at_most);
+        let mut connections = locked(&self.connections);
+        loop {
+            let left = until.saturating_sub(clock.monotonic());
+            if connections.is_empty() || left.is_zero() {
+                return;
+            }
+            let waited = self.ended.wait_timeout(connections, left.min(Duration::from_millis(100)));
+            connections = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.end(Duration::ZERO);
+    }
+}
+
+impl Door {
+    fn close(mut self) {
+        // The file goes first: whoever comes from now on finds nobody, instead of being let in and sent away.
+        if let Some((path, _lock)) = &self.file {
+            let _is_gone = fs::remove_file(path);
+        }
+        let _is_shut = rustix::net::shutdown(self.listener.as_fd(), rustix::net::Shutdown::Both);
+        if let Some(thread) = self.thread.take() {
+            let _ended = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    /// What was accepted; `None` when the server ends, and nothing within it when that one is passed over.
+    fn accepted<S>(&self, accepted: io::Result<S>) -> Option<Option<S>> {
+        if self.is_draining.load(Ordering::SeqCst) {
+            return None;
+        }
+        match accepted {
+            Ok(stream) => Some(Some(stream)),
+            // Out of descriptors, for example: others will end.
+            Err(error) if error.kind() != io::ErrorKind::InvalidInput => {
+                thread::yield_now();
+                Some(None)
+            }
+            Err(_) => None,
+        }
+    }
+
+    /// Serves a connection on a thread of its own, once `open` says who it is and what to read from.
+    fn serve(
+        self: &Arc<Self>,
+        closer: Closer,
+        open: impl FnOnce(&Self) -> Option<(Option<CallerId>, Box<dyn Stream>)> + Send + 'static,
+    ) {
+        let id = self.next.fetch_add(1, Ordering::SeqCst);
+        let is_full = {
+            let mut connections = locked(&self.register.connections);
+            let is_full = connections.len() >= self.limits.connections_max;
+            // Those that are turned away are bounded too: twice as many, and no word to the rest.
+            if connections.len() >= self.limits.connections_max.saturating_mul(2) {
+                closer.close(Shutdown::Both);
+                return;
+            }
+            connections.insert(id, closer);
+            is_full
+        };
+        let (shared, leaves) = (Arc::clone(self), Leaves { register: Arc::clone(&self.register), id });
+        let spawned = thread::Builder::new().name(format!("connection {id}")).spawn(move || {
+            // Dropped last, also when what stands behind the socket panics.
+            let _leaves = leaves;
+            let shared = shared;
+            if let Some((caller, stream)) = open(&shared) {
+                // How it ended is the peer's to know.
+                let _ended = shared.converse(caller, stream, is_full);
+            }
+        });
+        // A thread that was not begun has dropped its leave.
+        drop(spawned);
+    }
+
+    fn converse(&self, caller: Option<CallerId>, stream: Box<dyn Stream>, is_full: bool) -> Result<(), Ended> {
+        let ServerLimits { frame_len_max, frame_deadline, idle_deadline, batch_max, .. } = self.limits;
+        let mut framed = Framed::new(stream, frame_len_max);
+        let hello = framed.receive(1, frame_deadline, frame_deadline, &*self.clock)?;
+        let hello = Hello::decode(hello.first().map_or(&[], Vec::as_slice)).map_err(Ended::Protocol)?;
+        let service = self.handler.service();
+        let welcome = match &caller {
+            _ if hello.version != VERSION => Welcome::UnknownVersion,
+            _ if hello.service != service => Welcome::OtherService,
+            None => Welcome::Denied,
+            _ if self.is_draining.load(Ordering::SeqCst) => Welcome::Draining,
+            _ if is_full => Welcome::Full,
+            Some(_) => Welcome::Ready,
+        };
+        let mut out = Vec::new();
+        push_frame(&mut out, &Hello::new(service, welcome).encode());
+        framed.send(&out, frame_deadline)?;
+        let (Welcome::Ready, Some(caller)) = (welcome, caller) else { return Ok(()) };
+        let mut next = 0_u64;
+        loop {
+            let is_draining = self.is_draining.load(Ordering::SeqCst);
+            let idle = if is_draining { LAST_LOOK } else { idle_deadline };
+            let frames = framed.receive(batch_max, idle, frame_deadline, &*self.clock)?;
+            let (out, read) = self.handler.answer(&caller, next, &frames);
+            next = next.saturating_add(u64::try_from(frames.len()).unwrap_or(u64::MAX));
+            framed.send(&out, frame_deadline)?;
+            read.map_err(Ended::Protocol)?;
+        }
+    }
+}
+
+/// Takes a connection off the register however its thread ends.
+struct Leaves {
+    register: Arc<Register>,
+    id: u64,
+}
+
+impl Drop for Leaves {
+    fn drop(&mut self) {
+        if let Some(closer) = locked(&self.register.connections).remove(&self.id) {
+            closer.close(Shutdown::Both);
+        }
+        self.register.ended.notify_all();
+    }
+}

@@ -1,0 +1,220 @@
+//! The log as a file: torn, damaged, full, tampered with.
+
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::thread;
+
+use signer_hsm::service::client::ClientError;
+use signer_hsm::service::epoch::SignerEpoch;
+use signer_hsm::service::limits::ServerLimits;
+use signer_hsm::service::log::{Durability, Entry, Head, IssuanceLog, LogError, Origin, verify_directory};
+use signer_hsm::service::protocol::{Refusal, RequestId};
+
+use crate::support::{Bench, NODE, ROLE, blue, order};
+
+fn refused(number: u8, length: usize) -> Entry {
+    let of = Origin {
+        time: 1,
+        caller: "kcm".into(),
+        cluster: "blue".into(),
+        role: "cluster".into(),
+        epoch: SignerEpoch::FIRST,
+        request: RequestId([number; 16]),
+        digest: [number; 32],
+    };
+    Entry::Refused { of, code: "test".into(), text: "x".repeat(length) }
+}
+
+fn open(directory: &Path) -> Result<(IssuanceLog, Vec<Entry>), LogError> {
+    let mut entries = Vec::new();
+    let log = IssuanceLog::open(directory, Durability::Synced, |entry, _| entries.push(entry))?;
+    Ok((log, entries))
+}
+
+fn written() -> (tempfile::TempDir, Vec<u8>, Head) {
+    let directory = tempfile::tempdir().unwrap();
+    let (log, _) = open(directory.path()).unwrap();
+    log.append(&[refused(1, 10), refused(2, 20)]).unwrap();
+    log.append(&[refused(3, 30)]).unwrap();
+    let head = log.head();
+    drop(log);
+    let octets = std::fs::read(directory.path().join("issuance.log")).unwrap();
+    (directory, octets, head)
+}
+
+#[test]
+fn what_was_cut_short_is_taken_off_and_said_wherever_it_was_cut() {
+    let (directory, octets, head) = written();
+    let path = directory.path().join("issuance.log");
+    let third = octets.len() - (8 + 33 + refused(3, 30).encode().len());
+    for (length, zeros) in (third + 1..octets.len()).flat_map(|length| [(length, 0), (length, octets.len() - length)]) {
+        let mut torn = octets[..length].to_vec();
+        torn.resize(length + zeros, 0);
+        std::fs::write(&path, &torn).unwrap();
+        // The last octet of a frame alone is no torn frame where it is there, and is one where it is zero or missing.
+        let (log, entries) = open(directory.path()).unwrap();
+        assert_eq!(entries, [refused(1, 10), refused(2, 20)], "{length} {zeros}");
+        let said = log.torn().unwrap();
+        assert_eq!((said.after, said.at), (2, u64::try_from(third).unwrap()));
+        // The same entry again is the same log.
+        log.append(&[refused(3, 30)]).unwrap();
+        assert_eq!(log.head(), head);
+    }
+    assert_eq!(std::fs::read(&path).unwrap(), octets);
+    assert!(open(directory.path()).unwrap().0.torn().is_none());
+}
+
+#[test]
+fn a_flipped_bit_anywhere_is_damage_and_changes_nothing() {
+    let (directory, octets, _) = written();
+    let path = directory.path().join("issuance.log");
+    for at in 0..octets.len() - 1 {
+        let mut damaged = octets.clone();
+        damaged[at] ^= 1 << (at % 8);
+        std::fs::write(&path, &damaged).unwrap();
+        let opened = open(directory.path());
+        assert!(matches!(opened, Err(LogError::Damaged { .. } | LogError::UnknownVersion)), "{at}: {opened:?}");
+        assert_eq!(std::fs::read(&path).unwrap(), damaged);
+    }
+}
+
+#[test]
+fn another_history_is_told_by_a_head_that_was_kept() {
+    let (directory, octets, head) = written();
+    let (found, verified) = verify_directory(directory.path(), Some(head), |_| {}).unwrap();
+    assert_eq!((found, verified.refused, verified.unfinished), (head, 3, 0));
+    let path = directory.path().join("issuance.log");
+    // A whole entry taken off the end is a sound log, of another history.
+    let third = octets.len() - (8 + 33 + refused(3, 30).encode().len());
+    std::fs::write(&path, &octets[..third]).unwrap();
+    verify_directory(directory.path(), None, |_| {}).unwrap();
+    let shorter = verify_directory(directory.path(), Some(head), |_| {});
+    assert!(matches!(shorter, Err(LogError::OtherHistory { expected }) if expected == head));
+    let (log, _) = open(directory.path()).unwrap();
+    log.append(&[refused(4, 30)]).unwrap();
+    let rewritten = verify_directory(directory.path(), Some(head), |_| {});
+    assert!(matches!(rewritten, Err(LogError::OtherHistory { .. })));
+    std::fs::write(&path, &octets).unwrap();
+    assert!(matches!(log.append(&[refused(5, 1)]), Ok(_) | Err(LogError::Lost)));
+}
+
+#[test]
+fn a_certificate_of_another_epoch_is_no_sound_log() {
+    let directory = tempfile::tempdir().unwrap();
+    let (log, _) = open(directory.path()).unwrap();
+    let signer = |epoch| Entry::Signer {
+        time: 1,
+        cluster: "blue".into(),
+        role: "cluster".into(),
+        epoch: SignerEpoch::new(epoch).unwrap(),
+        version: 1,
+        key: [0; 20],
+    };
+    let Entry::Refused { of, .. } = refused(1, 1) else { panic!() };
+    let issued = |epoch| Entry::Issued {
+        of: Origin { epoch: SignerEpoch::new(epoch).unwrap(), ..of.clone() },
+        certificate: vec![1],
+    };
+    log.append(&[signer(1), issued(1), signer(2)]).unwrap();
+    verify_directory(directory.path(), None, |_| {}).unwrap();
+    log.append(&[issued(1)]).unwrap();
+    let crossed = verify_directory(directory.path(), None, |_| {});
+    assert!(matches!(crossed, Err(LogError::Damaged { why: "a certificate of another epoch than the current", .. })));
+    let directory = tempfile::tempdir().unwrap();
+    let (log, _) = open(directory.path()).unwrap();
+    log.append(&[signer(1), signer(3)]).unwrap();
+    assert!(matches!(verify_directory(directory.path(), None, |_| {}), Err(LogError::Damaged { .. })));
+}
+
+#[test]
+fn a_log_has_one_process_and_is_missed_when_it_is_gone() {
+    let (directory, octets, _) = written();
+    let first = open(directory.path()).unwrap();
+    assert!(matches!(open(directory.path()), Err(LogError::Locked)));
+    let path = directory.path().join("issuance.log");
+    // Somebody else writes into it.
+    let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.write_all_at(b"x", u64::try_from(octets.len()).unwrap()).unwrap();
+    assert!(matches!(first.0.append(&[refused(4, 1)]), Err(LogError::Lost)));
+    drop(first);
+    std::fs::remove_file(&path).unwrap();
+    assert!(matches!(open(directory.path()), Err(LogError::Lost)));
+}
+
+#[test]
+fn threads_that_wait_for_the_disk_share_a_sync_and_each_entry_is_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let (log, _) = open(directory.path()).unwrap();
+    thread::scope(|scope| {
+        for number in 0..8 {
+            let log = &log;
+            scope.spawn(move || (0..50).for_each(|_| drop(log.append(&[refused(number, 5)]).unwrap())));
+        }
+    });
+    assert_eq!(log.head().entries, 400);
+    let (head, verified) = verify_directory(directory.path(), Some(log.head()), |_| {}).unwrap();
+    assert_eq!((head, verified.refused), (log.head(), 400));
+}
+
+#[test]
+fn a_full_disk_stops_issuing_and_nothing_else() {
+    // The file system of the log has room for a few certificates.
+    let mount = tempfile::tempdir().unwrap();
+    let mounted = Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=16k", "tmpfs"])
+        .arg(mount.path())
+        .output()
+        .is_ok_and(|output| output.status.success());
+    if !mounted {
+        eprintln!("no file system could be mounted here: not shown");
+        return;
+    }
+    let _unmount = Unmount(mount.path());
+    let bench = Bench::new();
+    let service = {
+        let config = crate::support::config(&bench.clock, Durability::Synced);
+        let service = signer_hsm::service::IssuingService::open(mount.path(), config).unwrap();
+        let cluster = signer_hsm::service::ClusterConfig::new(blue(), crate::support::policy());
+        let cluster = cluster.with_caller(crate::support::caller()).with_rate(crate::support::plenty());
+        service.add_cluster(cluster).unwrap();
+        service.install(&blue(), ROLE, bench.blue.generation()).unwrap();
+        Arc::new(service)
+    };
+    let _server = bench.server(&service, ServerLimits::DEFAULT);
+    let mut client = bench.client();
+    let authority = client.current(&blue(), ROLE).unwrap();
+    let mut issued = Vec::new();
+    let full = loop {
+        let order = order(&authority, NODE, &[NODE]);
+        match client.issue(&order) {
+            Ok(certificate) => issued.push((order, certificate)),
+            Err(error) => break error,
+        }
+        assert!(issued.len() < 100, "the disk is never full");
+    };
+    assert!(!issued.is_empty() && full.is_retryable(), "{full}");
+    assert!(matches!(full, ClientError::Refused(Refusal::LogFull)), "{full}");
+    // Still up, and what was given out is given out again.
+    client.current(&blue(), ROLE).unwrap();
+    for (order, certificate) in &issued {
+        assert_eq!(&client.issue(order).unwrap(), certificate);
+    }
+    // Nothing half-written, and no epoch without a place for it.
+    let (head, verified) = verify_directory(mount.path(), Some(service.head()), |_| {}).unwrap();
+    assert_eq!((head, verified.unfinished), (service.head(), 0));
+    assert_eq!(verified.issued, u64::try_from(issued.len()).unwrap());
+    // With room again it goes on.
+    let grown = Command::new("mount").args(["-o", "remount,size=1m"]).arg(mount.path()).status().unwrap();
+    assert!(grown.success());
+    client.issue(&order(&authority, NODE, &[NODE])).unwrap();
+}
+
+struct Unmount<'p>(&'p Path);
+
+impl Drop for Unmount<'_> {
+    fn drop(&mut self) {
+        let _unmounted = Command::new("umount").arg("-l").arg(self.0).status();
+    }
+}
