@@ -1,7 +1,7 @@
 //! What a signature of a token costs through `Signer`, beside the bare loop over `C_SignInit` and `C_Sign` on the same
 //! token with the same key, in alternation. Needs SoftHSM2; without it the bench fails.
 //!
-//! The bench starts itself once more with a token of its own in the environment, which is how SoftHSM is configured.
+//! The bench starts itself once more with a token of its own in the environment, which is how `SoftHSM` is configured.
 
 #![expect(
     clippy::expect_used,
