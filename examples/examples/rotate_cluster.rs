@@ -10,10 +10,11 @@ use std::time::Duration;
 use clap::error::ErrorKind as Misuse;
 use clap::{Parser, ValueEnum};
 use comfy_table::{CellAlignment, Table, presets};
-use examples::{CostReport, Fault, Options, Outcome, Progress, Row, UnitReport, run};
+use examples::{ConnectionReport, CostReport, Fault, Options, Outcome, Progress, Row, UnitReport, run};
 use indicatif::{ProgressBar, ProgressStyle};
 use pki_core::{NodeName, Preset};
 use rotation_fsm::Strategy;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// The paths held, and every old credential was refused.
 const EXIT_CLEAN: u8 = 0;
@@ -26,7 +27,8 @@ const EXIT_UNUSABLE: u8 = 2;
 ///
 /// Every component is a real rustls endpoint on loopback, one or more per role. While the authorities are
 /// replaced stage by stage, every client keeps opening new connections to every server; each must complete a full
-/// handshake and get its answer.
+/// handshake and get its answer. Beside them it holds one connection to each, which more trust must leave alone, and which
+/// is closed when the authority of one end is retired.
 #[derive(Debug, Parser)]
 #[command(
     name = "rotate_cluster",
@@ -42,6 +44,8 @@ const EXIT_UNUSABLE: u8 = 2;
                                                    turn back, and see the new CA refused
   rotate_cluster --sleeping-node node-0            a node sleeps through stages, and is waited for
   rotate_cluster --plant retire-old-ca-early       see the check fail
+  rotate_cluster --preset gke --plant keep-orphaned
+                                                   connections outlive the CA that vouched for them
   rotate_cluster --format json | jq .probes        for machines
 
 Exit status: 0 nothing failed but what was declared, and it cost what was planned; 1 a path broke, an old credential was
@@ -77,7 +81,7 @@ struct Arguments {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 
-    /// Do one thing wrong: skip-trust-distribution, retire-old-ca-early or switch-signer-after-nodes
+    /// Do one thing wrong: skip-trust-distribution, retire-old-ca-early, switch-signer-after-nodes or keep-orphaned
     #[arg(long, value_name = "FAULT")]
     plant: Option<Fault>,
 
@@ -90,7 +94,8 @@ struct Arguments {
     format: Format,
 }
 
-/// Each node is two threads and a good part of the traffic: more would measure this machine and nothing else.
+/// Each node is some ten threads, as many connections and a good part of the traffic: more would measure this machine and
+/// nothing else.
 const NODES_MAX: u16 = 500;
 
 fn parse_nodes(text: &str) -> Result<NonZeroU16, String> {
@@ -130,6 +135,7 @@ fn main() -> ExitCode {
         Err(error) => return unusable(&format!("error: {error}")),
     };
 
+    allow_descriptors();
     let mut screen = Screen::new(arguments.format);
     let outcome = run(&options, &mut |progress| screen.show(progress));
     screen.finish();
@@ -150,6 +156,13 @@ fn main() -> ExitCode {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => ExitCode::from(EXIT_UNUSABLE),
         _ => ExitCode::from(EXIT_CLEAN),
     }
+}
+
+/// Both ends of every connection that is held are descriptors of this process: with many nodes, more than it is given
+/// unasked. Where no more are allowed, it goes as far as those that there are.
+fn allow_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    let _unchanged = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 fn unusable(message: &str) -> ExitCode {
@@ -203,6 +216,11 @@ fn conclude(outcome: &Outcome, out: &Output, format: Format) -> std::io::Result<
     if outcome.report.emergency {
         say(format!("declared losses: {}", outcome.sum(|row| row.declared_losses)))?;
     }
+    let ConnectionReport { held, kept, retired, stopped, broken, remained, .. } = outcome.report.connections;
+    say(format!(
+        "connections held: {held}  kept while trust was added: {kept}  closed with their authority: {retired}  \
+         ended with a process: {stopped}  broken: {broken}  there at the end: {remained}"
+    ))?;
     let probes = outcome.report.probes;
     say(format!(
         "handshakes: {}  failed: {}  old credentials refused: {}/{}",

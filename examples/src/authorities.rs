@@ -125,6 +125,13 @@ impl Anchors {
             Self::Keys(_) => None,
         }
     }
+
+    pub(crate) fn keys(&self) -> Option<&Arc<TokenKeys>> {
+        match self {
+            Self::Certificates(_) => None,
+            Self::Keys(keys) => Some(keys),
+        }
+    }
 }
 
 /// A leaf and the generation it came from.
@@ -318,6 +325,16 @@ impl Authorities {
     /// Whether a generation's private key exists.
     pub(crate) fn has_key(&self, role: AuthorityRole, version: CaVersion) -> Result<bool, AuthorityError> {
         Ok(self.keys.find(&self.label(role, version))?)
+    }
+
+    /// Which generation this is, if it is of one of these authorities.
+    pub(crate) fn generation_of(&self, id: AuthorityId) -> Option<(AuthorityRole, CaVersion)> {
+        let generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_it = |(of, generation): (&(AuthorityRole, CaVersion), &Generation)| match generation {
+            Generation::Certificate(issuer) => (issuer.certificate().id() == id).then_some(*of),
+            Generation::Key(_) => None,
+        };
+        generations.iter().find_map(is_it)
     }
 
     /// Which generation a certificate names as its issuer, if it is one of these authorities.

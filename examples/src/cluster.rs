@@ -218,6 +218,7 @@ impl MiniCluster {
                 hierarchy: hierarchy.clone(),
                 clock,
                 provider: Arc::new(aws_lc_rs::default_provider()),
+                closes_orphaned: spec.fault != Some(Fault::KeepOrphaned),
             },
             bootstrap_token: bootstrap_token()?,
             external_name: "api.example.com".parse().map_err(AuthorityError::Name)?,

@@ -6,16 +6,17 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use pki_core::{
-    AuthorityId, AuthorityRole, BundleHash, CaVersion, ClientCredential, DnsName, Endpoint, Hierarchy, LeafKind, Path,
-    ServerAuthority, TrustBundle, TrustSlot,
+    AuthorityId, AuthorityRole, BundleHash, CaVersion, DnsName, Endpoint, Hierarchy, LeafKind, Path, TrustBundle,
+    TrustSlot,
 };
 use rotation_fsm::{Address, ConsumerId, Observation, PresentedLeaf, ReportId, ServedAddress, VersionRange};
 use rustls::crypto::CryptoProvider;
 use rustls::{ClientConfig, ServerConfig};
-use trust_model::tls::{ConfigError, LiveBundle, LiveIdentity, TlsContext, TlsIdentity, client_config, server_config};
+use trust_model::tls::{ConfigError, TlsContext, TlsIdentity};
 
 use crate::authorities::{Anchors, HeldLeaf, Holder};
 use crate::clock::Clock;
+use crate::process::{Configs, Held, Process};
 use crate::server::Listener;
 
 /// Bundles, leaves and signing keys, as they lie on a disk or as a process has them in memory.
@@ -48,22 +49,21 @@ pub(crate) struct Material {
 #[derive(Debug, Default)]
 pub(crate) struct Loaded {
     pub(crate) material: Material,
-    clients: BTreeMap<Path, Arc<ClientConfig>>,
-    servers: BTreeMap<Endpoint, Arc<ServerConfig>>,
-    servers_at: BTreeMap<Address, Arc<ServerConfig>>,
+    pub(crate) process: Arc<Process>,
+    configs: Configs,
 }
 
 impl Loaded {
     pub(crate) fn client(&self, path: Path) -> Option<&Arc<ClientConfig>> {
-        self.clients.get(&path)
+        self.configs.clients.get(&path)
     }
 
     pub(crate) fn server(&self, endpoint: Endpoint) -> Option<&Arc<ServerConfig>> {
-        self.servers.get(&endpoint)
+        self.configs.servers.get(&endpoint)
     }
 
     pub(crate) fn server_at(&self, address: &Address) -> Option<&Arc<ServerConfig>> {
-        self.servers_at.get(address)
+        self.configs.servers_at.get(address)
     }
 }
 
@@ -73,115 +73,14 @@ pub(crate) struct Environment {
     pub(crate) hierarchy: Hierarchy,
     pub(crate) clock: Arc<Clock>,
     pub(crate) provider: Arc<CryptoProvider>,
+    /// Whether components close the connections whose authority they have retired: unless a fault is planted.
+    pub(crate) closes_orphaned: bool,
 }
 
 impl Environment {
-    fn load(&self, id: &ConsumerId, material: Material) -> Result<Loaded, ConfigError> {
-        let mut loaded = Loaded::default();
-        for path in Path::of(&self.hierarchy).filter(|path| path.client() == id.kind()) {
-            // A component that lacks something yet (a node before it has joined) does not speak on the path.
-            if let Some(config) = self.client(path, &material)? {
-                loaded.clients.insert(path, Arc::new(config));
-            }
-        }
-        for endpoint in Endpoint::ALL.into_iter().filter(|endpoint| endpoint.component() == id.kind()) {
-            if let Some(config) = self.server(endpoint, &material)? {
-                loaded.servers.insert(endpoint, Arc::new(config));
-            }
-        }
-        let main = material.leaves.get(&LeafKind::ApiServer);
-        for (address, own) in &material.serves {
-            if let Some(identity) = own.as_ref().or(main).and_then(HeldLeaf::identity) {
-                let config = self.server_showing(Endpoint::ApiServer, &material, identity)?;
-                loaded.servers_at.insert(address.clone(), Arc::new(config));
-            }
-        }
-        Ok(Loaded { material, ..loaded })
-    }
-
-    /// The configuration of a path's client, or `None` while the material for it is not there.
-    fn client(&self, path: Path, material: &Material) -> Result<Option<ClientConfig>, ConfigError> {
-        let bundle = self.client_bundle(path, material);
-        let identity = match path.client_credential() {
-            ClientCredential::Certificate(leaf) => material.leaves.get(&leaf).and_then(HeldLeaf::identity),
-            _ => None,
-        };
-        if (path.client_trust().is_some() && bundle.is_none())
-            || (matches!(path.client_credential(), ClientCredential::Certificate(_)) && identity.is_none())
-        {
-            return Ok(None);
-        }
-        self.client_with(path, bundle, identity).map(Some)
-    }
-
-    /// What a path's client verifies its server with, if it does.
-    pub(crate) fn client_bundle(&self, path: Path, material: &Material) -> Option<Arc<TrustBundle>> {
-        match path.server_authority(&self.hierarchy) {
-            ServerAuthority::External => material.external_bundle.clone(),
-            _ => path.client_trust().and_then(|slot| certificates(material, slot)),
-        }
-    }
-
-    /// The configuration of a path's client with this bundle and this certificate.
-    pub(crate) fn client_with(
-        &self,
-        path: Path,
-        bundle: Option<Arc<TrustBundle>>,
-        identity: Option<&TlsIdentity>,
-    ) -> Result<ClientConfig, ConfigError> {
-        client_config(path, bundle.map(LiveBundle::new), identity.map(LiveIdentity::from), &self.tls())
-    }
-
-    fn server(&self, endpoint: Endpoint, material: &Material) -> Result<Option<ServerConfig>, ConfigError> {
-        let identity = match endpoint.leaf() {
-            Some(leaf) => material.leaves.get(&leaf).and_then(HeldLeaf::identity),
-            None => material.unvouched.as_ref(),
-        };
-        identity.map(|identity| self.server_showing(endpoint, material, identity)).transpose()
-    }
-
-    fn server_showing(
-        &self,
-        endpoint: Endpoint,
-        material: &Material,
-        identity: &TlsIdentity,
-    ) -> Result<ServerConfig, ConfigError> {
-        let paths: Vec<_> = Path::of(&self.hierarchy).filter(|path| path.endpoint() == endpoint).collect();
-        let by_certificate: Vec<_> = paths
-            .iter()
-            .copied()
-            .filter(|path| matches!(path.client_credential(), ClientCredential::Certificate(_)))
-            .collect();
-        let mandatory = !paths.is_empty() && paths.len() == by_certificate.len();
-        let verified = by_certificate.into_iter().map(|path| {
-            let bundle = path.server_trust().and_then(|slot| certificates(material, slot));
-            bundle.map(|bundle| (path, bundle)).ok_or(ConfigError::MissingBundle(path))
-        });
-        let verified: Vec<_> = verified.collect::<Result<_, _>>()?;
-        let named = material.by_server_name.iter().filter(|_| endpoint == Endpoint::ApiServer).cloned().collect();
-        self.server_with(verified, mandatory, identity, named)
-    }
-
-    /// The configuration of a socket that serves this certificate.
-    pub(crate) fn server_with(
-        &self,
-        paths: Vec<(Path, Arc<TrustBundle>)>,
-        mandatory: bool,
-        identity: &TlsIdentity,
-        by_server_name: Vec<(DnsName, TlsIdentity)>,
-    ) -> Result<ServerConfig, ConfigError> {
-        let paths = paths.into_iter().map(|(path, bundle)| (path, LiveBundle::new(bundle))).collect();
-        let by_server_name = by_server_name.into_iter().map(|(name, identity)| (name, identity.into())).collect();
-        server_config(paths, mandatory, identity.into(), by_server_name, &self.tls())
-    }
-
-    fn tls(&self) -> TlsContext {
+    pub(crate) fn tls(&self) -> TlsContext {
         TlsContext::new(Arc::clone(&self.provider), self.clock.clone())
     }
-}
-
-fn certificates(material: &Material, slot: TrustSlot) -> Option<Arc<TrustBundle>> {
-    material.bundles.get(&slot).and_then(|(_, _, anchors)| anchors.certificates()).cloned()
 }
 
 /// A component: a process that could run anywhere, here with an address of its own on loopback.
@@ -194,6 +93,8 @@ pub(crate) struct Component {
     /// The sockets on addresses of the control plane, those that were closed for good included.
     at_address: Mutex<BTreeMap<Address, Arc<Listener>>>,
     disk: Mutex<Material>,
+    /// The process that runs, or is about to.
+    process: Mutex<Arc<Process>>,
     loaded: RwLock<Arc<Loaded>>,
     running: AtomicBool,
     /// Nobody reaches it, and it does nothing.
@@ -225,6 +126,7 @@ impl Component {
             listeners,
             at_address: Mutex::default(),
             disk: Mutex::default(),
+            process: Mutex::default(),
             loaded: RwLock::default(),
             running: AtomicBool::new(false),
             asleep: AtomicBool::new(false),
@@ -244,9 +146,20 @@ impl Component {
         change(&mut self.claims.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Takes up what lies on the disk, as a process that watches its files does.
+    fn process(&self) -> Arc<Process> {
+        Arc::clone(&self.process.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The connections that it holds.
+    pub(crate) fn held(&self) -> Vec<Arc<Held>> {
+        self.process().held()
+    }
+
+    /// Takes up what lies on the disk, as a process that watches its files does: what is in use is swapped.
     pub(crate) fn load(&self, environment: &Environment) -> Result<(), ConfigError> {
-        let loaded = environment.load(&self.id, self.write(|material| material.clone()))?;
+        let (process, material) = (self.process(), self.write(|material| material.clone()));
+        let configs = process.load(environment, &self.id, &material)?;
+        let loaded = Loaded { material, process, configs };
         *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(loaded);
         Ok(())
     }
@@ -290,10 +203,19 @@ impl Component {
         self.at_address.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Closes every socket.
+    /// Closes every socket, and the connections that it holds.
     pub(crate) fn close(&self) {
         self.listeners.values().for_each(|listener| listener.stop());
         self.listeners_at().values().for_each(|listener| listener.stop());
+        self.process().let_go();
+    }
+
+    /// Ends the process: the next one begins with what lies on the disk, and with nothing else.
+    pub(crate) fn end(&self) {
+        self.close();
+        let next = Arc::default();
+        let ended = std::mem::replace(&mut *self.process.lock().unwrap_or_else(PoisonError::into_inner), next);
+        ended.end();
     }
 
     pub(crate) fn count_restart(&self, recreated: bool) {

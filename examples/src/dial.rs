@@ -1,16 +1,18 @@
-//! One exchange of a client: connect, full handshake, request, answer.
+//! One exchange of a client: connect, full handshake, request, answer. And a connection that is held, to be asked over
+//! now and then.
 
 use std::io;
-use std::net::{IpAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 
-use pki_core::{ClientCredential, ComponentKind, Endpoint, Path, ServerAuthority};
+use pki_core::{AuthorityId, ClientCredential, ComponentKind, Endpoint, Path, ServerAuthority};
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, StreamOwned};
 use rustls_pki_types::{CertificateDer, ServerName};
 
 use crate::cluster::Shared;
-use crate::component::{Component, Loaded};
-use crate::server::{EXCHANGE_TIMEOUT, Listener, tls_error};
+use crate::component::{Component, Environment, Loaded};
+use crate::process::{Closed, Held, Socket};
+use crate::server::{EXCHANGE_TIMEOUT, Ending, Listener, tls_error};
 use crate::wire::{Request, Response, read_response, send_request};
 
 /// Why there is no answer.
@@ -69,7 +71,7 @@ pub(crate) fn health_request(shared: &Shared, path: Path, loaded: &Loaded) -> Re
         ClientCredential::BootstrapToken => Some(shared.bootstrap_token().to_owned()),
         _ => None,
     };
-    Request { method: "GET".to_owned(), target: format!("/healthz/{path}"), bearer, body: Vec::new() }
+    Request { method: "GET".to_owned(), target: format!("/healthz/{path}"), bearer, once: true, body: Vec::new() }
 }
 
 /// One exchange with whatever listens at `listener`.
@@ -87,48 +89,173 @@ pub(crate) fn exchange_showing(
     request: &Request,
 ) -> Result<(Response, Vec<CertificateDer<'static>>), NoAnswer> {
     let listener = &way.listener;
-    let address = listener.address().ok_or(NoAnswer::Unavailable)?;
     let _begun = listener.exchange();
+    let (socket, local) = connect(listener)?;
+    let answer = over(config, way.name.clone(), socket, request).map(|(response, mut tls)| {
+        tls.conn.send_close_notify();
+        let _sent = tls.conn.write_tls(&mut tls.sock);
+        (response, tls.conn.peer_certificates().unwrap_or_default().to_vec())
+    });
+    // The socket is closed by now, so the server comes to its end too, and says which.
+    judge(answer, &listener.ending_of(local))
+}
+
+fn connect(listener: &Listener) -> Result<(Arc<TcpStream>, SocketAddr), NoAnswer> {
+    let address = listener.address().ok_or(NoAnswer::Unavailable)?;
     let socket = match TcpStream::connect_timeout(&address, EXCHANGE_TIMEOUT) {
         Ok(socket) => socket,
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return Err(NoAnswer::Unavailable),
         Err(error) => return Err(NoAnswer::Failed(error.to_string())),
     };
-    let local = match socket.local_addr() {
-        Ok(local) => local,
-        Err(error) => return Err(NoAnswer::Failed(error.to_string())),
-    };
-    let answer = over(config, way.name.clone(), socket, request);
-    // The socket is closed by now, so the server comes to its end too, and says which.
-    let refusal = listener.ending_of(local);
-    match (answer, refusal) {
-        (Ok(response), None) => Ok(response),
-        (Err(error), Some(refusal)) if is_alert(&error) => Err(NoAnswer::Failed(refusal)),
+    let local = socket.local_addr().map_err(|error| NoAnswer::Failed(error.to_string()))?;
+    Ok((Arc::new(socket), local))
+}
+
+/// What an exchange came to that is over on both sides.
+fn judge<T>(answer: io::Result<T>, ending: &Ending) -> Result<T, NoAnswer> {
+    match (answer, ending) {
+        (Err(error), Ending::Refused(refusal)) if is_alert(&error) => Err(NoAnswer::Failed(refusal.clone())),
         (Err(error), _) => Err(NoAnswer::Failed(tls_error(&error))),
-        (Ok(_), Some(refusal)) => Err(NoAnswer::Failed(refusal)),
+        (Ok(_), Ending::Refused(refusal)) => Err(NoAnswer::Failed(refusal.clone())),
+        (Ok(answer), _) => Ok(answer),
     }
 }
+
+type Stream = StreamOwned<ClientConnection, Socket>;
 
 fn over(
     config: Arc<ClientConfig>,
     name: ServerName<'static>,
-    socket: TcpStream,
+    socket: Arc<TcpStream>,
     request: &Request,
-) -> io::Result<(Response, Vec<CertificateDer<'static>>)> {
+) -> io::Result<(Response, Stream)> {
     socket.set_nodelay(true)?;
     socket.set_read_timeout(Some(EXCHANGE_TIMEOUT))?;
     socket.set_write_timeout(Some(EXCHANGE_TIMEOUT))?;
     let connection = ClientConnection::new(config, name).map_err(io::Error::other)?;
-    let mut tls = StreamOwned::new(connection, socket);
+    let mut tls = StreamOwned::new(connection, Socket(socket));
     send_request(&mut tls, request)?;
     let response = read_response(&mut tls)?;
     if tls.conn.handshake_kind() != Some(HandshakeKind::Full) {
         return Err(io::Error::other("the handshake was not a full one"));
     }
-    tls.conn.send_close_notify();
-    let _sent = tls.conn.write_tls(&mut tls.sock);
-    let shown = tls.conn.peer_certificates().unwrap_or_default().to_vec();
-    Ok((response, shown))
+    Ok((response, tls))
+}
+
+/// A connection that a client holds, as a kubelet holds its watch.
+pub(crate) struct HeldConnection {
+    tls: Stream,
+    listener: Arc<Listener>,
+    local: SocketAddr,
+    held: Arc<Held>,
+}
+
+/// Why a connection that was held is over, and what it has gone through.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Over {
+    pub(crate) why: Why,
+    /// Whether it went on when more trust was added to what one of its ends stands on.
+    pub(crate) outlived: bool,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// Its client wanted no more of it.
+    Done,
+    /// One end of it has stopped, or left the address.
+    Stopped,
+    /// The authority that vouched for one end is trusted no longer at the other.
+    Retired,
+    /// Anything else.
+    Broken(String),
+}
+
+impl HeldConnection {
+    /// Dials, and asks for the first time.
+    pub(crate) fn dial(
+        environment: &Environment,
+        path: Path,
+        client: &Loaded,
+        way: Way,
+        request: &Request,
+    ) -> Result<Self, NoAnswer> {
+        let Way { listener, name } = way;
+        let config = client.client(path).ok_or(NoAnswer::Unavailable)?;
+        let _begun = listener.exchange();
+        let (socket, local) = connect(&listener)?;
+        let answer = match over(Arc::clone(config), name.clone(), Arc::clone(&socket), request) {
+            Ok((response, tls)) if response.status == 200 => {
+                let chain = tls.conn.peer_certificates().unwrap_or_default();
+                let held = client.process.hold_as_client(environment, path, chain, &name, &socket);
+                held.map(|held| (tls, held)).map_err(io::Error::other)
+            }
+            Ok((response, _)) => Err(io::Error::other(words(&response))),
+            Err(error) => Err(error),
+        };
+        drop(socket);
+        match answer {
+            Ok((tls, held)) => {
+                drop(_begun);
+                Ok(Self { tls, listener, local, held })
+            }
+            Err(error) => judge(Err(error), &listener.ending_of(local)),
+        }
+    }
+
+    /// Asks once more.
+    pub(crate) fn ask(&mut self, request: &Request) -> Result<(), String> {
+        let _begun = self.listener.exchange();
+        if self.held.closed().is_some() {
+            return Err("it was closed".to_owned());
+        }
+        let answer = send_request(&mut self.tls, request).and_then(|()| read_response(&mut self.tls));
+        match answer {
+            Ok(response) if response.status == 200 => Ok(()),
+            Ok(response) => Err(words(&response)),
+            Err(error) => Err(tls_error(&error)),
+        }
+    }
+
+    /// Hangs up, and says why it is over: for its client because of `found`, if anything.
+    pub(crate) fn end(self, found: Option<String>) -> Over {
+        let Self { mut tls, listener, local, held } = self;
+        tls.conn.send_close_notify();
+        let _sent = tls.conn.write_tls(&mut tls.sock);
+        // An end that is gone already cannot be shut.
+        let _shut = tls.sock.0.shutdown(Shutdown::Both);
+        let (own, outlived) = (held.closed(), held.has_outlived());
+        drop((tls, held));
+        let ending = listener.ending_of(local);
+        let (theirs, error, outlived) = match ending {
+            Ending::Held { closed, error, outlived: there } => (closed, Some(error), outlived || there),
+            Ending::Refused(refusal) => (None, Some(refusal), outlived),
+            Ending::Served => (None, None, outlived),
+        };
+        let why = match (own, theirs, found) {
+            (Some(Closed::Retired), _, _) | (_, Some(Closed::Retired), _) => Why::Retired,
+            (Some(Closed::Stopped), _, _) | (_, Some(Closed::Stopped), _) => Why::Stopped,
+            (None, None, None) => Why::Done,
+            (None, None, Some(found)) => Why::Broken(match error {
+                Some(error) => format!("{found}; the server: {error}"),
+                None => found,
+            }),
+        };
+        Over { why, outlived }
+    }
+
+    /// The client's end of TCP.
+    pub(crate) const fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// The authority at the top of the server's chain, where the client verified one.
+    pub(crate) fn anchor(&self) -> Option<AuthorityId> {
+        self.held.anchor()
+    }
+}
+
+fn words(response: &Response) -> String {
+    format!("{} {}", response.status, String::from_utf8_lossy(&response.body))
 }
 
 /// Whether the other side refused: by an alert, or by hanging up before one was read.

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::str::FromStr;
 
-/// Something that whoever carries a rotation out does wrong, and says it did right.
+/// Something that whoever carries a rotation out, or embeds what is swapped, does wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Fault {
@@ -13,11 +13,14 @@ pub enum Fault {
     RetireOldCaEarly,
     /// The CSR signer is reported as switched, and switches only after the nodes are done.
     SwitchSignerAfterNodes,
+    /// Connections whose authority was retired are not closed.
+    KeepOrphaned,
 }
 
 impl Fault {
     /// Every fault.
-    pub const ALL: [Self; 3] = [Self::SkipTrustDistribution, Self::RetireOldCaEarly, Self::SwitchSignerAfterNodes];
+    pub const ALL: [Self; 4] =
+        [Self::SkipTrustDistribution, Self::RetireOldCaEarly, Self::SwitchSignerAfterNodes, Self::KeepOrphaned];
 
     /// The name used on command lines.
     #[must_use]
@@ -26,6 +29,7 @@ impl Fault {
             Self::SkipTrustDistribution => "skip-trust-distribution",
             Self::RetireOldCaEarly => "retire-old-ca-early",
             Self::SwitchSignerAfterNodes => "switch-signer-after-nodes",
+            Self::KeepOrphaned => "keep-orphaned",
         }
     }
 }

@@ -22,6 +22,7 @@ mod inspect;
 mod issue_cluster;
 pub mod issuing_service;
 mod probe;
+mod process;
 pub mod rehearse_rotation;
 mod report;
 mod rotation;
@@ -43,7 +44,9 @@ pub use crate::issue_cluster::{
     ClusterTree, Destination, FileReport, PublishError, PublishErrorKind, TreeError, TreeReport, TreeSpec, machine,
 };
 pub use crate::probe::Accepted;
-pub use crate::report::{CostReport, PathReport, ProbeReport, Report, SleepReport, StageReport, UnitReport};
+pub use crate::report::{
+    ConnectionReport, CostReport, HeldReport, PathReport, ProbeReport, Report, SleepReport, StageReport, UnitReport,
+};
 pub use crate::rotation::{Options, Outcome, Progress, Row, RunError, run};
 pub use crate::timeline::{Change, Holding, Timeline};
 pub use crate::traffic::Broken;

@@ -6,15 +6,19 @@ use std::sync::Arc;
 
 use pki_core::{ClientCredential, ComponentKind, Path};
 use rotation_fsm::Machine;
+use rustls::ServerConfig;
+use rustls_pki_types::CertificateDer;
+use trust_model::tls::server_config;
 
 use crate::authorities::{Credential, HeldLeaf};
 use crate::cluster::{ClusterError, MiniCluster, Shared};
 use crate::component::Component;
 use crate::dial::{NoAnswer, Way, exchange, exchange_showing, health_request, way};
+use crate::process::Held;
 use crate::report::ProbeReport;
-use crate::server::{EXCHANGE_TIMEOUT, Listener};
+use crate::server::{EXCHANGE_TIMEOUT, Listener, Service};
 use crate::traffic::dials;
-use crate::wire::Response;
+use crate::wire::{Request, Response};
 
 /// An old credential that was accepted, or refused for another reason than its issuer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,8 +107,7 @@ fn old_client(
     let mut request = health_request(shared, path, &loaded);
     let config = match (&old.credential, path.client_credential()) {
         (Credential::Certificate(identity), ClientCredential::Certificate(_)) => {
-            let bundle = shared.environment().client_bundle(path, &loaded.material);
-            Arc::new(shared.environment().client_with(path, bundle, Some(identity))?)
+            Arc::new(loaded.process.client_showing(shared.environment(), path, identity)?)
         }
         (Credential::Token(token), _) => {
             request.bearer = Some(token.to_string());
@@ -126,11 +129,10 @@ impl Rogue {
     fn start(cluster: &MiniCluster, server: &Component, old: &HeldLeaf) -> Result<Self, ClusterError> {
         let listener = Arc::new(Listener::new(IpAddr::V4(Ipv4Addr::LOCALHOST)));
         let Some(identity) = old.identity() else { return Ok(Self { listener }) };
-        let named =
-            server.loaded().material.by_server_name.clone().into_iter().map(|(name, _)| (name, identity.clone()));
-        let config =
-            Arc::new(cluster.shared().environment().server_with(Vec::new(), false, identity, named.collect())?);
-        listener.start(Box::new(move || Some(Arc::clone(&config))), Arc::new(|_, _| Response::ok("rogue")))?;
+        let named = server.loaded().material.by_server_name.clone();
+        let named = named.into_iter().map(|(name, _)| (name, identity.into())).collect();
+        let config = server_config(Vec::new(), false, identity.into(), named, &cluster.shared().environment().tls())?;
+        listener.start(Arc::new(RogueService(Arc::new(config))))?;
         Ok(Self { listener })
     }
 
@@ -150,6 +152,22 @@ impl Rogue {
             exchange(Arc::clone(config), &impostor, &request)
         });
         Ok(Some(Verdict::of(answer)))
+    }
+}
+
+struct RogueService(Arc<ServerConfig>);
+
+impl Service for RogueService {
+    fn config(&self) -> Option<Arc<ServerConfig>> {
+        Some(Arc::clone(&self.0))
+    }
+
+    fn answer(&self, _: &Request, _: &[CertificateDer<'static>], _: Option<&Held>) -> Response {
+        Response::ok("rogue")
+    }
+
+    fn hold(&self, _: &Request, _: &[CertificateDer<'static>], _: &Arc<TcpStream>) -> Result<Arc<Held>, Response> {
+        Err(Response::refused(501, "nothing is held here"))
     }
 }
 

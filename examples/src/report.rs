@@ -30,11 +30,13 @@ pub struct Report {
     pub units: Vec<UnitReport>,
     /// The old credentials that were tried at the end.
     pub probes: ProbeReport,
+    /// The connections that were held, beside the exchanges that are counted as handshakes.
+    pub connections: ConnectionReport,
 }
 
 impl Report {
     /// The version of the shape.
-    pub const VERSION: u32 = 2;
+    pub const VERSION: u32 = 3;
 }
 
 /// One stage.
@@ -77,6 +79,55 @@ pub struct PathReport {
     pub declared_losses: u64,
     /// Connections that were refused because nothing listened.
     pub unavailable: u64,
+    /// The connection that was held when the stage ended.
+    pub held: Option<HeldReport>,
+    /// Held connections that were closed in the stage because the authority of one end was retired at the other.
+    pub retired: u64,
+    /// Held connections that ended in the stage because one end stopped, or left its address.
+    pub stopped: u64,
+}
+
+/// A connection that is held, as a kubelet holds its watch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct HeldReport {
+    /// The client's TCP port: another one is another connection.
+    pub port: u16,
+    /// The authority and generation at the top of the server's chain, as the client verified it; `external` for a CA outside
+    /// the hierarchy.
+    pub server_anchor: Option<String>,
+    /// The authority and generation at the top of the client's chain, as the server verified it.
+    pub client_anchor: Option<String>,
+}
+
+/// What became of the connections that were held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct ConnectionReport {
+    /// How often one was dialled to be held.
+    pub held: u64,
+    /// Of these, how many went on when more trust was added to what one of their ends stands on.
+    pub kept: u64,
+    /// How many were closed because the authority of one end was retired at the other.
+    pub retired: u64,
+    /// How many ended because one end stopped, or left its address.
+    pub stopped: u64,
+    /// How many ended for any other reason. Each breaks a path.
+    pub broken: u64,
+    /// How many stood when all was over.
+    pub remained: u64,
+}
+
+impl ConnectionReport {
+    pub(crate) const fn add(&mut self, more: Self) {
+        let Self { held, kept, retired, stopped, broken, remained } = more;
+        self.held += held;
+        self.kept += kept;
+        self.retired += retired;
+        self.stopped += stopped;
+        self.broken += broken;
+        self.remained += remained;
+    }
 }
 
 /// A node that could not be reached for a while.

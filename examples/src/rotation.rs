@@ -324,16 +324,17 @@ pub fn run(options: &Options, progress: &mut dyn FnMut(Progress)) -> Result<Outc
     run.install()?;
     let traffic = Traffic::start(cluster.shared()).map_err(ClusterError::Io)?;
     let rotated = run.rotate(&traffic);
-    let unnoticed = traffic.stop();
+    let (unnoticed, connections) = traffic.stop();
     rotated?;
+    run.connections.add(connections);
     // What was broken when the run was ended is still broken now; only on a clean run is this news.
     if run.broken.is_empty() {
         run.broken.extend(unnoticed.into_iter().map(|broken| ("after".to_owned(), broken)));
     }
-    let (mut probes, mut accepted, mut left) = (ProbeReport::default(), Vec::new(), Vec::new());
+    let (mut probes, mut accepted, mut left) = (ProbeReport::default(), Vec::new(), core::mem::take(&mut run.orphaned));
     if run.broken.is_empty() {
         (probes, accepted) = probe(&cluster)?;
-        left = lingering(&cluster, run.machine()?, &mut probes)?;
+        left.extend(lingering(&cluster, run.machine()?, &mut probes)?);
     }
     Ok(run.finish(probes, accepted, left))
 }

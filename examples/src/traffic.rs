@@ -1,4 +1,5 @@
-//! Requests and answers on every path, over and over, while the cluster is rotated under them.
+//! Requests and answers on every path, over and over, while the cluster is rotated under them; and on every path between
+//! every two a connection that is held, and asked over in between.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -6,13 +7,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use pki_core::{ComponentKind, Path};
+use pki_core::{AuthorityId, ComponentKind, Path};
+use rotation_fsm::Machine;
 
 use crate::clock::{Stopwatch, pause};
 use crate::cluster::Shared;
 use crate::component::Component;
-use crate::dial::{NoAnswer, exchange, health_request, way};
-use crate::report::PathReport;
+use crate::dial::{HeldConnection, NoAnswer, Over, Why, exchange, health_request, way};
+use crate::report::{ConnectionReport, HeldReport, PathReport};
+use crate::wire::Request;
 
 /// Exchanges that run at once.
 const WORKERS: usize = 4;
@@ -22,7 +25,6 @@ const PACE: Duration = Duration::from_micros(500);
 const ROUND_TIMEOUT_MS: u64 = 30_000;
 
 /// One client and one server on one path.
-#[derive(Debug)]
 struct Edge {
     path: Path,
     client: Arc<Component>,
@@ -34,6 +36,11 @@ struct Edge {
     failures: Mutex<Failures>,
     /// The last round in which an exchange began and came to an end.
     round: AtomicU64,
+    held: Mutex<Option<HeldConnection>>,
+    /// The last round in which the held connection was looked at.
+    looked: AtomicU64,
+    /// What became of the held connections since this was last taken.
+    connections: Mutex<ConnectionReport>,
 }
 
 /// How often an edge has failed, and how first. One lock for both: neither is told without the other.
@@ -62,6 +69,8 @@ pub(crate) struct Tally {
     pub(crate) paths: Vec<PathReport>,
     /// Paths on which something failed, nothing succeeded, or no replica answered.
     pub(crate) broken: Vec<Broken>,
+    /// What became of the connections that were held.
+    pub(crate) connections: ConnectionReport,
 }
 
 /// The traffic of a cluster, running.
@@ -104,7 +113,10 @@ impl Traffic {
     pub(crate) fn complete_round(&self) -> Vec<Broken> {
         let round = self.inner.round.fetch_add(1, Ordering::SeqCst) + 1;
         let watch = Stopwatch::start();
-        let is_done = |edge: &Edge| edge.is_asleep() || edge.round.load(Ordering::SeqCst) >= round;
+        let is_done = |edge: &Edge| {
+            let last = edge.round.load(Ordering::SeqCst).min(edge.looked.load(Ordering::SeqCst));
+            edge.is_asleep() || last >= round
+        };
         let is_old = |busy: &AtomicU64| (1..round).contains(&busy.load(Ordering::SeqCst));
         loop {
             let late: Vec<_> = self.inner.edges.iter().filter(|edge| !is_done(edge)).collect();
@@ -141,6 +153,8 @@ impl Traffic {
             } else if unavailable > 0 && !edge.others.is_empty() {
                 tally.broken.push(edge.broken("no replica was available".to_owned()));
             }
+            let connections = std::mem::take(&mut *edge.connections());
+            tally.connections.add(connections);
             tally.paths.push(PathReport {
                 path: edge.path.id().to_owned(),
                 client: edge.client.id.to_string(),
@@ -149,16 +163,45 @@ impl Traffic {
                 failed,
                 declared_losses: 0,
                 unavailable,
+                held: edge.held_now(&self.inner.shared),
+                retired: connections.retired,
+                stopped: connections.stopped,
             });
         }
         tally
     }
 
+    /// The connections that stand on generations which are not in force any more, in words.
+    pub(crate) fn on_retired_authorities(&self, machine: &Machine) -> Vec<String> {
+        let shared = &self.inner.shared;
+        let mut found = Vec::new();
+        for component in shared.components() {
+            for held in component.held() {
+                let anchor = held.anchor().and_then(|anchor| shared.authorities().generation_of(anchor));
+                let Some((role, version)) = anchor else { continue };
+                if machine.authority(role).map(|record| record.version) != Some(version) {
+                    let (path, id) = (held.path, &component.id);
+                    found.push(format!(
+                        "{path}: `{id}` holds a connection whose other end `{role}/{version}` vouches for"
+                    ));
+                }
+            }
+        }
+        found
+    }
+
     /// Ends the traffic, and gives what failed since the last count, and what servers refused without any client
-    /// having noticed.
-    pub(crate) fn stop(self) -> Vec<Broken> {
+    /// having noticed; and what became of the connections that were held since the last count.
+    pub(crate) fn stop(self) -> (Vec<Broken>, ConnectionReport) {
         self.inner.stop.store(true, Ordering::SeqCst);
         let panicked = self.workers.into_iter().filter_map(|worker| worker.join().err()).count();
+        let mut connections = ConnectionReport::default();
+        for edge in &self.inner.edges {
+            if let Some(held) = edge.held().take() {
+                edge.ended(held.end(None));
+            }
+            connections.add(*edge.connections());
+        }
         let failed = |edge: &Edge| edge.failures().first.take().map(|error| edge.broken(error));
         let mut broken: Vec<_> = self.inner.edges.iter().filter_map(failed).collect();
         for edge in &self.inner.edges {
@@ -170,13 +213,55 @@ impl Traffic {
         if let (1.., Some(edge)) = (panicked, self.inner.edges.first()) {
             broken.push(edge.broken("a client's thread ended early".to_owned()));
         }
-        broken
+        (broken, connections)
     }
 }
 
 impl Edge {
     fn failures(&self) -> MutexGuard<'_, Failures> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn held(&self) -> MutexGuard<'_, Option<HeldConnection>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn connections(&self) -> MutexGuard<'_, ConnectionReport> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a held connection that is over: why the path is broken by that, if it is.
+    fn ended(&self, over: Over) -> Option<String> {
+        let mut connections = self.connections();
+        connections.kept += u64::from(over.outlived);
+        let (count, broken) = match over.why {
+            Why::Done => (&mut connections.remained, None),
+            Why::Stopped => (&mut connections.stopped, None),
+            Why::Retired => (&mut connections.retired, None),
+            Why::Broken(error) => (&mut connections.broken, Some(error)),
+        };
+        *count += 1;
+        broken
+    }
+
+    /// The connection that is held, and whom its two ends take each other for.
+    fn held_now(&self, shared: &Shared) -> Option<HeldReport> {
+        if self.is_asleep() {
+            return None;
+        }
+        let held = self.held();
+        let held = held.as_ref()?;
+        let name = |anchor: AuthorityId| match shared.authorities().generation_of(anchor) {
+            Some((role, version)) => format!("{role}/{version}"),
+            None => "external".to_owned(),
+        };
+        let at_server = self.server.held();
+        let at_server = at_server.iter().find(|end| end.path == self.path && end.leads_to(held.local()));
+        Some(HeldReport {
+            port: held.local().port(),
+            server_anchor: held.anchor().map(name),
+            client_anchor: at_server.and_then(|end| end.anchor()).map(name),
+        })
     }
 
     fn is_asleep(&self) -> bool {
@@ -218,6 +303,7 @@ impl Inner {
             }
             if let Some(edge) = index.checked_rem(self.edges.len()).and_then(|index| self.edges.get(index)) {
                 self.attempt(edge, round);
+                self.look(edge, round);
             }
             if let Some(busy) = self.busy_since.get(worker) {
                 busy.store(0, Ordering::SeqCst);
@@ -241,6 +327,43 @@ impl Inner {
             }
         }
         edge.count(Err(NoAnswer::Unavailable), round);
+    }
+
+    /// Asks over the connection that is held, or dials another one if that one is over.
+    fn look(&self, edge: &Edge, round: u64) {
+        // Where another worker looks, there is no need to.
+        let Ok(mut held) = edge.held.try_lock() else { return };
+        if !edge.client.is_running() || edge.is_asleep() {
+            return;
+        }
+        let loaded = edge.client.loaded();
+        if loaded.client(edge.path).is_none() {
+            return;
+        }
+        let request = Request { once: false, ..health_request(&self.shared, edge.path, &loaded) };
+        if let Some(connection) = held.as_mut() {
+            let Err(found) = connection.ask(&request) else {
+                edge.looked.fetch_max(round, Ordering::SeqCst);
+                return;
+            };
+            let over = held.take().map(|connection| connection.end(Some(found)));
+            if let Some(error) = over.and_then(|over| edge.ended(over)) {
+                edge.count(Err(NoAnswer::Failed(format!("a held connection ended: {error}"))), round);
+            }
+        }
+        let dialled = way(&self.shared, edge.path, &loaded, &edge.server)
+            .and_then(|way| HeldConnection::dial(self.shared.environment(), edge.path, &loaded, way, &request));
+        match dialled {
+            Ok(connection) => {
+                *held = Some(connection);
+                edge.connections().held += 1;
+                edge.count(Ok(()), round);
+            }
+            // Whether somebody has to be there is told by the exchanges.
+            Err(NoAnswer::Unavailable) => return,
+            Err(failed) => edge.count(Err(failed), round),
+        }
+        edge.looked.fetch_max(round, Ordering::SeqCst);
     }
 
     fn exchange(&self, edge: &Edge) -> Option<Result<(), NoAnswer>> {
@@ -284,6 +407,9 @@ fn edges(shared: &Shared) -> Vec<Edge> {
                     unavailable: AtomicU64::new(0),
                     failures: Mutex::default(),
                     round: AtomicU64::new(0),
+                    held: Mutex::default(),
+                    looked: AtomicU64::new(0),
+                    connections: Mutex::default(),
                 });
             }
         }

@@ -8,6 +8,8 @@ use std::io::{self, Read, Write};
 /// Octets of a message. Requests carry a PKCS#10 request at most.
 const MESSAGE_LEN_MAX: usize = 64 << 10;
 const HEADERS_MAX: usize = 16;
+/// Without it, a connection of HTTP/1.1 stays open (RFC 9112 9.3).
+const CLOSE: &str = "connection: close\r\n";
 
 /// What a client asks.
 #[derive(Debug, Default)]
@@ -15,6 +17,8 @@ pub(crate) struct Request {
     pub(crate) method: String,
     pub(crate) target: String,
     pub(crate) bearer: Option<String>,
+    /// Whether nothing more is asked on the connection.
+    pub(crate) once: bool,
     pub(crate) body: Vec<u8>,
 }
 
@@ -36,10 +40,13 @@ impl Response {
 }
 
 pub(crate) fn send_request<S: Write>(stream: &mut S, request: &Request) -> io::Result<()> {
-    let Request { method, target, bearer, body } = request;
+    let Request { method, target, bearer, once, body } = request;
     let mut message = format!("{method} {target} HTTP/1.1\r\nhost: cluster\r\ncontent-length: {}\r\n", body.len());
     if let Some(token) = bearer {
         message.push_str(&format!("authorization: Bearer {token}\r\n"));
+    }
+    if *once {
+        message.push_str(CLOSE);
     }
     message.push_str("\r\n");
     stream.write_all(message.as_bytes())?;
@@ -47,9 +54,10 @@ pub(crate) fn send_request<S: Write>(stream: &mut S, request: &Request) -> io::R
     stream.flush()
 }
 
-pub(crate) fn send_response<S: Write>(stream: &mut S, response: &Response) -> io::Result<()> {
+pub(crate) fn send_response<S: Write>(stream: &mut S, response: &Response, last: bool) -> io::Result<()> {
     let Response { status, body } = response;
-    let head = format!("HTTP/1.1 {status} -\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+    let close = if last { CLOSE } else { "" };
+    let head = format!("HTTP/1.1 {status} -\r\ncontent-length: {}\r\n{close}\r\n", body.len());
     stream.write_all(head.as_bytes())?;
     stream.write_all(body)?;
     stream.flush()
@@ -65,6 +73,7 @@ pub(crate) fn read_request<S: Read>(stream: &mut S) -> io::Result<Request> {
         request.target = parsed.path.unwrap_or_default().to_owned();
         request.bearer =
             header(parsed.headers, "authorization").and_then(|value| value.strip_prefix("Bearer ")).map(str::to_owned);
+        request.once = header(parsed.headers, "connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
         Ok(Some((head, content_length(parsed.headers)?)))
     })?;
     Ok(request)
@@ -130,17 +139,18 @@ mod tests {
             method: "POST".to_owned(),
             target: "/csr/kubelet-client".to_owned(),
             bearer: Some("token".to_owned()),
+            once: true,
             body: b"body".to_vec(),
         };
         let mut wire = Vec::new();
         send_request(&mut wire, &request).unwrap();
         let read = read_request(&mut wire.as_slice()).unwrap();
         assert_eq!(
-            (read.method, read.target, read.bearer, read.body),
-            (request.method, request.target, request.bearer, request.body)
+            (read.method, read.target, read.bearer, read.once, read.body),
+            (request.method, request.target, request.bearer, request.once, request.body)
         );
         let mut wire = Vec::new();
-        send_response(&mut wire, &Response::refused(403, "no")).unwrap();
+        send_response(&mut wire, &Response::refused(403, "no"), true).unwrap();
         let read = read_response(&mut wire.as_slice()).unwrap();
         assert_eq!((read.status, read.body), (403, b"no".to_vec()));
     }
@@ -148,7 +158,7 @@ mod tests {
     #[test]
     fn cut_and_overlong_messages_are_errors() {
         let mut wire = Vec::new();
-        send_response(&mut wire, &Response::ok("answer")).unwrap();
+        send_response(&mut wire, &Response::ok("answer"), false).unwrap();
         for len in 0..wire.len() {
             assert!(read_response(&mut &wire[..len]).is_err(), "{len}");
         }

@@ -5,7 +5,7 @@ mod runs {
     use std::collections::BTreeSet;
     use std::time::Duration;
 
-    use examples::{Fault, Options, Outcome, Progress, RunError, run};
+    use examples::{ConnectionReport, Fault, Options, Outcome, Progress, RunError, run};
     use pki_core::{Hierarchy, Preset, Storage};
     use rotation_fsm::{Rejected, Strategy};
 
@@ -42,6 +42,11 @@ mod runs {
         }
         assert!(outcome.is_clean(), "{:?}", outcome.report.probes);
         assert_eq!(outcome.sum(|row| row.failed), 0);
+        // Every client holds a connection to every server, and each came to an end that it may come to.
+        let ConnectionReport { held, retired, stopped, broken, remained, .. } = outcome.report.connections;
+        assert_eq!((held, broken), (retired + stopped + remained, 0));
+        let edges = outcome.report.stages.last().unwrap().paths.len();
+        assert_eq!(remained, u64::try_from(edges).unwrap());
     }
 
     fn stages(outcome: &Outcome) -> Vec<&str> {
@@ -407,7 +412,7 @@ mod runs {
     #[test]
     fn the_report_has_the_documented_shape() {
         let report = outcome(Preset::Kubeadm, 1, None).report;
-        assert_eq!((report.version, report.preset.as_str(), report.strategy.as_str()), (2, "kubeadm", "staged"));
+        assert_eq!((report.version, report.preset.as_str(), report.strategy.as_str()), (3, "kubeadm", "staged"));
         let found = serde_json::to_string_pretty(&shape(&serde_json::to_value(&report).unwrap())).unwrap() + "\n";
         let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/report-shape.json");
         if std::env::var_os("UPDATE_GOLDEN").is_some() {

@@ -1,34 +1,78 @@
 //! What the servers of the cluster answer, and to whom.
 
+use std::net::TcpStream;
 use std::sync::Arc;
 
-use pki_core::{ClientCredential, ComponentKind, LeafKind, Limits, NodeName, Path};
-use rotation_fsm::ConsumerId;
+use pki_core::{ClientCredential, ComponentKind, Endpoint, LeafKind, Limits, NodeName, Path};
+use rotation_fsm::{Address, ConsumerId};
+use rustls::ServerConfig;
 use rustls_pki_types::CertificateDer;
 use trust_model::{Decision, decide_client};
 
 use super::{Shared, holder_of};
-use crate::authorities::{Anchors, TOKEN_ISSUER};
+use crate::authorities::TOKEN_ISSUER;
 use crate::component::Component;
+use crate::process::{Held, Trust};
+use crate::server::Service;
 use crate::wire::{Request, Response};
 
-/// Answers one request at `server`.
-///
-/// TLS has verified that the client satisfies some path of this socket. Which one it asks for
-/// stands in the request, and that path's own rule is applied here.
-pub(super) fn answer(
-    shared: &Shared,
-    server: &Component,
-    request: &Request,
-    chain: &[CertificateDer<'static>],
-) -> Response {
-    match target(request) {
-        Some(Target::Health(path)) => match authenticate(shared, server, path, request, chain) {
-            Ok(_) => Response::ok(chain_of(shared, chain)),
-            Err(refused) => refused,
-        },
-        Some(Target::Enrol(leaf, node)) => enrol(shared, server, leaf, &node, request, chain).unwrap_or_else(|r| r),
-        None => Response::refused(404, "no such resource"),
+/// What a component answers on one of its sockets.
+pub(super) struct ClusterService {
+    pub(super) shared: Arc<Shared>,
+    pub(super) component: Arc<Component>,
+    pub(super) at: At,
+}
+
+/// Which socket that is.
+pub(super) enum At {
+    Endpoint(Endpoint),
+    /// An address of the control plane.
+    Address(Address),
+}
+
+impl Service for ClusterService {
+    fn config(&self) -> Option<Arc<ServerConfig>> {
+        let loaded = self.component.loaded();
+        match &self.at {
+            At::Endpoint(endpoint) => loaded.server(*endpoint).cloned(),
+            At::Address(address) => loaded.server_at(address).cloned(),
+        }
+    }
+
+    /// TLS has verified that the client satisfies some path of this socket. Which one it asks for stands in the request, and
+    /// that path's own rule is applied here: to a certificate once per connection, as TLS itself does. That nobody looks
+    /// at it again is why a connection whose authority is retired has to be closed.
+    fn answer(&self, request: &Request, chain: &[CertificateDer<'static>], held: Option<&Held>) -> Response {
+        let (shared, server) = (&self.shared, &*self.component);
+        match target(request) {
+            Some(Target::Health(path)) => {
+                let by_certificate = matches!(path.client_credential(), ClientCredential::Certificate(_));
+                if by_certificate && held.is_some_and(|held| held.path == path) {
+                    return Response::ok(chain_of(shared, chain));
+                }
+                match authenticate(shared, server, path, request, chain) {
+                    Ok(_) => Response::ok(chain_of(shared, chain)),
+                    Err(refused) => refused,
+                }
+            }
+            Some(Target::Enrol(leaf, node)) => {
+                enrol(shared, server, leaf, &node, request, chain).unwrap_or_else(|refused| refused)
+            }
+            None => Response::refused(404, "no such resource"),
+        }
+    }
+
+    fn hold(
+        &self,
+        request: &Request,
+        chain: &[CertificateDer<'static>],
+        socket: &Arc<TcpStream>,
+    ) -> Result<Arc<Held>, Response> {
+        let Some(Target::Health(path)) = target(request) else {
+            return Err(Response::refused(400, "no connection is held for that"));
+        };
+        let held = self.component.loaded().process.hold_as_server(self.shared.environment(), path, chain, socket);
+        held.map_err(|denied| Response::refused(401, denied))
     }
 }
 
@@ -72,12 +116,14 @@ fn authenticate(
         return Err(Response::refused(404, "no such path here"));
     }
     let loaded = server.loaded();
-    let anchors =
-        path.server_trust().and_then(|slot| loaded.material.bundles.get(&slot)).map(|(_, _, anchors)| anchors);
+    let keys = path.server_trust().and_then(|slot| loaded.material.bundles.get(&slot));
+    let keys = keys.and_then(|(_, _, anchors)| anchors.keys());
+    let bundle = path.server_trust().and_then(|slot| loaded.process.trusts(Trust::Slot(slot)));
     let (verifiers, now) = (pki_core::verify::aws_lc_rs(), shared.environment().clock.now());
-    match (path.client_credential(), anchors) {
-        (ClientCredential::Certificate(_), Some(Anchors::Certificates(bundle))) => {
-            match decide_client(path, chain, bundle, &Limits::DEFAULT, verifiers, now) {
+    match path.client_credential() {
+        ClientCredential::Certificate(_) => {
+            let bundle = bundle.ok_or_else(|| Response::refused(401, "nothing vouches for clients of this path"))?;
+            match decide_client(path, chain, &bundle, &Limits::DEFAULT, verifiers, now) {
                 Decision::Allow(verified) => match verified.identity() {
                     Ok(identity) => Ok(identity.subject().common_name().to_owned()),
                     Err(error) => Err(Response::refused(401, error)),
@@ -85,15 +131,16 @@ fn authenticate(
                 Decision::Deny(denial) => Err(Response::refused(401, denial)),
             }
         }
-        (ClientCredential::ServiceAccountToken, Some(Anchors::Keys(keys))) => {
+        ClientCredential::ServiceAccountToken => {
+            let keys = keys.ok_or_else(|| Response::refused(401, "nothing vouches for tokens"))?;
             let token = request.bearer.as_deref().unwrap_or_default();
             let verified = keys.verify(token, TOKEN_ISSUER, TOKEN_ISSUER, &Limits::DEFAULT, verifiers, now);
             verified.map(|token| token.subject().to_owned()).map_err(|error| Response::refused(401, error))
         }
-        (ClientCredential::BootstrapToken, _) if request.bearer.as_deref() == Some(shared.bootstrap_token()) => {
+        ClientCredential::BootstrapToken if request.bearer.as_deref() == Some(shared.bootstrap_token()) => {
             Ok("system:bootstrap".to_owned())
         }
-        (ClientCredential::Anonymous, _) => Ok("system:anonymous".to_owned()),
+        ClientCredential::Anonymous => Ok("system:anonymous".to_owned()),
         _ => Err(Response::refused(401, "no credential of this path")),
     }
 }

@@ -3,17 +3,19 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use pki_core::{AuthorityRole, CaVersion, ComponentKind, LeafKind, Path, SubjectAltName, TrustSlot};
+use pki_core::{AuthorityRole, CaVersion, ComponentKind, LeafKind, Path, Plane, SubjectAltName, TrustSlot};
 use rotation_fsm::{Action, Address, ConsumerId, ConsumerTarget, Event, Reload, VersionRange};
 use rotation_runtime::Executor;
 use rustls_pki_types::CertificateDer;
 use time::UtcDateTime;
 
+use super::api::{At, ClusterService};
 use super::{ClusterError, MiniCluster, api, holder_of, token_subject};
 use crate::authorities::{AuthorityError, Enrolment, HeldLeaf, Holder};
 use crate::component::Component;
 use crate::dial::{NoAnswer, exchange, way};
 use crate::fault::Fault;
+use crate::server::Service;
 use crate::wire::Request;
 
 /// Carries a rotation out on the miniature cluster, and stands in for its operator.
@@ -133,8 +135,12 @@ impl MiniCluster {
         let stops = was_running && matches!(target.reload, Reload::Restart | Reload::Recreate);
         if stops {
             component.set_running(false);
-            component.close();
+            component.end();
             component.count_restart(target.reload == Reload::Recreate);
+        }
+        // A client outside watches nothing. Whoever has a new kubeconfig begins with it, address and trust at once.
+        if was_running && component.id.kind().plane() == Plane::External {
+            component.end();
         }
         if component.id.kind() == ComponentKind::Kubelet && (stops || !was_running) {
             self.note_csr_signer(component, target)?;
@@ -304,6 +310,7 @@ impl MiniCluster {
                 method: "POST".to_owned(),
                 target: format!("/certificatesigningrequests/{signer_name}/{}", kubelet.id.instance()),
                 bearer: (path == Path::NodeBootstrap).then(|| self.shared.bootstrap_token().to_owned()),
+                once: true,
                 body: enrolment.request().to_vec(),
             };
             let certificate = self.ask_api_server(kubelet, path, &request)?;
@@ -340,15 +347,9 @@ impl MiniCluster {
 
     pub(super) fn open_sockets(&self, component: &Arc<Component>) -> Result<(), ClusterError> {
         for (&endpoint, listener) in &component.listeners {
-            if component.loaded().server(endpoint).is_none() {
-                continue;
+            if component.loaded().server(endpoint).is_some() {
+                listener.start(self.service(component, At::Endpoint(endpoint)))?;
             }
-            let (configured, answering) = (Arc::clone(component), Arc::clone(component));
-            let shared = Arc::clone(&self.shared);
-            listener.start(
-                Box::new(move || configured.loaded().server(endpoint).cloned()),
-                Arc::new(move |request, chain| api::answer(&shared, &answering, request, chain)),
-            )?;
         }
         self.open_addresses(component)
     }
@@ -357,17 +358,15 @@ impl MiniCluster {
     fn open_addresses(&self, component: &Arc<Component>) -> Result<(), ClusterError> {
         for (address, _) in &component.loaded().material.serves {
             let listener = component.listener_for(address);
-            if listener.is_open() {
-                continue;
+            if !listener.is_open() {
+                listener.start(self.service(component, At::Address(address.clone())))?;
             }
-            let (configured, answering) = (Arc::clone(component), Arc::clone(component));
-            let (shared, address) = (Arc::clone(&self.shared), address.clone());
-            listener.start(
-                Box::new(move || configured.loaded().server_at(&address).cloned()),
-                Arc::new(move |request, chain| api::answer(&shared, &answering, request, chain)),
-            )?;
         }
         Ok(())
+    }
+
+    fn service(&self, component: &Arc<Component>, at: At) -> Arc<dyn Service> {
+        Arc::new(ClusterService { shared: Arc::clone(&self.shared), component: Arc::clone(component), at })
     }
 }
 

@@ -16,7 +16,7 @@ use super::{Options, Outcome, Progress, Row, RunError, names};
 use crate::clock::{Clock, Stopwatch, pause};
 use crate::cluster::{ClusterExecutor, MiniCluster};
 use crate::probe::Accepted;
-use crate::report::{ProbeReport, Report, StageReport, UnitReport};
+use crate::report::{ConnectionReport, ProbeReport, Report, StageReport, UnitReport};
 use crate::timeline::Timeline;
 use crate::traffic::{Broken, Tally, Traffic};
 
@@ -41,6 +41,9 @@ pub(super) struct Run<'a> {
     /// What the plan of the unit that is rotated declares to break, by stage.
     declared: BTreeSet<(String, &'static str)>,
     pub(super) broken: Vec<(String, Broken)>,
+    pub(super) connections: ConnectionReport,
+    /// Connections that stood on retired authorities when a rotation was over.
+    pub(super) orphaned: Vec<String>,
 }
 
 impl<'a> Run<'a> {
@@ -66,6 +69,8 @@ impl<'a> Run<'a> {
             units: Vec::new(),
             declared: BTreeSet::new(),
             broken: Vec::new(),
+            connections: ConnectionReport::default(),
+            orphaned: Vec::new(),
         }
     }
 
@@ -236,6 +241,7 @@ impl<'a> Run<'a> {
             self.driver.submit(joined, now)?.map_err(|rejected| RunError::NotTakenUp(consumer, rejected))?;
         }
         self.units.push(account.close(self.cluster));
+        self.orphaned.extend(traffic.on_retired_authorities(self.machine()?));
         Ok(())
     }
 
@@ -280,7 +286,8 @@ impl<'a> Run<'a> {
             self.linger(traffic);
         }
         let ended = self.watch.elapsed_ms();
-        let Tally { mut paths, mut broken } = traffic.take();
+        let Tally { mut paths, mut broken, connections } = traffic.take();
+        self.connections.add(connections);
         let stage = id.split_once('/').map_or(id.as_str(), |(_, stage)| stage);
         let declared = |path: &'static str| self.declared.contains(&(stage.to_owned(), path));
         let lost: BTreeSet<_> = self.declared.iter().filter(|(of, _)| of == stage).map(|(_, path)| *path).collect();
@@ -330,6 +337,7 @@ impl<'a> Run<'a> {
             restarts: self.cluster.restarts(),
             units: self.units,
             probes,
+            connections: self.connections,
         };
         let marks = report.stages.iter().map(|stage| (stage.id.clone(), stage.started_ms)).collect();
         let timeline = Timeline::new(self.options.preset.to_string(), self.cluster.changes(), marks, ended);
