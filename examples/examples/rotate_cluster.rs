@@ -1,16 +1,18 @@
 //! Builds a miniature cluster of real TLS endpoints, rotates every certificate authority under live traffic, and
 //! shows that nothing broke.
 
+use core::error::Error;
 use core::num::NonZeroU16;
 use std::io::{ErrorKind, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use clap::error::ErrorKind as Misuse;
 use clap::{Parser, ValueEnum};
 use comfy_table::{CellAlignment, Table, presets};
-use examples::{ConnectionReport, CostReport, Fault, Options, Outcome, Progress, Row, UnitReport, run};
+use examples::keys::{self, CaKeys, TokenDirectory};
+use examples::{ConnectionReport, CostReport, Fault, KeysReport, Options, Outcome, Progress, Row, UnitReport, run};
 use indicatif::{ProgressBar, ProgressStyle};
 use pki_core::{NodeName, Preset};
 use rotation_fsm::Strategy;
@@ -43,13 +45,15 @@ const EXIT_UNUSABLE: u8 = 2;
   rotate_cluster --preset kubeadm --rollback-at node-leaves/pool-a
                                                    turn back, and see the new CA refused
   rotate_cluster --sleeping-node node-0            a node sleeps through stages, and is waited for
+  rotate_cluster --signer pkcs11                   every CA key in a SoftHSM2 token, and what taking one comes to
+  rotate_cluster --signer service                  every CA key in another process, behind a socket
   rotate_cluster --plant retire-old-ca-early       see the check fail
   rotate_cluster --preset gke --plant keep-orphaned
                                                    connections outlive the CA that vouched for them
   rotate_cluster --format json | jq .probes        for machines
 
 Exit status: 0 nothing failed but what was declared, and it cost what was planned; 1 a path broke, an old credential was
-accepted, something lingers, the cost is another, or the rotation could not be carried through; 2 unusable arguments or
+accepted, something lingers, the cost is another, a key left its token, or the rotation could not be carried through; 2 unusable arguments or
 output directory."
 )]
 struct Arguments {
@@ -76,6 +80,22 @@ struct Arguments {
     /// A node that cannot be reached from the beginning of the first rotation until that one waits for it
     #[arg(long, value_name = "NODE")]
     sleeping_node: Option<NodeName>,
+
+    /// Where the keys of the CAs are: in this process, in a new SoftHSM2 token, or in a process of their own
+    #[arg(long, value_enum, default_value_t = KeyPlace::Software)]
+    signer: KeyPlace,
+
+    /// The PKCS#11 module of SoftHSM2
+    #[arg(long, value_name = "FILE", default_value = SOFTHSM)]
+    module: PathBuf,
+
+    /// Begun by itself: SoftHSM2 is configured by the environment of its process
+    #[arg(long, hide = true)]
+    with_token: bool,
+
+    /// Begun by itself: the process that has the keys
+    #[arg(long, hide = true, value_name = "SOCKET")]
+    serve_keys: Option<PathBuf>,
 
     /// Where report.json and timeline.svg are written [default: a new directory among the temporary files]
     #[arg(long, value_name = "DIR")]
@@ -109,6 +129,16 @@ enum Format {
     Json,
 }
 
+/// Where Debian has SoftHSM2.
+const SOFTHSM: &str = "/usr/lib/softhsm/libsofthsm2.so";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum KeyPlace {
+    Software,
+    Pkcs11,
+    Service,
+}
+
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
@@ -118,6 +148,12 @@ fn main() -> ExitCode {
         // One line: what is wrong. The usage is a --help away.
         Err(error) => return unusable(error.to_string().lines().next().unwrap_or("error: unusable arguments")),
     };
+    if let Some(socket) = &arguments.serve_keys {
+        return match keys::serve(socket) {
+            Ok(()) => ExitCode::from(EXIT_CLEAN),
+            Err(error) => unusable(&format!("error: {error}")),
+        };
+    }
     let mut options = Options::new(arguments.preset);
     options.nodes = arguments.nodes.into();
     options.strategy = arguments.strategy;
@@ -130,15 +166,31 @@ fn main() -> ExitCode {
     if let Err(error) = options.check() {
         return unusable(&format!("error: {error}"));
     }
+    if arguments.signer == KeyPlace::Pkcs11 && !arguments.with_token {
+        return run_with_token().unwrap_or_else(|error| unusable(&format!("error: {error}")));
+    }
     let out = match Output::open(arguments.out.as_deref()) {
         Ok(out) => out,
         Err(error) => return unusable(&format!("error: {error}")),
     };
 
+    let keys = match open_keys(arguments.signer, &arguments.module) {
+        Ok(keys) => keys,
+        Err(error) => return unusable(&format!("error: {error}")),
+    };
+    options.keys = keys.store();
+
     allow_descriptors();
     let mut screen = Screen::new(arguments.format);
     let outcome = run(&options, &mut |progress| screen.show(progress));
     screen.finish();
+    // The store must be nobody's any more when whoever keeps the keys ends.
+    drop(options);
+    let kept = keys.finish(arguments.preset);
+    let outcome = outcome.map_err(|error| error.to_string()).and_then(|mut outcome| {
+        outcome.report.signer = Some(kept.map_err(|error| error.to_string())?);
+        Ok(outcome)
+    });
     let outcome = match outcome {
         Ok(outcome) => outcome,
         Err(error) => {
@@ -156,6 +208,27 @@ fn main() -> ExitCode {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => ExitCode::from(EXIT_UNUSABLE),
         _ => ExitCode::from(EXIT_CLEAN),
     }
+}
+
+fn open_keys(place: KeyPlace, module: &Path) -> Result<CaKeys, Box<dyn Error + Send + Sync>> {
+    match place {
+        KeyPlace::Software => Ok(CaKeys::software()),
+        KeyPlace::Pkcs11 => CaKeys::token(module),
+        KeyPlace::Service => {
+            let mut command = Command::new(std::env::current_exe()?);
+            command.arg("--serve-keys");
+            CaKeys::process(command)
+        }
+    }
+}
+
+/// The same run once more, in a process whose environment has a token.
+fn run_with_token() -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
+    let token = TokenDirectory::new()?;
+    let status =
+        token.command(std::env::current_exe()?).args(std::env::args_os().skip(1)).arg("--with-token").status()?;
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    Ok(ExitCode::from(code.unwrap_or(EXIT_BROKEN)))
 }
 
 /// Both ends of every connection that is held are descriptors of this process: with many nodes, more than it is given
@@ -221,6 +294,19 @@ fn conclude(outcome: &Outcome, out: &Output, format: Format) -> std::io::Result<
         "connections held: {held}  kept while trust was added: {kept}  closed with their authority: {retired}  \
          ended with a process: {stopped}  broken: {broken}  there at the end: {remained}"
     ))?;
+    if let Some(KeysReport { place, keys, exports, control, .. }) = &outcome.report.signer {
+        let told = match control {
+            Some(control) => format!(
+                "; read, wrapped and copied in vain: {}/{}; of `{}`, made to be taken: {:?} octets",
+                exports.iter().filter(|export| export.octets() == [0; 3]).count(),
+                keys.len(),
+                control.key,
+                control.octets()
+            ),
+            None => String::new(),
+        };
+        say(format!("keys in `{place}` at the end: {}{told}", keys.len()))?;
+    }
     let probes = outcome.report.probes;
     say(format!(
         "handshakes: {}  failed: {}  old credentials refused: {}/{}",

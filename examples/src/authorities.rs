@@ -16,7 +16,7 @@ use pki_core::{
 };
 use rotation_fsm::{AuthorityRecord, CrossRecord, VersionRange};
 use rustls_pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
-use signer_hsm::{KeyLabel, KeySpec, KeyStore, KeyStoreError, SoftwareKey, SoftwareKeyStore};
+use signer_hsm::{KeyLabel, KeySpec, KeyStore, KeyStoreError, SoftwareKey};
 use time::{Duration, UtcDateTime};
 use trust_model::tls::{IdentityError, TlsIdentity};
 
@@ -219,7 +219,7 @@ enum Generation {
 pub(crate) struct Authorities {
     cluster: ClusterId,
     hierarchy: Hierarchy,
-    keys: SoftwareKeyStore,
+    keys: Arc<dyn KeyStore>,
     verifiers: Verifiers<'static>,
     /// Whose every key is: no key serves two roles, the org CA's included.
     ledger: Mutex<KeyLedger>,
@@ -231,8 +231,13 @@ pub(crate) struct Authorities {
 }
 
 impl Authorities {
-    /// The first generation of every authority, born at `born`.
-    pub(crate) fn new(cluster: ClusterId, hierarchy: Hierarchy, born: UtcDateTime) -> Result<Self, AuthorityError> {
+    /// The first generation of every authority, born at `born`, with its keys in this store.
+    pub(crate) fn new(
+        cluster: ClusterId,
+        hierarchy: Hierarchy,
+        keys: Arc<dyn KeyStore>,
+        born: UtcDateTime,
+    ) -> Result<Self, AuthorityError> {
         let verifiers = pki_core::verify::aws_lc_rs();
         let mut ledger = KeyLedger::new();
         let external = if hierarchy.external_serving() {
@@ -244,7 +249,6 @@ impl Authorities {
         } else {
             None
         };
-        let keys = SoftwareKeyStore::new();
         let ledger = Mutex::new(ledger);
         let (generations, crossed) = (Mutex::default(), Mutex::default());
         let authorities = Self { cluster, hierarchy, keys, verifiers, ledger, generations, crossed, external };

@@ -22,6 +22,7 @@ use rotation_fsm::{
     VersionRange,
 };
 use rustls::crypto::aws_lc_rs;
+use signer_hsm::KeyStore;
 use time::Duration;
 use trust_model::tls::ConfigError;
 
@@ -30,6 +31,7 @@ use crate::clock::{Clock, Stopwatch};
 use crate::component::{Component, Environment};
 use crate::dial::NoAnswer;
 use crate::fault::Fault;
+use crate::keys;
 use crate::timeline::{Change, Holding};
 
 pub use self::executor::ClusterExecutor;
@@ -51,15 +53,17 @@ pub struct ClusterSpec {
     pub strategy: Strategy,
     /// How old its authorities are when the run begins.
     pub age: Duration,
+    /// Where the keys of its authorities are.
+    pub keys: Arc<dyn KeyStore>,
     /// What is done wrong, if anything.
     pub fault: Option<Fault>,
 }
 
 impl ClusterSpec {
-    /// A new cluster of this hierarchy with so many nodes.
+    /// A new cluster of this hierarchy with so many nodes, and its keys in this store.
     #[must_use]
-    pub const fn new(hierarchy: Hierarchy, nodes: NonZeroUsize) -> Self {
-        Self { hierarchy, nodes, strategy: Strategy::Staged, age: Duration::ZERO, fault: None }
+    pub const fn new(hierarchy: Hierarchy, nodes: NonZeroUsize, keys: Arc<dyn KeyStore>) -> Self {
+        Self { hierarchy, nodes, strategy: Strategy::Staged, age: Duration::ZERO, keys, fault: None }
     }
 
     /// The consumers, as the rotation machine sees them.
@@ -211,9 +215,9 @@ impl MiniCluster {
     pub fn new(spec: &ClusterSpec, clock: Arc<Clock>, watch: Stopwatch) -> Result<Self, ClusterError> {
         let hierarchy = spec.hierarchy.clone();
         let born = clock.now().saturating_sub(spec.age);
-        let cluster: ClusterId = "miniature".parse().map_err(AuthorityError::Name)?;
+        let cluster: ClusterId = keys::CLUSTER.parse().map_err(AuthorityError::Name)?;
         let shared = Arc::new(Shared {
-            authorities: Authorities::new(cluster, hierarchy.clone(), born)?,
+            authorities: Authorities::new(cluster, hierarchy.clone(), Arc::clone(&spec.keys), born)?,
             environment: Environment {
                 hierarchy: hierarchy.clone(),
                 clock,

@@ -21,6 +21,7 @@ pub mod fleet_simulation;
 mod inspect;
 mod issue_cluster;
 pub mod issuing_service;
+pub mod keys;
 mod probe;
 mod process;
 pub mod rehearse_rotation;
@@ -45,7 +46,8 @@ pub use crate::issue_cluster::{
 };
 pub use crate::probe::Accepted;
 pub use crate::report::{
-    ConnectionReport, CostReport, HeldReport, PathReport, ProbeReport, Report, SleepReport, StageReport, UnitReport,
+    ConnectionReport, CostReport, ExportReport, HeldReport, KeysReport, PathReport, ProbeReport, Report, SleepReport,
+    StageReport, UnitReport,
 };
 pub use crate::rotation::{Options, Outcome, Progress, Row, RunError, run};
 pub use crate::timeline::{Change, Holding, Timeline};

@@ -441,6 +441,7 @@ mod tests {
     use pki_core::{AuthorityRole, CaVersion, Hierarchy, NodeName, Preset};
     use rotation_fsm::VersionRange;
     use rustls::crypto::aws_lc_rs;
+    use signer_hsm::SoftwareKeyStore;
 
     use super::*;
     use crate::authorities::{Authorities, Holder};
@@ -491,7 +492,9 @@ mod tests {
             let environment = environment();
             let now = environment.clock.now();
             let cluster = "miniature".parse().unwrap();
-            let authorities = Authorities::new(cluster, environment.hierarchy.clone(), now).unwrap();
+            let authorities =
+                Authorities::new(cluster, environment.hierarchy.clone(), Arc::new(SoftwareKeyStore::new()), now)
+                    .unwrap();
             let [first, second] = [1, 2].map(|number| CaVersion::new(number).unwrap());
             for version in [first, second] {
                 authorities.ensure(AuthorityRole::Cluster, version, now).unwrap();

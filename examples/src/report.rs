@@ -20,8 +20,8 @@ pub struct Report {
     pub rolled_back_at: Option<String>,
     /// The node that slept through stages, if one did.
     pub slept: Option<SleepReport>,
-    /// What held the CA keys.
-    pub signer: String,
+    /// What held the CA keys, where whoever ran this has said.
+    pub signer: Option<KeysReport>,
     /// The stages, in order; the first is the traffic before anything began.
     pub stages: Vec<StageReport>,
     /// How often each component restarted.
@@ -37,6 +37,52 @@ pub struct Report {
 impl Report {
     /// The version of the shape.
     pub const VERSION: u32 = 3;
+}
+
+/// The keys of the authorities, and what attempts at taking them came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct KeysReport {
+    /// Where they were: `software`, `pkcs11` or `service`.
+    pub place: String,
+    /// The labels of those that were left at the end.
+    pub keys: Vec<String>,
+    /// The attempts, a line for each key in a token. Elsewhere there is no call to try.
+    pub exports: Vec<ExportReport>,
+    /// The same attempts at a key that was made to be taken.
+    pub control: Option<ExportReport>,
+}
+
+impl KeysReport {
+    /// Whether no attempt at a key of an authority gave anything out, and each at the control key did.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        let tried = self.control.is_none() || (self.exports.len() == self.keys.len() && !self.keys.is_empty());
+        let control = self.control.iter().all(|control| control.octets().iter().all(|octets| *octets > 0));
+        tried && control && self.exports.iter().all(|export| export.octets() == [0; 3])
+    }
+}
+
+/// How many octets of a private key each attempt gave out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct ExportReport {
+    /// The key's label.
+    pub key: String,
+    /// By reading `CKA_VALUE`.
+    pub read: usize,
+    /// By `C_WrapKey`.
+    pub wrapped: usize,
+    /// By `C_CopyObject` with `CKA_EXTRACTABLE`.
+    pub copied: usize,
+}
+
+impl ExportReport {
+    /// The three of them.
+    #[must_use]
+    pub const fn octets(&self) -> [usize; 3] {
+        [self.read, self.wrapped, self.copied]
+    }
 }
 
 /// One stage.
@@ -200,4 +246,34 @@ pub struct ProbeReport {
     pub chains: u64,
     /// Sockets on retired addresses of the control plane on which nobody answers any more.
     pub closed_sockets: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn export(key: &str, octets: [usize; 3]) -> ExportReport {
+        let [read, wrapped, copied] = octets;
+        ExportReport { key: key.to_owned(), read, wrapped, copied }
+    }
+
+    #[test]
+    fn keys_are_sound_where_every_attempt_was_one_and_failed() {
+        let sound = KeysReport {
+            place: "pkcs11".to_owned(),
+            keys: vec!["a".to_owned(), "b".to_owned()],
+            exports: vec![export("a", [0; 3]), export("b", [0; 3])],
+            control: Some(export("control", [32; 3])),
+        };
+        assert!(sound.is_sound());
+        for octets in [[1, 0, 0], [0, 1, 0], [0, 0, 1]] {
+            assert!(
+                !KeysReport { exports: vec![export("a", [0; 3]), export("b", octets)], ..sound.clone() }.is_sound()
+            );
+        }
+        // An attempt that takes nothing from anybody is none.
+        assert!(!KeysReport { control: Some(export("control", [32, 0, 32])), ..sound.clone() }.is_sound());
+        assert!(!KeysReport { exports: vec![export("a", [0; 3])], ..sound.clone() }.is_sound());
+        assert!(!KeysReport { keys: Vec::new(), exports: Vec::new(), ..sound }.is_sound());
+    }
 }

@@ -14,13 +14,15 @@ use rotation_fsm::{
     Completion, ConsumerId, Machine, Plan, Rejected, Settings, StageId, Strategy, Trigger, Unit, UnitPolicy, units,
 };
 use rotation_runtime::{DriveError, Driver, Failed, MemoryStore, OpenError, SubmitError};
+use signer_hsm::{KeyStore, SoftwareKeyStore};
 
 use self::drive::Run;
 use crate::clock::{Clock, Stopwatch};
 use crate::cluster::{ClusterError, ClusterSpec, MiniCluster};
 use crate::fault::Fault;
+use crate::keys;
 use crate::probe::{Accepted, lingering, probe};
-use crate::report::{ProbeReport, Report};
+use crate::report::{KeysReport, ProbeReport, Report};
 use crate::timeline::Timeline;
 use crate::traffic::{Broken, Traffic};
 
@@ -40,6 +42,8 @@ pub struct Options {
     pub rollback_at: Option<String>,
     /// A node that cannot be reached from the beginning of the first rotation until that one waits for it.
     pub sleeping_node: Option<NodeName>,
+    /// Where the keys of the authorities are.
+    pub keys: Arc<dyn KeyStore>,
     /// What is done wrong, if anything.
     pub fault: Option<Fault>,
     /// How long each stage lasts at least, so that traffic flows in it.
@@ -47,9 +51,9 @@ pub struct Options {
 }
 
 impl Options {
-    /// A run of this preset with six nodes, rotated in stages.
+    /// A run of this preset with six nodes and its keys in memory, rotated in stages.
     #[must_use]
-    pub const fn new(preset: Preset) -> Self {
+    pub fn new(preset: Preset) -> Self {
         Self {
             preset,
             nodes: NODES,
@@ -57,13 +61,14 @@ impl Options {
             emergency: false,
             rollback_at: None,
             sleeping_node: None,
+            keys: Arc::new(SoftwareKeyStore::new()),
             fault: None,
             dwell: Duration::from_millis(250),
         }
     }
 
     fn spec(&self) -> ClusterSpec {
-        let mut spec = ClusterSpec::new(Hierarchy::preset(self.preset), self.nodes);
+        let mut spec = ClusterSpec::new(Hierarchy::preset(self.preset), self.nodes, Arc::clone(&self.keys));
         spec.fault = self.fault;
         spec.strategy = self.strategy;
         if matches!(self.preset, Preset::Gke(_)) {
@@ -205,13 +210,15 @@ impl Outcome {
         self.rows.iter().map(count).sum()
     }
 
-    /// Whether nothing broke but what was declared, nothing old was accepted or lingers, and it cost what was planned.
+    /// Whether nothing broke but what was declared, nothing old was accepted or lingers, it cost what was planned, and
+    /// every key stayed where it was.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         let ProbeReport { refused, total, .. } = self.report.probes;
         let as_planned = self.report.units.iter().all(|unit| unit.mismatches().next().is_none());
+        let kept = self.report.signer.as_ref().is_none_or(KeysReport::is_sound);
         let refused = self.accepted.is_empty() && total > 0 && refused == total;
-        self.broken.is_empty() && refused && self.lingering.is_empty() && as_planned
+        self.broken.is_empty() && refused && self.lingering.is_empty() && as_planned && kept
     }
 }
 
@@ -316,7 +323,7 @@ pub fn run(options: &Options, progress: &mut dyn FnMut(Progress)) -> Result<Outc
     options.check()?;
     let (watch, clock) = (Stopwatch::start(), Arc::new(Clock::default()));
     let cluster = MiniCluster::new(&options.spec(), Arc::clone(&clock), watch)?;
-    let name = "miniature".parse().map_err(crate::authorities::AuthorityError::Name)?;
+    let name = keys::CLUSTER.parse().map_err(crate::authorities::AuthorityError::Name)?;
     let records = cluster.authorities().iter().copied();
     let machine = Machine::new(name, cluster.topology().clone(), options.settings(), records, clock.now())?;
     let driver = Driver::open(MemoryStore::new(), || machine)?;

@@ -116,6 +116,39 @@ mod cli {
     }
 
     #[test]
+    fn keys_in_a_token_or_behind_a_socket_sign_as_well_and_stay_there() {
+        let run = |place| {
+            let arguments = ["--preset", "kubeadm", "--nodes", "1", "--dwell", "0", "--format", "json"];
+            let output = rotate_cluster(&[&arguments[..], &["--signer", place]].concat());
+            assert_eq!(output.status.code(), Some(0), "{place}: {}", text(&output.stderr));
+            let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+            assert_eq!(report["probes"]["refused"], report["probes"]["total"]);
+            report["signer"].clone()
+        };
+        let (memory, token, service) = (run("software"), run("pkcs11"), run("service"));
+        let second =
+            ["miniature/cluster/2", "miniature/etcd/2", "miniature/front-proxy/2", "miniature/service-account/2"];
+        for (keys, place) in [(&memory, "software"), (&token, "pkcs11"), (&service, "service")] {
+            assert_eq!(keys["place"], place);
+            // The old ones were destroyed where they were.
+            assert_eq!(keys["keys"], serde_json::json!(second), "{place}");
+        }
+        for export in token["exports"].as_array().unwrap() {
+            assert_eq!([&export["read"], &export["wrapped"], &export["copied"]], [0, 0, 0], "{export}");
+        }
+        assert_eq!(token["exports"].as_array().unwrap().len(), second.len());
+        let octets = |attempt: &str| token["control"][attempt].as_u64().unwrap();
+        assert!(octets("read") >= 32 && octets("wrapped") >= 32 && octets("copied") >= 32, "{token}");
+    }
+
+    #[test]
+    fn a_module_that_is_none_is_refused() {
+        let scratch = tempfile::tempdir().unwrap();
+        let none = scratch.path().join("none.so");
+        refused(&["--signer", "pkcs11", "--module", none.to_str().unwrap()], "none.so");
+    }
+
+    #[test]
     fn help_shows_real_uses_and_the_exit_codes() {
         let output = rotate_cluster(&["--help"]);
         assert_eq!(output.status.code(), Some(0));
@@ -127,6 +160,7 @@ mod cli {
             "--emergency",
             "--rollback-at",
             "--sleeping-node",
+            "--signer",
             "--out",
             "--plant",
             "--format",

@@ -1,7 +1,10 @@
 //! A cluster to look at where none was given.
 
+use std::sync::Arc;
+
 use pki_core::pem::{CERTIFICATE, encode_pem};
 use pki_core::{AuthorityRole, CaVersion, Hierarchy, LeafKind, Printable};
+use signer_hsm::SoftwareKeyStore;
 use time::{Date, Duration, Month, UtcDateTime};
 
 use super::{InspectInputError, Inspection, Source};
@@ -29,7 +32,8 @@ pub fn demonstrate(at: Option<UtcDateTime>) -> Result<Inspection, InspectInputEr
 
 fn sources(born: UtcDateTime) -> Result<Vec<Source>, AuthorityError> {
     let hierarchy = Hierarchy::gdc();
-    let authorities = Authorities::new("demonstration".parse()?, hierarchy.clone(), born)?;
+    let authorities =
+        Authorities::new("demonstration".parse()?, hierarchy.clone(), Arc::new(SoftwareKeyStore::new()), born)?;
     let file = |path: String, der: &[u8]| Source {
         path: path.as_str().into(),
         content: Ok(encode_pem(CERTIFICATE, der).into_bytes()),

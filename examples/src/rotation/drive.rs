@@ -332,7 +332,7 @@ impl<'a> Run<'a> {
             emergency: self.options.emergency,
             rolled_back_at: self.rolled_back_at,
             slept: self.sleeper.report(),
-            signer: "software".to_owned(),
+            signer: None,
             stages: self.stages,
             restarts: self.cluster.restarts(),
             units: self.units,
