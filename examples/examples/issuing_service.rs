@@ -12,6 +12,7 @@ use examples::issuing_service::{Keys, RunningService, ServiceOptions, demonstrat
 use pki_core::{ClusterId, DnsName};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use signer_hsm::pkcs11::Pkcs11Uri;
 use signer_hsm::service::log::{Durability, verify_directory};
 
 /// It ended in good order, or the log is sound.
@@ -32,6 +33,8 @@ const EXIT_UNUSABLE: u8 = 2;
   issuing_service                                            what it does, shown in a directory that is gone afterwards
   issuing_service --dir state --cluster prod-1 --domain pool-a.example
   issuing_service --dir state --cluster prod-1 --domain pool-a.example --allow-uid 65534
+  issuing_service --dir state --cluster prod-1 --domain pool-a.example --key-store pkcs11 --pin-file pin \
+                  --module /usr/lib/softhsm/libsofthsm2.so --token pkcs11:token=ca-1
   issuing_service --dir state --verify-log                   whether the log is whole, and its head
 
 Ask it with: request_certificate --socket state/issuing.sock --ca state/ca.crt --cluster prod-1 --node node-1.pool-a.example
@@ -56,6 +59,18 @@ struct Arguments {
     #[arg(long, value_enum, default_value_t = KeyStoreKind::Software)]
     key_store: KeyStoreKind,
 
+    /// The PKCS#11 module of the token
+    #[arg(long, value_name = "FILE", required_if_eq("key_store", "pkcs11"))]
+    module: Option<PathBuf>,
+
+    /// The token, as a PKCS#11 URI (RFC 7512) without PIN: pkcs11:token=ca-1
+    #[arg(long, value_name = "URI", required_if_eq("key_store", "pkcs11"))]
+    token: Option<Pkcs11Uri>,
+
+    /// A file whose first line is the user's PIN of the token
+    #[arg(long, value_name = "FILE", required_if_eq("key_store", "pkcs11"))]
+    pin_file: Option<PathBuf>,
+
     /// Another user of this machine who may ask
     #[arg(long = "allow-uid", value_name = "UID")]
     users: Vec<u32>,
@@ -76,6 +91,7 @@ struct Arguments {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum KeyStoreKind {
     Software,
+    Pkcs11,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -118,15 +134,20 @@ fn print(text: &str) -> std::io::Result<()> {
 }
 
 fn run(arguments: Arguments) -> Result<u8, Box<dyn core::error::Error + Send + Sync>> {
-    let Arguments { dir, cluster, domain, key_store, users, no_sync, verify_log, format } = arguments;
+    let Arguments { dir, cluster, domain, key_store, module, token, pin_file, users, no_sync, verify_log, format } =
+        arguments;
     if verify_log {
         return verify(&dir, format);
     }
     let (Some(cluster), Some(domain)) = (cluster, domain) else {
         return Err("--cluster and --domain are needed".into());
     };
-    let keys = match key_store {
-        KeyStoreKind::Software => Keys::Software,
+    let keys = match (key_store, module, token, pin_file) {
+        (KeyStoreKind::Software, ..) => Keys::Software,
+        (KeyStoreKind::Pkcs11, Some(module), Some(token), Some(pin_file)) => {
+            Keys::Token { module, token: Box::new(token), pin_file }
+        }
+        (KeyStoreKind::Pkcs11, ..) => return Err("--module, --token and --pin-file are needed".into()),
     };
     // Before the service begins, so that none is missed.
     let mut signals = Signals::new([SIGTERM, SIGINT])?;

@@ -17,6 +17,7 @@ use pki_core::{
     NodeName, Serial, Signer, SubjectAltName, Validity, create_request, mint_root,
 };
 use rand_core::TryRng as _;
+use signer_hsm::pkcs11::{Pin, Pkcs11KeyStore, Pkcs11Module, Pkcs11Uri, TokenOptions};
 use signer_hsm::service::client::{Client, ClientError, CurrentAuthority, Endpoint, Expected, Order};
 use signer_hsm::service::epoch::CurrentSigner;
 use signer_hsm::service::limits::{Clock, ServerLimits};
@@ -25,7 +26,7 @@ use signer_hsm::service::policy::{ClusterPolicy, LeafRule, NameRule, NodeRule};
 use signer_hsm::service::protocol::{Ask, RequestId};
 use signer_hsm::service::server::Peers;
 use signer_hsm::service::{CallerId, ClusterConfig, Generation, IssuingService, Server, ServiceConfig};
-use signer_hsm::{ExportableKey, SoftwareKey};
+use signer_hsm::{ExportableKey, KeyLabel, KeySpec, KeyStore, SoftwareKey};
 
 use crate::ServiceClock;
 
@@ -34,18 +35,40 @@ type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 /// The authority whose key the service of the examples holds.
 pub const ROLE: AuthorityRole = AuthorityRole::Cluster;
 
+/// How long the end may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Where the key of the CA is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Keys {
     /// In `ca.key` of the service's directory, made if it is not there.
     Software,
-    // A token is one more variant here, and one more arm in `Keys::open`.
+    /// In a token, under the label of the cluster's authority, made if it is not there.
+    Token {
+        /// The PKCS#11 module.
+        module: PathBuf,
+        /// Which token.
+        token: Box<Pkcs11Uri>,
+        /// A file with the user's PIN in its first line.
+        pin_file: PathBuf,
+    },
 }
 
 impl Keys {
-    fn open(&self, directory: &Path) -> Outcome<Arc<dyn Signer>> {
+    /// The key, and the module that has to be finalized when it is not needed any more.
+    fn open(&self, directory: &Path, cluster: &ClusterId) -> Outcome<(Arc<dyn Signer>, Option<Pkcs11Module>)> {
         match self {
+            Self::Token { module, token, pin_file } => {
+                let module = Pkcs11Module::load(module)?;
+                match in_token(&module, token, pin_file.clone(), cluster) {
+                    Ok(signer) => Ok((signer, Some(module))),
+                    Err(error) => {
+                        let _finalized = module.finalize(PATIENCE);
+                        Err(error)
+                    }
+                }
+            }
             Self::Software => {
                 let path = directory.join("ca.key");
                 let named = |error: io::Error| format!("{}: {error}", path.display());
@@ -61,10 +84,30 @@ impl Keys {
                     }
                     Err(error) => return Err(named(error).into()),
                 };
-                Ok(Arc::new(key))
+                Ok((Arc::new(key), None))
             }
         }
     }
+}
+
+/// The authority's key in a token.
+fn in_token(
+    module: &Pkcs11Module,
+    token: &Pkcs11Uri,
+    pin_file: PathBuf,
+    cluster: &ClusterId,
+) -> Outcome<Arc<dyn Signer>> {
+    // Read with each login: a PIN that is not kept cannot leak.
+    let pin = move || {
+        let content = zeroize::Zeroizing::new(fs::read_to_string(&pin_file).ok()?);
+        content.lines().next().map(|pin| Pin::new(pin.to_owned()))
+    };
+    let store = Pkcs11KeyStore::new(module, token.clone(), pin, TokenOptions::default())?;
+    let label = KeyLabel::authority(cluster, ROLE, CaVersion::FIRST);
+    Ok(match store.find(&label)? {
+        true => store.open(&label)?,
+        false => store.generate(&label, KeySpec::new(KeyAlgorithm::P256))?,
+    })
 }
 
 /// What a service is begun with.
@@ -94,6 +137,7 @@ pub struct RunningService {
     /// Where it listens.
     pub socket: PathBuf,
     server: Server,
+    module: Option<Pkcs11Module>,
 }
 
 impl RunningService {
@@ -103,7 +147,7 @@ impl RunningService {
     /// When the directory, the key, the certificate, the log or the socket cannot be used.
     pub fn begin(options: &ServiceOptions, clock: Arc<dyn Clock>) -> Outcome<Self> {
         let ServiceOptions { directory, cluster, domain, keys, users, durability } = options;
-        let signer = keys.open(directory)?;
+        let (signer, module) = keys.open(directory, cluster)?;
         let certificate = certificate(directory, cluster, &*signer, &*clock)?;
         let serials = Box::new(|| Ok(Serial::generate(&mut SysRng)?));
         let config = ServiceConfig::new(clock, serials, aws_lc_rs()).with_durability(*durability);
@@ -130,13 +174,18 @@ impl RunningService {
         let server = Server::issuing(Arc::clone(&service), ServerLimits::DEFAULT);
         let (socket, mode) = (directory.join("issuing.sock"), if users.is_empty() { 0o600 } else { 0o666 });
         server.listen_unix(&socket, mode, peers)?;
-        Ok(Self { service, signer, socket, server })
+        Ok(Self { service, signer, socket, server, module })
     }
 
     /// Answers what has arrived, and ends.
     #[must_use]
     pub fn drain(self) -> signer_hsm::service::server::Drained {
-        self.server.drain(Duration::from_secs(10))
+        let drained = self.server.drain(PATIENCE);
+        if let Some(module) = self.module {
+            // One that is still at it ends with the process.
+            let _finalized = module.finalize(PATIENCE);
+        }
+        drained
     }
 }
 

@@ -81,7 +81,10 @@ impl CaKeys {
         let pin = || Some(Pin::new(PIN.to_owned()));
         let uri = format!("pkcs11:token={TOKEN}").parse()?;
         let token = Arc::new(Pkcs11KeyStore::new(&module, uri, pin, TokenOptions::default())?);
-        token.check()?;
+        if let Err(error) = token.check() {
+            module.finalize(TIMEOUT)?;
+            return Err(error.into());
+        }
         let store: Arc<dyn KeyStore> = Arc::<Pkcs11KeyStore>::clone(&token);
         Ok(Self { store, keeper: Keeper::Token { token, module } })
     }

@@ -17,12 +17,12 @@ mod tests {
 
     impl Running {
         fn begin(directory: &Path) -> Self {
-            let mut child = example("issuing_service")
-                .args(["--cluster", "prod-1", "--domain", "pool-a.example", "--dir"])
-                .arg(directory)
-                .stdout(Stdio::piped())
-                .spawn()
-                .unwrap();
+            Self::begin_with(example("issuing_service"), directory)
+        }
+
+        fn begin_with(mut command: Command, directory: &Path) -> Self {
+            command.args(["--cluster", "prod-1", "--domain", "pool-a.example", "--dir"]).arg(directory);
+            let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
             let mut line = String::new();
             BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
             assert!(line.starts_with("serving: prod-1 at "), "{line}");
@@ -47,6 +47,54 @@ mod tests {
         let mut command = example("request_certificate");
         command.arg("--socket").arg(directory.join("issuing.sock")).arg("--ca").arg(directory.join("ca.crt"));
         command.args(["--cluster", "prod-1", "--node", node]).args(more).output().unwrap()
+    }
+
+    #[test]
+    fn the_key_of_a_token_is_the_same_after_a_restart_and_lies_in_no_file() {
+        const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
+
+        let scratch = tempfile::tempdir().unwrap();
+        let (state, pin) = (scratch.path().join("state"), scratch.path().join("pin"));
+        std::fs::create_dir(&state).unwrap();
+        std::fs::create_dir(scratch.path().join("tokens")).unwrap();
+        std::fs::write(&pin, "1234\n").unwrap();
+        let configuration = scratch.path().join("softhsm2.conf");
+        let tokens = scratch.path().join("tokens");
+        std::fs::write(&configuration, format!("directories.tokendir = {}\n", tokens.display())).unwrap();
+        let made = Command::new("softhsm2-util")
+            .args(["--init-token", "--free", "--label", "ca-1", "--pin", "1234", "--so-pin", "5678"])
+            .env("SOFTHSM2_CONF", &configuration)
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{}", text(&made.stderr));
+        let service = || {
+            let mut command = example("issuing_service");
+            command.args(["--key-store", "pkcs11", "--module", MODULE, "--token", "pkcs11:token=ca-1", "--pin-file"]);
+            command.arg(&pin).env("SOFTHSM2_CONF", &configuration);
+            Running::begin_with(command, &state)
+        };
+        let mut said = Vec::new();
+        for node in ["node-1.pool-a.example", "node-2.pool-a.example"] {
+            let running = service();
+            said.push(running.1.clone());
+            let out = scratch.path().join(node);
+            let answer =
+                ask(&state, node, &["--out", out.to_str().unwrap(), "--key-out", &format!("{}.key", out.display())]);
+            assert_eq!(answer.status.code(), Some(0), "{}", text(&answer.stderr));
+            assert_eq!(running.terminate(), Some(0));
+        }
+        assert_eq!(said[0], said[1]);
+        assert!(!state.join("ca.key").exists());
+        // With another PIN nothing is served, and the token is asked once.
+        std::fs::write(&pin, "4321\n").unwrap();
+        let mut command = example("issuing_service");
+        command
+            .args(["--cluster", "prod-1", "--domain", "pool-a.example", "--key-store", "pkcs11", "--dir"])
+            .arg(&state);
+        command.args(["--module", MODULE, "--token", "pkcs11:token=ca-1", "--pin-file"]).arg(&pin);
+        assert_refused(&command.env("SOFTHSM2_CONF", &configuration).output().unwrap(), "prod-1/cluster/1");
+        let missing = ["--dir", ".", "--cluster", "a", "--domain", "b.example", "--key-store", "pkcs11"];
+        assert_refused(&example("issuing_service").args(missing).output().unwrap(), "required arguments");
     }
 
     #[test]
