@@ -189,7 +189,9 @@ pub(super) fn of_journal(before: &Machine, state: &State) -> Option<Violation> {
 pub(super) fn disturbed_while_closed(layout: &Layout, state: &State, index: usize) -> Option<Violation> {
     let place = layout.place(index)?;
     let overridden = place.pool.is_none() && state.world.commanded && state.machine.settings().commands_override;
-    (state.world.closed && !overridden && state.rotating().is_some_and(|rotating| !rotating.is_emergency()))
+    // Who is down already is not disturbed by an order that says so once more.
+    let disturbs = state.world.member(index).is_some_and(|member| member.up) && !overridden;
+    (state.world.closed && disturbs && state.rotating().is_some_and(|rotating| !rotating.is_emergency()))
         .then(|| Violation::new(TIME, format!("{} is taken down while the window is closed", place.id)))
 }
 

@@ -623,6 +623,8 @@ impl State {
         self.world.asked &= applied.started.is_none();
         self.world.commanded = match event {
             Event::RotationRequested { .. } | Event::CompletionRequested { .. } => true,
+            // The way back is of the phase in which it was asked for.
+            Event::RollbackRequested { .. } => self.world.commanded,
             _ if applied.started.is_some() || laws::gate_opened(&before, self) => false,
             _ => self.world.commanded,
         };
