@@ -139,12 +139,12 @@ impl Process {
     ) -> Result<Configs, ConfigError> {
         let mut parts = self.parts();
         let swapped = parts.take_up(material);
-        let configs = parts.configs(environment, id, material)?;
+        let configs = parts.configs(environment, id, material);
         drop(parts);
         for (trust, swapped) in &swapped {
             self.follow(environment, *trust, swapped);
         }
-        Ok(configs)
+        configs
     }
 
     /// What the connections on a bundle have come to by its swap.

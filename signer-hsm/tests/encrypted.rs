@@ -118,6 +118,11 @@ mod tests {
         assert_eq!(error, KeyError::KdfLimit { parameter: "scrypt_parallelization", limit: 4, found: 127 });
         let message = "encrypted private key has a limit of 4 for `scrypt_parallelization`, found 127";
         assert_eq!(error.to_string(), message);
+        // The block size takes up the octet that the smaller cost leaves.
+        for cost in [0, 1, 3] {
+            let none = patch(&memory, &parameters, &[2, 1, cost, 2, 2, 0, 128, 2, 1, 1]);
+            assert_eq!(refused(none.as_bytes(), b"open sesame"), KeyError::UnsupportedEncryption, "N = {cost}");
+        }
         for degenerate in [[2, 1, 0], [2, 1, 1], [2, 1, 3]] {
             let patched = patch(&der(&["-iter", "100"]), &[2, 1, 100], &degenerate);
             assert!(read(patched.as_bytes(), b"open sesame").is_err(), "another count is another key");

@@ -116,7 +116,7 @@ impl Pkcs11Module {
             .name("pkcs11-finalize".to_owned())
             .spawn(move || {
                 if done.begin() {
-                    let outcome = module.shut(None, deadline);
+                    let outcome = module.shut(module.lock(), None, deadline);
                     done.finish(outcome, &module);
                 }
             })
@@ -171,21 +171,24 @@ impl Pkcs11Module {
     /// Finalizes the module if it is still in the epoch in which something was lost: the next to enter initializes it.
     /// False if the last restart was a moment ago.
     pub(super) fn restart(&self, lost_in: u64, deadline: Deadline) -> Result<bool, Pkcs11Error> {
-        {
-            let mut gate = self.lock();
-            if gate.initialized && gate.epoch == lost_in {
-                if gate.pause.is_some_and(|pause| pause.left().is_some()) {
-                    return Ok(false);
-                }
-                gate.pause = Some(Deadline::after(RESTART_PAUSE));
+        let mut gate = self.lock();
+        // Once it is closed somebody restarts this epoch already, which is as good as a restart of one's own.
+        if gate.initialized && gate.epoch == lost_in && !gate.closed {
+            if gate.pause.is_some_and(|pause| pause.left().is_some()) {
+                return Ok(false);
             }
+            gate.pause = Some(Deadline::after(RESTART_PAUSE));
         }
-        self.shut(Some(lost_in), deadline).map(|()| true)
+        self.shut(gate, Some(lost_in), deadline).map(|()| true)
     }
 
     /// Waits until nobody is in the module, and finalizes it.
-    fn shut(&self, only_in: Option<u64>, deadline: Deadline) -> Result<(), Pkcs11Error> {
-        let mut gate = self.lock();
+    fn shut<'a>(
+        &'a self,
+        mut gate: MutexGuard<'a, Gate>,
+        only_in: Option<u64>,
+        deadline: Deadline,
+    ) -> Result<(), Pkcs11Error> {
         loop {
             if !gate.initialized || only_in.is_some_and(|epoch| epoch != gate.epoch) {
                 return Ok(());

@@ -1,6 +1,7 @@
 //! The threads that call the module, each with a session of its own, and the queue in front of them.
 
 use std::collections::VecDeque;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -64,7 +65,13 @@ where
         if !self.ticket.begin() {
             return None;
         }
-        match worker.perform(self.deadline, &mut self.work) {
+        // A module may give lengths that no memory has. Whoever waits is told, and the thread goes on.
+        let attempt = AssertUnwindSafe(|| worker.perform(self.deadline, &mut self.work));
+        let outcome = panic::catch_unwind(attempt).unwrap_or_else(|_panic| {
+            worker.forsake();
+            Err(Pkcs11Error::NoAnswer)
+        });
+        match outcome {
             Err(Pkcs11Error::SessionLimit(_)) if worker.others_are_connected() => {
                 let wanted = self.ticket.postpone(&worker.shared.module);
                 let job: Box<dyn Job> = self;
@@ -282,6 +289,13 @@ impl Worker {
             if connection.epoch == epoch {
                 connection.close();
             }
+        }
+    }
+
+    /// Leaves the session as it is: nobody knows what it has in hand.
+    fn forsake(&mut self) {
+        if self.connection.take().is_some() {
+            self.shared.connected.fetch_sub(1, Ordering::Relaxed);
         }
     }
 

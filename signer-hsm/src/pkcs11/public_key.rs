@@ -100,13 +100,13 @@ struct Told {
 impl Told {
     fn public_key(&self) -> Result<PublicKey, PublicKeyFault> {
         let (algorithm, key) = match self.kind {
-            Some(KeyType::EC) if self.curve == attributes::P256 => (KeyAlgorithm::P256, self.ec_point()?),
-            Some(KeyType::EC) if self.curve == attributes::P384 => (KeyAlgorithm::P384, self.ec_point()?),
+            Some(KeyType::EC) if self.curve == attributes::P256 => (KeyAlgorithm::P256, self.ec_point(65)?),
+            Some(KeyType::EC) if self.curve == attributes::P384 => (KeyAlgorithm::P384, self.ec_point(97)?),
             // Before PKCS#11 3.0, tokens filed Edwards curves under either kind.
             Some(KeyType::EC | KeyType::EC_EDWARDS)
                 if self.curve == attributes::ED25519 || self.curve == attributes::ED25519_BY_NAME =>
             {
-                (KeyAlgorithm::Ed25519, self.ec_point()?)
+                (KeyAlgorithm::Ed25519, self.ec_point(32)?)
             }
             Some(KeyType::RSA) => self.rsa()?,
             _ => return Err(PublicKeyFault::Unsupported),
@@ -120,10 +120,11 @@ impl Told {
         Ok(PublicKey { algorithm, spki: spki.into() })
     }
 
-    /// `CKA_EC_POINT` is an `OCTET STRING` that holds the point. Some tokens give the point alone.
-    fn ec_point(&self) -> Result<Vec<u8>, PublicKeyFault> {
+    /// `CKA_EC_POINT` is an `OCTET STRING` that holds the point, of so many octets. Some tokens give the point alone, which
+    /// may look like a shorter `OCTET STRING` by chance.
+    fn ec_point(&self, len: usize) -> Result<Vec<u8>, PublicKeyFault> {
         let mut outer = Elements::new(&self.point);
-        let wrapped = outer.take(OCTET_STRING).filter(|_| outer.is_empty());
+        let wrapped = outer.take(OCTET_STRING).filter(|point| outer.is_empty() && point.len() == len);
         let point = wrapped.unwrap_or(&self.point);
         if point.is_empty() { Err(PublicKeyFault::Malformed) } else { Ok(point.to_vec()) }
     }
@@ -210,6 +211,21 @@ mod tests {
             let wrapped = element(OCTET_STRING, &point);
             assert_eq!(told(kind, curve, &wrapped).public_key(), Ok(expected.clone()));
             assert_eq!(told(kind, curve, &point).public_key(), Ok(expected));
+        }
+    }
+
+    #[test]
+    fn a_bare_point_that_looks_wrapped_is_a_bare_point() {
+        // 04 3f and 63 octets are an `OCTET STRING` too: one point in 256 is like this.
+        for (kind, curve, point_len) in [
+            (KeyType::EC, attributes::P256, 65),
+            (KeyType::EC, attributes::P384, 97),
+            (KeyType::EC_EDWARDS, attributes::ED25519, 32),
+        ] {
+            let mut bare = vec![0x11; point_len];
+            (bare[0], bare[1]) = (OCTET_STRING, u8::try_from(point_len - 2).unwrap());
+            assert_eq!(told(kind, curve, &bare).ec_point(point_len), Ok(bare.clone()));
+            assert_eq!(told(kind, curve, &element(OCTET_STRING, &bare)).ec_point(point_len), Ok(bare));
         }
     }
 

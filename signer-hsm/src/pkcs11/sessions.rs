@@ -96,6 +96,7 @@ pub(super) struct Connection {
     module: Pkcs11Module,
     session: Session,
     slot: Slot,
+    info: TokenInfo,
     pub(super) epoch: u64,
     login_required: bool,
     accept_imported: bool,
@@ -134,6 +135,7 @@ impl Connection {
             slot,
             epoch,
             login_required: info.login_required(),
+            info,
             accept_imported,
             mechanisms,
             handles: Vec::new(),
@@ -146,6 +148,11 @@ impl Connection {
             return Err(error);
         }
         Ok(connection)
+    }
+
+    /// Whether a URI names the token of this session, or none.
+    pub(super) fn is_on(&self, object: &Pkcs11Uri) -> bool {
+        fits(object, self.slot, &self.info)
     }
 
     /// Closes the session. The caller is in the module, in the epoch of the session.
@@ -252,11 +259,9 @@ impl Connection {
         let made = self.made(algorithm, label, id, public, private);
         if let Err(error) = made {
             // Neither half stays, as far as the token still listens.
-            let swept = [private, public].map(|object| self.session.destroy_object(object).is_ok());
-            return Err(match error {
-                Pkcs11Error::Call(call) if swept != [true, true] => Pkcs11Error::GenerationUnknown(call),
-                error => error,
-            });
+            let swept = [private, public].map(|object| self.session.destroy_object(object).map_err(CallError::from));
+            let left = swept.into_iter().filter_map(Result::err).find(|call| !call.is_stale_object());
+            return Err(left.map_or(error, Pkcs11Error::GenerationUnknown));
         }
         made
     }

@@ -100,21 +100,22 @@ impl Pkcs11KeyStore {
     /// # Errors
     /// As [`open`](KeyStore::open), and [`KeyStoreErrorKind::UnsupportedAlgorithm`] for any other kind of key.
     pub fn open_pss(&self, label: &KeyLabel) -> Result<Arc<dyn Signer>, KeyStoreError> {
-        self.open_as(Some(octets(label)), None, Some(SignatureAlgorithm::RsaPssSha256))
+        self.open_as(Some(octets(label)), None, None, Some(SignatureAlgorithm::RsaPssSha256))
             .map_err(|error| error.key_store_error(label))
     }
 
     /// A handle to a key that others named: by `object`, `id` or both, on this store's token.
     ///
     /// # Errors
-    /// [`Pkcs11Error::ObjectNotNamed`] if `object` names no private key; else as for [`open`](KeyStore::open).
+    /// [`Pkcs11Error::ObjectNotNamed`] if `object` names no private key, [`Pkcs11Error::KeyNotFound`] if it names another token;
+    /// else as for [`open`](KeyStore::open).
     pub fn open_object(&self, object: &Pkcs11Uri) -> Result<Arc<dyn Signer>, Pkcs11Error> {
         let is_private = matches!(object.object_type(), None | Some(ObjectType::Private));
         if !is_private || (object.object().is_none() && object.id().is_none()) {
             return Err(Pkcs11Error::ObjectNotNamed);
         }
         let label = object.object().map(|label| label.as_bytes().to_vec());
-        self.open_as(label, object.id().map(<[u8]>::to_vec), None)
+        self.open_as(label, object.id().map(<[u8]>::to_vec), Some(object.clone()), None)
     }
 
     /// Tries to get the private key of this label out; see [`ExportProbe`]. The key is not judged before.
@@ -133,9 +134,13 @@ impl Pkcs11KeyStore {
         &self,
         label: Option<Vec<u8>>,
         id: Option<Vec<u8>>,
+        object: Option<Pkcs11Uri>,
         algorithm: Option<SignatureAlgorithm>,
     ) -> Result<Arc<dyn Signer>, Pkcs11Error> {
         let (key, algorithm, scheme) = self.pool.run(self.options.call_timeout, move |connection| {
+            if object.as_ref().is_some_and(|object| !connection.is_on(object)) {
+                return Err(Pkcs11Error::KeyNotFound);
+            }
             let key = connection.open_key(label.clone(), id.as_deref())?;
             let usual = key.public.algorithm.certificate_signature();
             let algorithm = algorithm.unwrap_or(usual);
@@ -191,7 +196,7 @@ impl KeyStore for Pkcs11KeyStore {
     }
 
     fn open(&self, label: &KeyLabel) -> Result<Arc<dyn Signer>, KeyStoreError> {
-        self.open_as(Some(octets(label)), None, None).map_err(|error| error.key_store_error(label))
+        self.open_as(Some(octets(label)), None, None, None).map_err(|error| error.key_store_error(label))
     }
 
     fn destroy(&self, label: &KeyLabel) -> Result<(), KeyStoreError> {

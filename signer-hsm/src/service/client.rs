@@ -474,7 +474,10 @@ impl Client {
         let mut orders = orders.iter().peekable();
         let mut on_the_way = 0_usize;
         while orders.peek().is_some() || !waiting.is_empty() {
-            let left = self.left(until)?;
+            let left = self.left(until).map_err(|error| match waiting.front() {
+                Some((order, ..)) => unknown(order.id, io::ErrorKind::TimedOut.into()),
+                None => error,
+            })?;
             self.connect(left)?;
             let Some((framed, next)) = &mut self.open else { continue };
             let mut out = Vec::new();
@@ -524,12 +527,20 @@ impl Client {
     fn again(&mut self, request: &Request) -> Result<Outcome, ClientError> {
         let until = self.clock.monotonic().saturating_add(self.deadline);
         let mut left = self.attempts;
+        let mut asked = false;
         loop {
             left = left.saturating_sub(1);
-            match self.once(request, until) {
+            // Of what was asked once nobody may think that it never was.
+            let outcome = self.once(request, until).map_err(|error| match error {
+                ClientError::Unavailable(source) if asked => unknown(request.id, source),
+                ClientError::TurnedAway(_) if asked => unknown(request.id, io::ErrorKind::ConnectionRefused.into()),
+                error => error,
+            });
+            match outcome {
                 Err(ClientError::OutcomeUnknown { source, .. })
                     if left > 0 && source.kind() != io::ErrorKind::TimedOut =>
                 {
+                    asked = true;
                     self.open = None;
                 }
                 outcome => {

@@ -96,14 +96,22 @@ impl IssuingService {
             }
             _ => item.refusal_entry(),
         });
+        // A backend that did not answer for one is not waited for by all the others: a switch waits for the whole run.
+        let mut down = None;
         for item in &mut items {
-            item.step = match core::mem::replace(&mut item.step, Step::Done(Outcome::Refused(Refusal::LogUnavailable)))
-            {
-                Step::Prepared(prepared) => self.sign(&current.generation, *prepared),
+            let step = core::mem::replace(&mut item.step, Step::Done(Outcome::Refused(Refusal::LogUnavailable)));
+            item.step = match (step, down) {
+                (Step::Prepared(_), Some(kind)) => Step::Refuse(Refusal::Signer(kind)),
+                (Step::Prepared(prepared), None) => self.sign(&current.generation, *prepared),
                 // It is written by now.
-                Step::Refuse(refusal) => Step::Done(Outcome::Refused(refusal)),
-                step => step,
+                (Step::Refuse(refusal), _) => Step::Done(Outcome::Refused(refusal)),
+                (step, _) => step,
             };
+            if let Step::Refuse(Refusal::Signer(kind @ (SignErrorKind::TimedOut | SignErrorKind::Unavailable))) =
+                &item.step
+            {
+                down = Some(*kind);
+            }
         }
         self.write(&cluster, &mut items, |item| match &item.step {
             Step::Issued(certificate) => Some(Entry::Issued { of: item.of.clone(), certificate: certificate.clone() }),

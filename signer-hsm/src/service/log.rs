@@ -255,6 +255,10 @@ impl IssuanceLog {
             return Ok(Vec::new());
         }
         let contents: Vec<_> = entries.iter().map(Entry::encode).collect();
+        // What cannot be read back would be the end of the whole log.
+        if contents.iter().any(|content| Entry::decode(content).is_none()) {
+            return Err(LogError::TooLong);
+        }
         let room = contents.iter().map(|content| frame_len(content.len())).sum();
         let (mut out, mut positions) = (Vec::with_capacity(room), Vec::with_capacity(contents.len()));
         let mut tail = self.tail();

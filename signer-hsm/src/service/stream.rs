@@ -136,7 +136,7 @@ impl<S: Stream + ?Sized> Framed<S> {
                 Ok(0) => return Err(Ended::Closed),
                 Ok(count) => {
                     self.frames.push(self.buffer.get(..count).unwrap_or_default());
-                    within_since = within_since.or(Some(now));
+                    within_since = within_since.or_else(|| Some(clock.monotonic()));
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // A peer that is gone without the last word of TLS: nothing is taken from what is not a whole frame.

@@ -36,6 +36,10 @@ impl KdfLimits {
             Kdf::Pbkdf2(pbkdf2) => {
                 within("pbkdf2_iterations", self.pbkdf2_iterations.into(), pbkdf2.iteration_count.into())
             }
+            // RFC 7914 2 asks for a power of two above one, and the library panics at zero.
+            Kdf::Scrypt(scrypt) if scrypt.cost_parameter < 2 || !scrypt.cost_parameter.is_power_of_two() => {
+                Err(KeyError::UnsupportedEncryption)
+            }
             Kdf::Scrypt(scrypt) => {
                 let memory = scrypt.cost_parameter.saturating_mul(128).saturating_mul(scrypt.block_size.into());
                 within("scrypt_memory", self.scrypt_memory, memory)?;

@@ -15,7 +15,7 @@ use signer_hsm::service::protocol::{
 };
 use signer_hsm::service::server::{ListenError, Peers};
 
-use crate::support::{Bench, NODE, ROLE, blue, caller, order, own_uid, request_id, serving};
+use crate::support::{Bench, NODE, ROLE, blue, caller, order, own_uid, pause, request_id, serving};
 
 fn frame(body: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
@@ -54,6 +54,38 @@ fn converse(bench: &Bench, octets: &[u8], is_over: bool) -> Vec<Vec<u8>> {
         all.push(frame.to_vec());
     }
     all
+}
+
+/// Reads one frame.
+fn receive(stream: &mut UnixStream) -> Vec<u8> {
+    let (mut frames, mut buffer) = (Frames::new(1 << 20), [0; 1024]);
+    loop {
+        if let Some(frame) = frames.pop().unwrap() {
+            return frame.to_vec();
+        }
+        let count = stream.read(&mut buffer).unwrap();
+        assert!(count > 0, "the connection is ended");
+        frames.push(&buffer[..count]);
+    }
+}
+
+#[test]
+fn silence_before_a_frame_is_not_of_its_time() {
+    let bench = Bench::new();
+    let service = bench.service();
+    let _server = bench.server(&service, ServerLimits::DEFAULT);
+    let mut stream = UnixStream::connect(bench.socket()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream.write_all(&hello()).unwrap();
+    receive(&mut stream);
+    // Longer than a frame may take, and not as long as a connection may be silent.
+    pause(100);
+    bench.clock.skip(11_000);
+    let whole = frame(&request(0).encode());
+    stream.write_all(&whole[..100]).unwrap();
+    pause(100);
+    stream.write_all(&whole[100..]).unwrap();
+    receive(&mut stream);
 }
 
 #[test]
