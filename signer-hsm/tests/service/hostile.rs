@@ -192,7 +192,7 @@ fn more_connections_than_allowed_are_told_so() {
     assert!(matches!(error, ClientError::TurnedAway(Welcome::Full)) && error.is_retryable(), "{error}");
     drop(first);
     while server.connections() > 1 {
-        crate::support::pause(5);
+        pause(5);
     }
     bench.client().current(&blue(), ROLE).unwrap();
 }
