@@ -2,7 +2,7 @@
 
 use core::fmt;
 use std::fs;
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -31,9 +31,6 @@ type Attempted<T> = Result<T, Box<dyn core::error::Error + Send + Sync>>;
 pub(crate) const CLUSTER: &str = "miniature";
 /// The key that is made to be taken, to see that the attempts at the others are attempts.
 const CONTROL: &str = "control";
-const TOKEN: &str = "miniature";
-/// Of a token that is thrown away with its directory.
-const PIN: &str = "1234";
 /// No call on loopback or in SoftHSM2 takes so long.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// The generations that a run can come to: the first, and one for each rotation.
@@ -78,8 +75,8 @@ impl CaKeys {
     pub fn token(module: &Path) -> Attempted<Self> {
         make_control_key(module)?;
         let module = Pkcs11Module::load(module)?;
-        let pin = || Some(Pin::new(PIN.to_owned()));
-        let uri = format!("pkcs11:token={TOKEN}").parse()?;
+        let pin = || Some(Pin::new(TokenDirectory::PIN.to_owned()));
+        let uri = format!("pkcs11:token={}", TokenDirectory::LABEL).parse()?;
         let token = Arc::new(Pkcs11KeyStore::new(&module, uri, pin, TokenOptions::default())?);
         if let Err(error) = token.check() {
             module.finalize(TIMEOUT)?;
@@ -182,6 +179,11 @@ fn attempts(key: &str, probe: &signer_hsm::pkcs11::ExportProbe) -> ExportReport 
 pub struct TokenDirectory(tempfile::TempDir);
 
 impl TokenDirectory {
+    /// The token's label.
+    pub const LABEL: &str = CLUSTER;
+    /// Of a token that is thrown away with its directory.
+    pub const PIN: &str = "1234";
+
     /// Makes the token.
     ///
     /// # Errors
@@ -194,7 +196,7 @@ impl TokenDirectory {
             format!("directories.tokendir = {}\nobjectstore.backend = file\nlog.level = ERROR\n", tokens.display());
         fs::write(directory.configuration(), configuration)?;
         let mut command = directory.command("softhsm2-util");
-        command.args(["--init-token", "--free", "--label", TOKEN, "--pin", PIN, "--so-pin", PIN]);
+        command.args(["--init-token", "--free", "--label", Self::LABEL, "--pin", Self::PIN, "--so-pin", Self::PIN]);
         let output = command.output().map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => "`softhsm2-util` is not installed; on Debian it comes from softhsm2".to_owned(),
             _ => format!("`softhsm2-util`: {error}"),
@@ -227,7 +229,7 @@ fn make_control_key(module: &Path) -> Attempted<()> {
     context.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK))?;
     let slot = context.get_slots_with_initialized_token()?.into_iter().next().ok_or("the module has no token")?;
     let session = context.open_rw_session(slot)?;
-    session.login(UserType::User, Some(&AuthPin::from(Box::<str>::from(PIN))))?;
+    session.login(UserType::User, Some(&AuthPin::from(Box::<str>::from(TokenDirectory::PIN))))?;
     let named = [Attribute::Token(true), Attribute::Label(CONTROL.into()), Attribute::Id(CONTROL.into())];
     let public = [&named[..], &[Attribute::EcParams(P256.to_vec())]].concat();
     let open = [Attribute::Private(true), Attribute::Sensitive(false), Attribute::Extractable(true)];
@@ -252,7 +254,7 @@ pub fn serve(socket: &Path) -> Attempted<()> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{READY}")?;
     stdout.flush()?;
-    io::copy(&mut io::stdin().lock().take(u64::MAX), &mut io::sink())?;
+    io::copy(&mut io::stdin().lock(), &mut io::sink())?;
     let _unfinished = server.drain(TIMEOUT);
     Ok(())
 }

@@ -10,6 +10,8 @@ mod tests {
     use std::path::Path;
     use std::process::{Child, Command, Output, Stdio};
 
+    use examples::keys::TokenDirectory;
+
     use crate::example::{assert_refused, example, text};
 
     /// A service, ended by SIGKILL at the latest.
@@ -53,29 +55,19 @@ mod tests {
     fn the_key_of_a_token_is_the_same_after_a_restart_and_lies_in_no_file() {
         const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
 
-        let scratch = tempfile::tempdir().unwrap();
+        let (scratch, token) = (tempfile::tempdir().unwrap(), TokenDirectory::new().unwrap());
         let (state, pin) = (scratch.path().join("state"), scratch.path().join("pin"));
         std::fs::create_dir(&state).unwrap();
-        std::fs::create_dir(scratch.path().join("tokens")).unwrap();
-        std::fs::write(&pin, "1234\n").unwrap();
-        let configuration = scratch.path().join("softhsm2.conf");
-        let tokens = scratch.path().join("tokens");
-        std::fs::write(&configuration, format!("directories.tokendir = {}\n", tokens.display())).unwrap();
-        let made = Command::new("softhsm2-util")
-            .args(["--init-token", "--free", "--label", "ca-1", "--pin", "1234", "--so-pin", "5678"])
-            .env("SOFTHSM2_CONF", &configuration)
-            .output()
-            .unwrap();
-        assert!(made.status.success(), "{}", text(&made.stderr));
-        let service = || {
-            let mut command = example("issuing_service");
-            command.args(["--key-store", "pkcs11", "--module", MODULE, "--token", "pkcs11:token=ca-1", "--pin-file"]);
-            command.arg(&pin).env("SOFTHSM2_CONF", &configuration);
-            Running::begin_with(command, &state)
+        std::fs::write(&pin, format!("{}\n", TokenDirectory::PIN)).unwrap();
+        let uri = format!("pkcs11:token={}", TokenDirectory::LABEL);
+        let with_token = || {
+            let mut command = token.command(example("issuing_service").get_program());
+            command.args(["--key-store", "pkcs11", "--module", MODULE, "--token", &uri, "--pin-file"]).arg(&pin);
+            command
         };
         let mut said = Vec::new();
         for node in ["node-1.pool-a.example", "node-2.pool-a.example"] {
-            let running = service();
+            let running = Running::begin_with(with_token(), &state);
             said.push(running.1.clone());
             let out = scratch.path().join(node);
             let answer =
@@ -87,12 +79,9 @@ mod tests {
         assert!(!state.join("ca.key").exists());
         // With another PIN nothing is served, and the token is asked once.
         std::fs::write(&pin, "4321\n").unwrap();
-        let mut command = example("issuing_service");
-        command
-            .args(["--cluster", "prod-1", "--domain", "pool-a.example", "--key-store", "pkcs11", "--dir"])
-            .arg(&state);
-        command.args(["--module", MODULE, "--token", "pkcs11:token=ca-1", "--pin-file"]).arg(&pin);
-        assert_refused(&command.env("SOFTHSM2_CONF", &configuration).output().unwrap(), "prod-1/cluster/1");
+        let mut command = with_token();
+        command.args(["--cluster", "prod-1", "--domain", "pool-a.example", "--dir"]).arg(&state);
+        assert_refused(&command.output().unwrap(), "prod-1/cluster/1");
         let missing = ["--dir", ".", "--cluster", "a", "--domain", "b.example", "--key-store", "pkcs11"];
         assert_refused(&example("issuing_service").args(missing).output().unwrap(), "required arguments");
     }

@@ -35,6 +35,7 @@ pub mod epoch;
 mod index;
 mod issue;
 pub mod limits;
+mod lock;
 pub mod log;
 pub mod policy;
 pub mod protocol;

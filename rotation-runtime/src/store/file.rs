@@ -1,6 +1,7 @@
 //! A journal in a directory of its own.
 
 mod frame;
+mod lock;
 mod tail;
 
 use core::fmt;
@@ -9,9 +10,8 @@ use std::io::{self, BufReader, Seek as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
-
 use self::frame::{OVERHEAD, frame, head, scan};
+use self::lock::Lock;
 use self::tail::Tail;
 use super::{Durable, Journal, Revision, Store, StoreError};
 
@@ -46,7 +46,7 @@ const JOURNAL_MAX: u64 = 1 << 30;
 #[derive(Debug)]
 pub struct FileStore {
     directory: PathBuf,
-    lock: File,
+    lock: Lock,
     journal: Option<Open>,
     torn: Option<TornTail>,
 }
@@ -89,10 +89,7 @@ impl FileStore {
     pub fn open(directory: impl Into<PathBuf>) -> Result<Self, StoreError> {
         let directory = directory.into();
         let lock = writable(&directory.join(LOCK)).map_err(failed)?;
-        flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| match io::Error::from(error) {
-            error if error.kind() == io::ErrorKind::WouldBlock => StoreError::Locked,
-            error => failed(error),
-        })?;
+        let lock = Lock::take(lock).map_err(failed)?.ok_or(StoreError::Locked)?;
         let mut store = Self { directory, lock, journal: None, torn: None };
         let file = match OpenOptions::new().read(true).write(true).open(store.path(JOURNAL)) {
             Ok(file) => file,

@@ -11,7 +11,7 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::{FlockOperation, flock};
+use super::lock::Lock;
 
 mod chain;
 mod entry;
@@ -155,7 +155,7 @@ pub struct Position {
 /// failed is taken out of the file again.
 #[derive(Debug)]
 pub struct IssuanceLog {
-    _lock: File,
+    _lock: Lock,
     file: File,
     durability: Durability,
     torn: Option<TornEntry>,
@@ -183,10 +183,7 @@ impl IssuanceLog {
         mut take: impl FnMut(Entry, Position),
     ) -> Result<Self, LogError> {
         let lock = writable(&directory.join(LOCK))?;
-        flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| match io::Error::from(error) {
-            error if error.kind() == io::ErrorKind::WouldBlock => LogError::Locked,
-            error => LogError::Io(error),
-        })?;
+        let lock = Lock::take(lock).map_err(LogError::Io)?.ok_or(LogError::Locked)?;
         let begun = lock.metadata().map_err(LogError::from_io)?.len() > 0;
         let path = directory.join(LOG);
         if begun && !path.try_exists().map_err(LogError::from_io)? {
@@ -204,9 +201,8 @@ impl IssuanceLog {
             file.set_len(0).and_then(|()| file.write_all_at(&file_head(), 0)).map_err(LogError::from_io)?;
             length = as_u64(FILE_HEAD);
         }
-        let scanned = scan(&mut BufReader::with_capacity(1 << 16, &file), length, |entry, at, _| {
-            let length = entry.encode().len();
-            take(entry, Position { at, length });
+        let scanned = scan(&mut BufReader::with_capacity(1 << 16, &file), length, |entry, position, _| {
+            take(entry, position);
             Ok(())
         })?;
         if scanned.end < length {
@@ -254,11 +250,11 @@ impl IssuanceLog {
         if entries.is_empty() {
             return Ok(Vec::new());
         }
-        let contents: Vec<_> = entries.iter().map(Entry::encode).collect();
         // What cannot be read back would be the end of the whole log.
-        if contents.iter().any(|content| Entry::decode(content).is_none()) {
+        if !entries.iter().all(Entry::is_bounded) {
             return Err(LogError::TooLong);
         }
+        let contents: Vec<_> = entries.iter().map(Entry::encode).collect();
         let room = contents.iter().map(|content| frame_len(content.len())).sum();
         let (mut out, mut positions) = (Vec::with_capacity(room), Vec::with_capacity(contents.len()));
         let mut tail = self.tail();

@@ -6,7 +6,7 @@
 use core::fmt;
 use core::time::Duration;
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, OpenOptions, Permissions};
 use std::io;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
@@ -17,9 +17,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use rustix::fs::{FlockOperation, flock};
-
 use super::limits::{Clock, ServerLimits};
+use super::lock::Lock;
 use super::protocol::{Hello, ProtocolError, Request, Service, VERSION, Welcome, push_frame};
 use super::stream::{Closer, Ended, Framed, Stream};
 use super::{CallerId, IssuingService, locked};
@@ -161,7 +160,7 @@ struct Door {
     listener: OwnedFd,
     thread: Option<JoinHandle<()>>,
     /// The socket's file, and the lock that says that its process lives.
-    file: Option<(PathBuf, File)>,
+    file: Option<(PathBuf, Lock)>,
 }
 
 impl Server {
@@ -195,10 +194,7 @@ impl Server {
         let mut name = path.as_os_str().to_owned();
         name.push(".lock");
         let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(PathBuf::from(name))?;
-        flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| match io::Error::from(error) {
-            error if error.kind() == io::ErrorKind::WouldBlock => ListenError::InUse(path.to_owned()),
-            error => ListenError::Io(error),
-        })?;
+        let lock = Lock::take(lock)?.ok_or_else(|| ListenError::InUse(path.to_owned()))?;
         match fs::symlink_metadata(path) {
             Ok(metadata) if !metadata.file_type().is_socket() => return Err(ListenError::NotASocket(path.to_owned())),
             // Somebody else's, who does not use our lock.
@@ -271,7 +267,7 @@ impl Server {
         Ok(())
     }
 
-    fn watch(&self, listener: OwnedFd, thread: JoinHandle<()>, file: Option<(PathBuf, File)>) {
+    fn watch(&self, listener: OwnedFd, thread: JoinHandle<()>, file: Option<(PathBuf, Lock)>) {
         locked(&self.doors).push(Door { listener, thread: Some(thread), file });
     }
 

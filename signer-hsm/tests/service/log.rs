@@ -218,3 +218,18 @@ impl Drop for Unmount<'_> {
         let _unmounted = Command::new("umount").arg("-l").arg(self.0).status();
     }
 }
+
+#[test]
+fn an_entry_that_could_not_be_read_back_is_not_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let (log, _) = open(directory.path()).unwrap();
+    log.append(&[refused(1, 64 << 10)]).unwrap();
+    assert!(matches!(log.append(&[refused(2, 1), refused(3, (64 << 10) + 1)]), Err(LogError::TooLong)));
+    let mut by_another = refused(4, 1);
+    if let Entry::Refused { of, .. } = &mut by_another {
+        of.caller = "k".repeat((64 << 10) + 1);
+    }
+    assert!(matches!(log.append(&[by_another]), Err(LogError::TooLong)));
+    drop(log);
+    assert_eq!(open(directory.path()).unwrap().1, [refused(1, 64 << 10)]);
+}

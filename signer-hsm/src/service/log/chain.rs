@@ -9,7 +9,7 @@ use std::io::{self, Read};
 use aws_lc_rs::digest::{Context, SHA256};
 
 use super::entry::{ENTRY_LEN_MAX, Entry};
-use super::{Head, LogError};
+use super::{Head, LogError, Position};
 use crate::service::epoch::SignerEpoch;
 
 const MAGIC: &[u8; 21] = b"carousel issuance log";
@@ -84,7 +84,7 @@ enum Frame {
 pub(super) fn scan(
     file: &mut impl Read,
     length: u64,
-    mut take: impl FnMut(Entry, u64, Head) -> Result<(), LogError>,
+    mut take: impl FnMut(Entry, Position, Head) -> Result<(), LogError>,
 ) -> Result<Scanned, LogError> {
     let Some(head) = exactly::<FILE_HEAD>(file)? else { return Err(LogError::damaged(0, "the head of the file")) };
     if !head.starts_with(MAGIC) {
@@ -102,7 +102,7 @@ pub(super) fn scan(
                 let entry = Entry::decode(&content).ok_or_else(|| LogError::damaged(scanned.end, "an entry"))?;
                 rules.judge(&entry).map_err(|why| LogError::damaged(scanned.end, why))?;
                 let head = Head { entries: scanned.head.entries.saturating_add(1), hash };
-                take(entry, scanned.end, head)?;
+                take(entry, Position { at: scanned.end, length: content.len() }, head)?;
                 scanned = Scanned { head, end };
             }
         }

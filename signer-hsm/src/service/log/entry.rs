@@ -76,6 +76,10 @@ pub struct Origin {
 }
 
 impl Origin {
+    fn texts(&self) -> [&str; 3] {
+        [&self.caller, &self.cluster, &self.role]
+    }
+
     fn write(&self, writer: &mut Writer) {
         writer.octets(&self.time.to_be_bytes());
         writer.text(&self.caller);
@@ -133,6 +137,17 @@ impl Entry {
             }
         }
         writer.0
+    }
+
+    /// Whether [`decode`](Self::decode) takes what [`encode`](Self::encode) makes of it, as far as its texts go.
+    pub(super) fn is_bounded(&self) -> bool {
+        let fit = |texts: &[&str]| texts.iter().all(|text| text.len() <= TEXT_LEN_MAX);
+        match self {
+            Self::Signer { cluster, role, .. } => fit(&[cluster, role]),
+            Self::Prepared { of, record, .. } => fit(&of.texts()) && fit(&[record]),
+            Self::Issued { of, .. } => fit(&of.texts()),
+            Self::Refused { of, code, text } => fit(&of.texts()) && fit(&[code, text]),
+        }
     }
 
     /// Reads one; `None` for what [`encode`](Self::encode) does not write.
