@@ -81,7 +81,15 @@ pub use crate::request::{
 pub use crate::role::{AuthorityRole, CaVersion, ClusterId};
 pub use crate::separation::{AdmitError, AdmittedExternalKey, AdmittedKey, KeyLedger, KeyOwner, KeyReuse};
 pub use crate::serial::{Serial, SerialNumber};
+#[cfg(feature = "rcgen")]
+pub use crate::signer::RcgenSigner;
+#[cfg(feature = "rustls")]
+pub use crate::signer::RustlsSigner;
+#[cfg(any(feature = "rcgen", feature = "rustls", feature = "signature"))]
+pub use crate::signer::UnsupportedSigner;
 pub use crate::signer::{Custody, SignError, SignErrorKind, Signer, sign_to_vec};
+#[cfg(feature = "signature")]
+pub use crate::signer::{SignerPublicKey, X509Signature, X509Signer};
 pub use crate::time::{Validity, ValidityError, unix_time, utc};
 pub use crate::token::{TokenError, TokenKeys, VerifiedToken, issue_token};
 pub use crate::weak_key::{KeyBlocklist, WeakKey};

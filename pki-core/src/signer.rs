@@ -1,11 +1,29 @@
 //! The one thing that the rest of the workspace may ask of a private key: sign.
 
+#[cfg(any(feature = "rcgen", feature = "rustls", feature = "signature"))]
+mod adapter;
+#[cfg(feature = "rcgen")]
+mod rcgen;
+#[cfg(feature = "rustls")]
+mod rustls;
+#[cfg(feature = "signature")]
+mod x509;
+
 use core::error::Error;
 use core::fmt;
 
 use rustls_pki_types::SubjectPublicKeyInfoDer;
 
 use crate::SignatureAlgorithm;
+
+#[cfg(any(feature = "rcgen", feature = "rustls", feature = "signature"))]
+pub use self::adapter::UnsupportedSigner;
+#[cfg(feature = "rcgen")]
+pub use self::rcgen::RcgenSigner;
+#[cfg(feature = "rustls")]
+pub use self::rustls::RustlsSigner;
+#[cfg(feature = "signature")]
+pub use self::x509::{SignerPublicKey, X509Signature, X509Signer};
 
 /// A private key that can sign and cannot be exported.
 ///

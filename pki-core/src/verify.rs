@@ -168,6 +168,12 @@ impl<'a> SubjectPublicKey<'a> {
         self.der
     }
 
+    /// Whether a key of this kind signs so.
+    #[cfg(any(feature = "rcgen", feature = "rustls", feature = "signature"))]
+    pub(crate) fn signs_with(&self, algorithm: SignatureAlgorithm) -> bool {
+        self.algorithm_identifier == &*algorithm.public_key_identifier()
+    }
+
     /// Algorithm and size.
     #[must_use]
     pub const fn algorithm(&self) -> KeyAlgorithm {

@@ -1,7 +1,5 @@
 #![doc = include_str!("../README.md")]
 
-#[cfg(any(feature = "rcgen", feature = "rustls", feature = "signature"))]
-mod adapter;
 #[cfg(all(feature = "service", target_os = "linux"))]
 pub mod agent;
 pub mod contract;
@@ -19,14 +17,6 @@ mod software;
 pub mod testing;
 
 // The public interface is:
-#[cfg(any(feature = "rcgen", feature = "rustls", feature = "signature"))]
-pub use adapter::UnsupportedSigner;
-#[cfg(feature = "rcgen")]
-pub use adapter::rcgen::RcgenSigner;
-#[cfg(feature = "rustls")]
-pub use adapter::rustls::RustlsSigner;
-#[cfg(feature = "signature")]
-pub use adapter::signature::{SignerPublicKey, X509Signature, X509Signer};
 pub use key_store::{InvalidKeyLabel, KeyLabel, KeySpec, KeyStore, KeyStoreError, KeyStoreErrorKind};
 #[cfg(all(feature = "encrypted-keys", any(feature = "aws-lc-rs", feature = "rustcrypto")))]
 pub use software::encrypted::KdfLimits;

@@ -21,7 +21,10 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
-    use pki_core::{KeyAlgorithm, SignError, SignErrorKind, SignatureAlgorithm, Signer};
+    use pki_core::{
+        KeyAlgorithm, RcgenSigner, RustlsSigner, SignError, SignErrorKind, SignatureAlgorithm, Signer, X509Signature,
+        X509Signer,
+    };
     use rcgen::{
         BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyIdMethod, KeyUsagePurpose, SerialNumber,
     };
@@ -34,9 +37,7 @@ mod tests {
     };
     use rustls_pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer};
     use signer_hsm::testing::{FaultySigner, SignFault};
-    use signer_hsm::{
-        ExportableKey, KeyLabel, KeySpec, Provider, RcgenSigner, RustlsSigner, SoftwareKey, X509Signature, X509Signer,
-    };
+    use signer_hsm::{ExportableKey, KeyLabel, KeySpec, Provider, SoftwareKey};
     use x509_cert::builder::{Builder, CertificateBuilder, profile};
     use x509_cert::der::Encode;
     use x509_cert::name::Name;

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use pki_core::inspect::IssuerIndex;
+use pki_core::inspect::{CertificateView, IssuerIndex};
 use pki_core::{
     AuthorityRole, BundleHash, ClientCredential, ComponentKind, ExtendedKeyUsage, Fingerprint, LeafKind, Limits, Path,
     TrustSlot,
@@ -327,11 +327,17 @@ fn search<'a>(chain: &'a [Arc<Certificate>], bundle: &Trusted<'a>, limits: &Limi
     let Some((leaf, sent)) = chain.split_first() else { return Found::Nobody };
     let sent = sent.get(..limits.intermediates_max).unwrap_or(sent);
     let upwards = |index: &IssuerIndex<'a>| {
+        let held = |anchor: &CertificateView| {
+            bundle.anchors.iter().copied().find(|one| one.fingerprint() == anchor.fingerprint)
+        };
+        if let Some(anchor) = index.issuer_of(leaf.view()) {
+            return held(anchor);
+        }
         let mut open: Vec<&Arc<Certificate>> = vec![leaf];
         let mut seen = BTreeSet::new();
         while let Some(lower) = open.pop() {
             if let Some(anchor) = index.issuer_of(lower.view()) {
-                return bundle.anchors.iter().copied().find(|one| one.fingerprint() == anchor.fingerprint);
+                return held(anchor);
             }
             for (position, upper) in sent.iter().enumerate() {
                 if lower.view().names_as_issuer(upper.view()) && seen.insert(position) {

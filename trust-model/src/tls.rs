@@ -11,7 +11,6 @@ mod error;
 mod identity;
 mod live;
 mod server;
-mod signer_key;
 
 use std::sync::Arc;
 
@@ -28,7 +27,6 @@ pub use crate::tls::error::{ConfigError, IdentityError, TlsRefusal};
 pub use crate::tls::identity::TlsIdentity;
 pub use crate::tls::live::{Connection, ConnectionId, LiveBundle, LiveIdentity, Swapped};
 pub use crate::tls::server::{Admitted, ClientDenied, PathClientVerifier, server_config};
-pub use crate::tls::signer_key::SignerKey;
 
 /// The chain as one list, without a copy of the certificates.
 fn whole_chain<'a>(leaf: &'a CertificateDer<'_>, intermediates: &'a [CertificateDer<'_>]) -> Vec<CertificateDer<'a>> {

@@ -16,7 +16,8 @@ use std::sync::Arc;
 
 use pki::{Authority, Leaf, NOW, SERVER, bundle, day};
 use pki_core::{
-    ClientCredential, DnsName, ExtendedKeyUsage, LeafKind, Path, SignErrorKind, SignatureAlgorithm, TrustBundle,
+    ClientCredential, DnsName, ExtendedKeyUsage, LeafKind, Path, RustlsSigner, SignErrorKind, SignatureAlgorithm,
+    TrustBundle,
 };
 use rcgen::KeyPair;
 use rustls::client::Resumption;
@@ -30,7 +31,7 @@ use rustls::{
 use rustls_pki_types::CertificateDer;
 use trust_model::tls::{
     ClientDenied, ConfigError, IdentityError, LiveBundle, LiveIdentity, PathClientVerifier, PathServerVerifier,
-    SignerKey, TlsContext, TlsIdentity, client_config, server_config,
+    TlsContext, TlsIdentity, client_config, server_config,
 };
 use trust_model::{PathRule, Reason, ServerRule};
 use wire::{Clock, Meeting, TokenKey, clock, meet, provider};
@@ -383,7 +384,7 @@ fn the_alert_tells_of_the_path_that_came_closest() {
 fn a_certificate_without_its_key_is_worth_nothing() {
     let cluster = NodeApi::new();
     let key = TokenKey::new(SignatureAlgorithm::EcdsaP256Sha256, KeyPair::generate().unwrap());
-    let key: Arc<dyn rustls::sign::SigningKey> = Arc::new(SignerKey::new(key).unwrap());
+    let key: Arc<dyn rustls::sign::SigningKey> = Arc::new(RustlsSigner::new(key).unwrap());
     let stolen = |identity: &TlsIdentity| {
         let stolen = rustls::sign::CertifiedKey::new(identity.chain().to_vec(), Arc::clone(&key));
         Arc::new(SingleCertAndKey::from(stolen))

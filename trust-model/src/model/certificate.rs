@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use pki_core::inspect::{CertificateView, InspectError};
-use pki_core::{AuthorityRole, BundleHash, Fingerprint, Limits};
+use pki_core::{AuthorityRole, BundleHash, DecodeError, Fingerprint, LeafIdentity, Limits};
 use rustls_pki_types::CertificateDer;
 use time::UtcDateTime;
 
@@ -16,6 +16,7 @@ use crate::fact::{Fact, Place};
 pub struct Certificate {
     der: CertificateDer<'static>,
     view: CertificateView,
+    identity: Result<LeafIdentity, DecodeError>,
     place: Place,
 }
 
@@ -27,7 +28,8 @@ impl Certificate {
     pub fn parse(der: CertificateDer<'static>, place: Place, limits: &Limits) -> Result<Self, InspectError> {
         // What the view remarks at a time is not looked at: the time of an audit is the audit's.
         let view = CertificateView::parse(&der, UtcDateTime::UNIX_EPOCH, limits)?;
-        Ok(Self { der, view, place })
+        let identity = LeafIdentity::parse(&der, limits);
+        Ok(Self { der, view, identity, place })
     }
 
     /// The octets.
@@ -40,6 +42,14 @@ impl Certificate {
     #[must_use]
     pub const fn view(&self) -> &CertificateView {
         &self.view
+    }
+
+    /// Who its holder is, as Kubernetes reads it.
+    ///
+    /// # Errors
+    /// When it does not say that: see [`LeafIdentity::parse`].
+    pub const fn identity(&self) -> Result<&LeafIdentity, &DecodeError> {
+        self.identity.as_ref()
     }
 
     /// Where it was read.

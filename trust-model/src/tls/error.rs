@@ -3,7 +3,7 @@
 use core::error::Error;
 use core::fmt;
 
-use pki_core::{DnsName, Fingerprint, LeafKind, Path, SignatureAlgorithm};
+use pki_core::{DnsName, Fingerprint, LeafKind, Path, UnsupportedSigner};
 
 /// What `rustls` itself found wrong; the source of another error.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,8 +32,8 @@ pub enum IdentityError {
         /// SHA-256 over the signer's `SubjectPublicKeyInfo`.
         found: Fingerprint,
     },
-    /// TLS has no signature scheme for what the signer makes.
-    UnsupportedAlgorithm(SignatureAlgorithm),
+    /// TLS has no use for the signer.
+    Signer(UnsupportedSigner),
 }
 
 impl fmt::Display for IdentityError {
@@ -44,7 +44,7 @@ impl fmt::Display for IdentityError {
             Self::KeyMismatch { expected, found } => {
                 write!(f, "the leaf was issued for the public key `{expected}`, the signer has `{found}`")
             }
-            Self::UnsupportedAlgorithm(algorithm) => write!(f, "TLS has no signature scheme for `{algorithm}`"),
+            Self::Signer(_) => f.write_str("TLS has no use for the signer"),
         }
     }
 }
@@ -53,7 +53,8 @@ impl Error for IdentityError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Leaf(refusal) => Some(refusal),
-            Self::NoCertificate | Self::KeyMismatch { .. } | Self::UnsupportedAlgorithm(_) => None,
+            Self::Signer(unsupported) => Some(unsupported),
+            Self::NoCertificate | Self::KeyMismatch { .. } => None,
         }
     }
 }

@@ -3,12 +3,12 @@
 use core::fmt;
 use std::sync::Arc;
 
-use pki_core::{Fingerprint, Signer};
+use pki_core::{Fingerprint, RustlsSigner, Signer};
 use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::CertificateDer;
 
-use crate::tls::{IdentityError, SignerKey, TlsRefusal};
+use crate::tls::{IdentityError, TlsRefusal};
 
 /// A certificate chain, leaf first, with a signer that holds the leaf's key.
 #[derive(Clone)]
@@ -30,7 +30,7 @@ impl TlsIdentity {
             let (expected, found) = (Fingerprint::of(&expected), Fingerprint::of(found));
             return Err(IdentityError::KeyMismatch { expected, found });
         }
-        let key = SignerKey::new(signer)?;
+        let key = RustlsSigner::new(signer).map_err(IdentityError::Signer)?;
         Ok(Self { certified_key: Arc::new(CertifiedKey::new(chain, Arc::new(key))) })
     }
 

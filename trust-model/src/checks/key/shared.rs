@@ -1,6 +1,6 @@
 //! Two that should be told apart have one key.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use pki_core::{ComponentKind, Fingerprint, LeafKind};
 
@@ -31,29 +31,25 @@ fn run(context: &Context<'_>, outcomes: &mut Outcomes) {
     let all = anchors.chain(authorities.flat_map(|authority| &authority.live));
     let issuing: BTreeSet<Fingerprint> =
         all.filter(|one| one.view().is_ca()).map(|one| one.view().key_fingerprint()).collect();
-    let mut owners: HashMap<Fingerprint, Vec<(&Presented<'_>, &Seat<'_>)>> = HashMap::new();
-    let mut order = Vec::new();
-    for (leaf, certificate) in context.chains.read_leaves() {
-        let key = certificate.view().key_fingerprint();
-        let holders = owners.entry(key).or_insert_with(|| {
-            order.push(key);
-            Vec::new()
-        });
-        holders.extend(leaf.seats.iter().map(|seat| (leaf, seat)));
-    }
-    for key in order {
-        let Some(holders) = owners.get(&key) else { continue };
-        let found = if issuing.contains(&key) {
+    let mut leaves: Vec<_> =
+        context.chains.read_leaves().map(|(leaf, one)| (one.view().key_fingerprint(), leaf)).collect();
+    // Stable: the holders of one key stay in the order of the cluster.
+    leaves.sort_by_key(|(key, _)| *key);
+    for of_one_key in leaves.chunk_by(|(one, _), (other, _)| one == other) {
+        let Some((key, _)) = of_one_key.first() else { continue };
+        let holders = || of_one_key.iter().flat_map(|(_, leaf)| leaf.seats.iter().map(move |seat| (*leaf, seat)));
+        let found = if issuing.contains(key) {
             Some("the key of an authority".to_owned())
         } else {
-            let distinct: BTreeSet<Owner<'_>> = holders.iter().map(|(leaf, seat)| owner(leaf, seat)).collect();
-            (distinct.len() > 1).then(|| of_several(holders))
+            let mut owners = holders().map(|(leaf, seat)| owner(leaf, seat));
+            let first = owners.next();
+            owners.any(|other| Some(other) != first).then(|| of_several(holders()))
         };
         let Some(found) = found else {
             outcomes.pass();
             continue;
         };
-        for (leaf, seat) in holders {
+        for (leaf, seat) in holders() {
             outcomes.fail_on(leaf.channels(), leaf.subject_of(seat), &seat.origin(), "a key of its own", found.clone());
         }
     }
@@ -67,9 +63,9 @@ fn owner<'a>(leaf: &Presented<'a>, seat: &Seat<'a>) -> Owner<'a> {
 }
 
 /// The same text for all of them, so that they are one finding.
-fn of_several(holders: &[(&Presented<'_>, &Seat<'_>)]) -> String {
-    let first = holders.first().map_or_else(String::new, |(leaf, seat)| leaf.subject_of(seat));
-    format!("one of {} with the key of {first}", holders.len())
+fn of_several<'a>(mut holders: impl Iterator<Item = (&'a Presented<'a>, &'a Seat<'a>)>) -> String {
+    let Some((leaf, seat)) = holders.next() else { return String::new() };
+    format!("one of {} with the key of {}", holders.count() + 1, leaf.subject_of(seat))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! A client is not who its path expects.
 
+use pki_core::LeafKind;
 use pki_core::kubernetes::MASTERS_GROUP;
-use pki_core::{LeafIdentity, LeafKind};
 
 use super::{Judged, each, is_known_by_name};
 use crate::chains::Side;
@@ -41,8 +41,8 @@ fn run(context: &Context<'_>, outcomes: &mut Outcomes) {
                 && names.into_iter().any(|name| Some(name) == subject.common_name.as_ref())
         };
         let rule = IdentityRule::of(leaf.kind);
-        match LeafIdentity::parse(certificate.der(), context.limits) {
-            Ok(identity) if rule.check(&identity).is_ok() || allowed() => Judged::Pass,
+        match certificate.identity() {
+            Ok(identity) if rule.check(identity).is_ok() || allowed() => Judged::Pass,
             Ok(_) => Judged::Fail(rule.to_string(), subject.text.to_string()),
             Err(error) => Judged::Fail(rule.to_string(), format!("{} ({error})", subject.text)),
         }

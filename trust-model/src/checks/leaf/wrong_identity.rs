@@ -1,6 +1,6 @@
 //! A client is not who Kubernetes takes it for.
 
-use pki_core::{ComponentKind, LeafIdentity, NodeName};
+use pki_core::{ComponentKind, NodeName};
 
 use super::{Judged, each, is_known_by_name};
 use crate::check::{Check, Context, Outcomes, Severity};
@@ -27,11 +27,11 @@ fn run(context: &Context<'_>, outcomes: &mut Outcomes) {
         }
         let rule = IdentityRule::of(leaf.kind);
         let found = || certificate.view().subject.text.to_string();
-        let identity = match LeafIdentity::parse(certificate.der(), context.limits) {
+        let identity = match certificate.identity() {
             Ok(identity) => identity,
             Err(error) => return Judged::Fail(rule.to_string(), format!("{} ({error})", found())),
         };
-        if rule.check(&identity).is_err() {
+        if rule.check(identity).is_err() {
             return Judged::Fail(rule.to_string(), found());
         }
         // Instances of a kubelet are called after their nodes.

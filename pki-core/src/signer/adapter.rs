@@ -1,25 +1,17 @@
-//! A [`Signer`](pki_core::Signer) as other libraries want their keys. What they sign is not what `pki-core` would have
-//! issued, and nothing here judges it.
+//! A [`Signer`] as other libraries want their keys. What they sign is not what this crate would have issued, and nothing
+//! here judges it.
 
 use core::error::Error;
 use core::fmt;
 
-use pki_core::{SignatureAlgorithm, Signer};
-
-use crate::der::PublicKeyParts;
-
-#[cfg(feature = "rcgen")]
-pub(crate) mod rcgen;
-#[cfg(feature = "rustls")]
-pub(crate) mod rustls;
-#[cfg(feature = "signature")]
-pub(crate) mod signature;
+use crate::verify::SubjectPublicKey;
+use crate::{SignatureAlgorithm, Signer};
 
 /// A signer that another library has no use for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnsupportedSigner {
-    library: &'static str,
-    algorithm: SignatureAlgorithm,
+    pub(super) library: &'static str,
+    pub(super) algorithm: SignatureAlgorithm,
 }
 
 impl UnsupportedSigner {
@@ -39,9 +31,13 @@ impl fmt::Display for UnsupportedSigner {
 impl Error for UnsupportedSigner {}
 
 /// Refuses a public key that is not of the signer's own algorithm, before it is written into anything.
-fn public_key_bits<'a>(signer: &'a dyn Signer, library: &'static str) -> Result<PublicKeyParts<'a>, UnsupportedSigner> {
+pub(super) fn public_key<'a>(
+    signer: &'a dyn Signer,
+    library: &'static str,
+) -> Result<SubjectPublicKey<'a>, UnsupportedSigner> {
     let algorithm = signer.algorithm();
-    PublicKeyParts::of(signer.public_key().as_ref())
-        .filter(|parts| parts.algorithm == algorithm.public_key_identifier().as_ref())
+    SubjectPublicKey::parse(signer.public_key().as_ref())
+        .ok()
+        .filter(|key| key.signs_with(algorithm))
         .ok_or(UnsupportedSigner { library, algorithm })
 }

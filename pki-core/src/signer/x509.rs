@@ -2,17 +2,17 @@
 
 use core::fmt;
 
-use pki_core::{Signer, sign_to_vec};
+use crate::{Signer, sign_to_vec};
 use signature::{Keypair, SignatureEncoding};
 use spki::der::asn1::BitString;
-use spki::der::{Decode, Document};
+use spki::der::{self, Decode, Document};
 use spki::{AlgorithmIdentifierOwned, DynSignatureAlgorithmIdentifier, EncodePublicKey, SignatureBitStringEncoding};
 
-use super::{UnsupportedSigner, public_key_bits};
+use super::adapter::{UnsupportedSigner, public_key};
 
 /// A signer as a [`signature::Signer`], which the builder of x509-cert takes.
 ///
-/// What `pki-core` guarantees of a certificate holds for none that is made this way.
+/// What this crate guarantees of a certificate holds for none that is made this way.
 #[derive(Clone, Copy)]
 pub struct X509Signer<'a> {
     signer: &'a dyn Signer,
@@ -24,7 +24,7 @@ impl<'a> X509Signer<'a> {
     /// # Errors
     /// [`UnsupportedSigner`] when its public key is of another algorithm than its signatures.
     pub fn new(signer: &'a dyn Signer) -> Result<Self, UnsupportedSigner> {
-        public_key_bits(signer, "the `signature` traits")?;
+        public_key(signer, "the `signature` traits")?;
         Ok(Self { signer })
     }
 }
@@ -98,7 +98,7 @@ impl SignatureEncoding for X509Signature {
 }
 
 impl SignatureBitStringEncoding for X509Signature {
-    fn to_bitstring(&self) -> spki::der::Result<BitString> {
+    fn to_bitstring(&self) -> der::Result<BitString> {
         BitString::from_bytes(&self.0)
     }
 }

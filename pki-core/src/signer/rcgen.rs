@@ -2,18 +2,17 @@
 
 use core::fmt;
 
-use pki_core::{SignatureAlgorithm, Signer, sign_to_vec};
+use crate::{SignatureAlgorithm, Signer, sign_to_vec};
 use rcgen::{PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PKCS_RSA_SHA256};
 
-use super::{UnsupportedSigner, public_key_bits};
+use super::adapter::{UnsupportedSigner, public_key};
 
 /// A signer as rcgen's [`SigningKey`](rcgen::SigningKey), with which it issues certificates, requests and lists.
 ///
 /// ```
-/// # #[cfg(feature = "aws-lc-rs")] {
-/// use pki_core::KeyAlgorithm;
+/// use pki_core::{KeyAlgorithm, RcgenSigner};
 /// use rcgen::{CertificateParams, KeyIdMethod, SerialNumber};
-/// use signer_hsm::{RcgenSigner, SoftwareKey};
+/// use signer_hsm::SoftwareKey;
 ///
 /// let key = SoftwareKey::generate(KeyAlgorithm::P256)?;
 /// let mut params = CertificateParams::new(["node-1.example".to_owned()])?;
@@ -21,11 +20,10 @@ use super::{UnsupportedSigner, public_key_bits};
 /// params.key_identifier_method = KeyIdMethod::PreSpecified(vec![1; 20]);
 /// let certificate = params.self_signed(&RcgenSigner::new(&key)?)?;
 /// # assert!(!certificate.der().is_empty());
-/// # }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// What `pki-core` guarantees of a certificate holds for none that is made this way.
+/// What this crate guarantees of a certificate holds for none that is made this way.
 #[derive(Clone, Copy)]
 pub struct RcgenSigner<'a> {
     signer: &'a dyn Signer,
@@ -45,9 +43,11 @@ impl<'a> RcgenSigner<'a> {
             SignatureAlgorithm::EcdsaP384Sha384 => &PKCS_ECDSA_P384_SHA384,
             SignatureAlgorithm::RsaPkcs1Sha256 => &PKCS_RSA_SHA256,
             SignatureAlgorithm::Ed25519 => &PKCS_ED25519,
-            algorithm => return Err(UnsupportedSigner { library: LIBRARY, algorithm }),
+            algorithm @ SignatureAlgorithm::RsaPssSha256 => {
+                return Err(UnsupportedSigner { library: LIBRARY, algorithm });
+            }
         };
-        let key = public_key_bits(signer, LIBRARY)?.key;
+        let key = public_key(signer, LIBRARY)?.bits();
         Ok(Self { signer, algorithm, key })
     }
 }

@@ -3,11 +3,11 @@
 use core::fmt;
 use std::sync::Arc;
 
-use pki_core::{SignatureAlgorithm as Algorithm, Signer, sign_to_vec};
+use crate::{SignatureAlgorithm as Algorithm, Signer, sign_to_vec};
 use rustls::{OtherError, SignatureAlgorithm, SignatureScheme};
 use rustls_pki_types::SubjectPublicKeyInfoDer;
 
-use super::{UnsupportedSigner, public_key_bits};
+use super::adapter::{UnsupportedSigner, public_key};
 
 /// A signer as rustls' [`SigningKey`](rustls::sign::SigningKey): a TLS key that stays where it is.
 ///
@@ -25,18 +25,16 @@ impl RustlsSigner {
     /// The signer for rustls.
     ///
     /// # Errors
-    /// [`UnsupportedSigner`] when TLS has no scheme for its signatures, or its public key is of another algorithm.
+    /// [`UnsupportedSigner`] when its public key is of another algorithm than its signatures.
     pub fn new(signer: Arc<dyn Signer>) -> Result<Self, UnsupportedSigner> {
-        const LIBRARY: &str = "rustls";
         let (scheme, algorithm) = match signer.algorithm() {
             Algorithm::EcdsaP256Sha256 => (SignatureScheme::ECDSA_NISTP256_SHA256, SignatureAlgorithm::ECDSA),
             Algorithm::EcdsaP384Sha384 => (SignatureScheme::ECDSA_NISTP384_SHA384, SignatureAlgorithm::ECDSA),
             Algorithm::RsaPkcs1Sha256 => (SignatureScheme::RSA_PKCS1_SHA256, SignatureAlgorithm::RSA),
             Algorithm::RsaPssSha256 => (SignatureScheme::RSA_PSS_SHA256, SignatureAlgorithm::RSA),
             Algorithm::Ed25519 => (SignatureScheme::ED25519, SignatureAlgorithm::ED25519),
-            algorithm => return Err(UnsupportedSigner { library: LIBRARY, algorithm }),
         };
-        public_key_bits(&*signer, LIBRARY)?;
+        public_key(&*signer, "rustls")?;
         Ok(Self { signer, scheme, algorithm })
     }
 }
