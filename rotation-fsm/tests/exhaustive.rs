@@ -74,6 +74,8 @@ mod exhaustive {
             // Whoever is down is believed to be up, and on the way back one before it is to go down.
             Fault::StaleCounts => with(Subject::ServiceAccount, Strategy::Staged, &[(K::Delay, 1), (K::Operator, 1)]),
             Fault::OutOfTurn => peers(&[(K::Controllers, 1), (K::Operator, 1)]),
+            // What is on a node comes back with the node.
+            Fault::AwayForGood => cluster(&[(K::Window, 1), (K::Controllers, 1)]),
             Fault::AnybodyLeftBehind => cluster(&[(K::Clock, 1)]),
             Fault::WordForAnotherStage => cluster(&[(K::Delay, 1)]),
             Fault::WordForTheObservable => peers(&[(K::Mistake, 1)]),

@@ -148,6 +148,9 @@ impl Machine {
             if away >= room && !skips!(self, OutOfTurn) {
                 return Err(Rejected::NotItsTurn { consumer: consumer.clone(), away, room });
             }
+        }
+        // Whoever is away is not disturbed once more, unless it has spoken since: then it may be back.
+        if last.available || (after > last.id && !skips!(self, AwayForGood)) {
             // The window may have closed since whoever asks was told to.
             let blocker = self.topology.class(class).and_then(|class| self.blocker(class));
             if let Some(blocker) = blocker {

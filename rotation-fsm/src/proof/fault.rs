@@ -40,6 +40,8 @@ faults! {
     StaleCounts => "stale-counts",
     /// Whoever asks to be taken down may be, however many are away.
     OutOfTurn => "out-of-turn",
+    /// Whoever was taken down once may be again, whatever it has said since.
+    AwayForGood => "away-for-good",
     /// At completion whoever is waited for is left behind, clients outside or not.
     AnybodyLeftBehind => "anybody-left-behind",
     /// An acknowledgement counts for whichever stage runs.
