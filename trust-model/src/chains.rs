@@ -3,6 +3,7 @@
 //! Instances that present the same certificate, or trust the same set of anchors, are one: a cluster of many nodes costs
 //! what its distinct certificates and bundles cost.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -263,6 +264,8 @@ impl<'a> Chains<'a> {
             .collect();
         let mut links = Vec::new();
         for (leaf_index, leaf) in self.leaves.iter().enumerate() {
+            // Most leaves meet the same bundle on all of their paths.
+            let mut last: Option<(usize, Result<Found<'a>, String>)> = None;
             for (path, side) in &*leaf.paths {
                 for bundle_index in verifiers.get(&(*path, *side)).copied().unwrap_or_default() {
                     let Some(bundle) = self.bundles.get(*bundle_index) else { continue };
@@ -271,18 +274,24 @@ impl<'a> Chains<'a> {
                     if *path == Path::EtcdGateway && !leaf.seats.iter().any(meet) {
                         continue;
                     }
-                    match judge(model, leaf, bundle, limits) {
+                    let judged = match last.take() {
+                        Some((index, judged)) if index == *bundle_index => judged,
+                        _ => judge(model, leaf, bundle, limits),
+                    };
+                    match &judged {
                         Ok(found) => links.push(Link {
                             path: *path,
                             side: *side,
                             leaf: leaf_index,
                             bundle: *bundle_index,
-                            found,
+                            found: *found,
                         }),
-                        Err(unknown) => {
-                            self.unjudged.insert(unknown);
+                        Err(unknown) if !self.unjudged.contains(unknown) => {
+                            self.unjudged.insert(unknown.clone());
                         }
+                        Err(_) => {}
                     }
+                    last = Some((*bundle_index, judged));
                 }
             }
         }
@@ -377,14 +386,18 @@ fn leaves<'a>(model: &'a ClusterModel, paths: &[Path]) -> Vec<Presented<'a>> {
                 Leaf::Nothing => continue,
             };
             let seat = Seat { name: holder.name, leaf, origin };
-            let index = *known.entry((holder.kind, *kind, key)).or_insert_with(|| {
-                let paths = places.get(&(holder.kind, shown_for(*kind))).cloned().unwrap_or_default();
-                let (certificate, component) = (leaf.certificate(), holder.kind);
-                leaves.push(Presented { component, kind: *kind, leaf, certificate, seats: Vec::new(), paths });
-                leaves.len() - 1
-            });
-            if let Some(presented) = leaves.get_mut(index) {
-                presented.seats.push(seat);
+            match known.entry((holder.kind, *kind, key)) {
+                Entry::Occupied(index) => {
+                    if let Some(presented) = leaves.get_mut(*index.get()) {
+                        presented.seats.push(seat);
+                    }
+                }
+                Entry::Vacant(place) => {
+                    place.insert(leaves.len());
+                    let paths = places.get(&(holder.kind, shown_for(*kind))).cloned().unwrap_or_default();
+                    let (certificate, component) = (leaf.certificate(), holder.kind);
+                    leaves.push(Presented { component, kind: *kind, leaf, certificate, seats: vec![seat], paths });
+                }
             }
         }
     }
@@ -426,10 +439,7 @@ fn unread_leaves(model: &ClusterModel, paths: &[Path]) -> BTreeSet<String> {
         }
     }
     let is_read = |holder: &Holder<'_>, kind| matches!(holder.leaf(kind).value(), Some(Leaf::Chain(_) | Leaf::Nothing));
-    let unread = needed.into_iter().filter(|(component, kind)| {
-        let mut holders = model.holders(*component).peekable();
-        holders.peek().is_none() || !holders.all(|holder| is_read(&holder, *kind))
-    });
+    let unread = unread(model, needed, is_read);
     unread.map(|(component, kind)| format!("certificate {kind} of {component}")).collect()
 }
 
@@ -443,19 +453,48 @@ fn unread_bundles(model: &ClusterModel, paths: &[Path]) -> BTreeSet<String> {
         needed.extend(both.filter(|(of, slot)| has_instances(*of) && *slot != TrustSlot::ServiceAccountKeys));
     }
     let is_read = |trust: Option<&Trust>| matches!(trust, Some(Trust::Bundle(_) | Trust::Nothing));
-    let unread = needed.into_iter().filter(|(component, slot)| match slot {
+    let (called, held): (Vec<_>, Vec<_>) = needed
+        .into_iter()
+        .partition(|(_, slot)| matches!(slot, TrustSlot::WebhookCaBundle | TrustSlot::ApiServiceCaBundle));
+    let called = called.into_iter().filter(|(_, slot)| match slot {
         TrustSlot::WebhookCaBundle => {
             model.webhooks.value().is_none_or(|all| !all.iter().all(|one| is_read(Some(&one.trust))))
         }
-        TrustSlot::ApiServiceCaBundle => {
-            model.api_services.value().is_none_or(|all| !all.iter().all(|one| is_read(Some(&one.trust))))
-        }
-        _ => {
-            let mut holders = model.holders(*component).peekable();
-            holders.peek().is_none() || !holders.all(|holder| is_read(holder.trust(*slot).value()))
-        }
+        _ => model.api_services.value().is_none_or(|all| !all.iter().all(|one| is_read(Some(&one.trust)))),
     });
-    unread.map(|(component, slot)| format!("{component} {}", flag::of_slot(slot))).collect()
+    let held = unread(model, held, |holder, slot| is_read(holder.trust(slot).value()));
+    held.chain(called).map(|(component, slot)| format!("{component} {}", flag::of_slot(slot))).collect()
+}
+
+/// What is needed of components and was not read of each of their instances, or of none.
+fn unread<T: Copy>(
+    model: &ClusterModel,
+    needed: impl IntoIterator<Item = (ComponentKind, T)>,
+    is_read: impl Fn(&Holder<'_>, T) -> bool,
+) -> impl Iterator<Item = (ComponentKind, T)> {
+    let mut by_component: BTreeMap<ComponentKind, Vec<T>> = BTreeMap::new();
+    for (component, what) in needed {
+        by_component.entry(component).or_default().push(what);
+    }
+    by_component.into_iter().flat_map(move |(component, needed)| {
+        // One look at each instance, of which there may be thousands, for all that is needed of it.
+        let mut open = needed.clone();
+        let mut unread = Vec::new();
+        let mut holders = model.holders(component).peekable();
+        if holders.peek().is_none() {
+            return needed.into_iter().map(|what| (component, what)).collect::<Vec<_>>();
+        }
+        for holder in holders {
+            open.retain(|what| {
+                let read = is_read(&holder, *what);
+                if !read {
+                    unread.push((component, *what));
+                }
+                read
+            });
+        }
+        unread
+    })
 }
 
 fn bundles(model: &ClusterModel, now: UtcDateTime) -> Vec<Trusted<'_>> {
