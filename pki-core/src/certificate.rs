@@ -156,6 +156,15 @@ pub enum ExtendedKeyUsage {
 }
 
 impl ExtendedKeyUsage {
+    /// The name in RFC 5280 4.2.1.12, without `id-kp-`.
+    #[must_use]
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::ServerAuth => "serverAuth",
+            Self::ClientAuth => "clientAuth",
+        }
+    }
+
     pub(crate) const fn oid(self) -> ObjectIdentifier {
         match self {
             Self::ServerAuth => oid::SERVER_AUTH,
@@ -170,10 +179,7 @@ impl ExtendedKeyUsage {
 
 impl fmt::Display for ExtendedKeyUsage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::ServerAuth => "serverAuth",
-            Self::ClientAuth => "clientAuth",
-        })
+        f.pad(self.id())
     }
 }
 

@@ -5,7 +5,7 @@ use pki_core::verify::Verifiers;
 use time::UtcDateTime;
 
 use crate::channel::Channel;
-use crate::check::{Check, Context, Evidence, Outcomes, Severity, Subject};
+use crate::check::{Check, Context, Evidence, Severity, Subject};
 use crate::checks::{self, REGISTRY};
 use crate::fact::Place;
 use crate::model::ClusterModel;
@@ -31,9 +31,7 @@ pub fn audit(model: &ClusterModel, options: &AuditOptions<'_>, now: UtcDateTime)
     let context = Context::new(model, now, &options.limits, options.verifiers);
     let mut findings = Vec::new();
     let mut reports = Vec::with_capacity(REGISTRY.len());
-    for check in REGISTRY {
-        let mut outcomes = Outcomes::default();
-        (check.run)(&context, &mut outcomes);
+    for (check, outcomes) in REGISTRY.iter().zip(Check::run_all(REGISTRY, &context)) {
         let failed = outcomes.failed.values().map(Vec::len).sum();
         reports.push(CheckReport {
             check,

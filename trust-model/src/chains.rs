@@ -28,6 +28,8 @@ pub(crate) struct Chains<'a> {
     pub(crate) leaves: Vec<Presented<'a>>,
     pub(crate) bundles: Vec<Trusted<'a>>,
     pub(crate) links: Vec<Link<'a>>,
+    /// Every CA certificate that was read. Of a key that was certified twice it gives the one that lives longest.
+    pub(crate) issuers: IssuerIndex<'a>,
     /// Leaves that some path needs and that were not read.
     pub(crate) unread_leaves: BTreeSet<String>,
     /// Bundles that some path needs and that were not read.
@@ -216,9 +218,11 @@ fn named(component: ComponentKind, name: &str, what: &str) -> String {
 impl<'a> Chains<'a> {
     pub(crate) fn of(model: &'a ClusterModel, limits: &Limits, now: UtcDateTime) -> Self {
         let paths: Vec<Path> = Path::ALL.into_iter().filter(|path| !posture::is_absent(model, *path)).collect();
+        let (leaves, bundles) = (leaves(model, &paths), bundles(model, now));
         let mut chains = Self {
-            leaves: leaves(model, &paths),
-            bundles: bundles(model, now),
+            issuers: issuers(model, &leaves, &bundles),
+            leaves,
+            bundles,
             links: Vec::new(),
             unread_leaves: unread_leaves(model, &paths),
             unread_bundles: unread_bundles(model, &paths),
@@ -363,6 +367,19 @@ fn search<'a>(chain: &'a [Arc<Certificate>], bundle: &Trusted<'a>, limits: &Limi
         return Found::Itself;
     }
     upwards(&bundle.all).map_or(Found::Nobody, Found::Invalid)
+}
+
+fn issuers<'a>(model: &'a ClusterModel, leaves: &[Presented<'a>], bundles: &[Trusted<'a>]) -> IssuerIndex<'a> {
+    let authorities = model.authorities.values().filter_map(|fact| fact.value());
+    let live = authorities.flat_map(|authority| &authority.live);
+    let anchors = bundles.iter().flat_map(|bundle| bundle.anchors.iter().copied());
+    let sent = leaves.iter().flat_map(|leaf| leaf.intermediates());
+    let mut issuers: Vec<&Arc<Certificate>> = live.chain(anchors).chain(sent).collect();
+    issuers.sort_by_key(|issuer| (issuer.fingerprint(), issuer.place()));
+    issuers.dedup_by_key(|issuer| issuer.fingerprint());
+    // The index gives the first of those that fit.
+    issuers.sort_by_key(|issuer| core::cmp::Reverse(issuer.view().not_after));
+    IssuerIndex::of(issuers.iter().map(|issuer| issuer.view()))
 }
 
 fn leaves<'a>(model: &'a ClusterModel, paths: &[Path]) -> Vec<Presented<'a>> {

@@ -2,15 +2,16 @@
 
 use core::fmt;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use pki_core::Limits;
 use pki_core::verify::Verifiers;
 use time::UtcDateTime;
 
-use crate::chains::Chains;
+use crate::chains::{Chains, Presented};
 use crate::channel::Channel;
 use crate::fact::{Fact, Origin};
-use crate::model::ClusterModel;
+use crate::model::{Certificate, ClusterModel};
 
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -66,10 +67,51 @@ pub struct Check {
     pub source: &'static str,
     /// The paths that every finding weakens. One that names more in [`Subject::channels`] weakens these too.
     pub channels: &'static [Channel],
-    pub(crate) run: fn(&Context<'_>, &mut Outcomes),
+    pub(crate) run: Run,
+}
+
+/// How a check is run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Run {
+    /// Once, over everything.
+    Cluster(fn(&Context<'_>, &mut Outcomes)),
+    /// For every leaf that was read. Of a cluster with many nodes a leaf comes from memory once for all of these checks.
+    Leaf(fn(&Context<'_>, &Presented<'_>, &Arc<Certificate>, &mut Outcomes) -> Judged),
+}
+
+/// What becomes of one leaf.
+#[derive(Debug)]
+pub(crate) enum Judged {
+    Pass,
+    /// It is another check's.
+    Skip,
+    /// What should be, and what is.
+    Fail(String, String),
 }
 
 impl Check {
+    /// Runs each over what there is, and gives what it says in the same order.
+    pub(crate) fn run_all(checks: &[&Self], context: &Context<'_>) -> Vec<Outcomes> {
+        let mut all: Vec<Outcomes> = checks.iter().map(|_| Outcomes::default()).collect();
+        let mut of_leaves = Vec::new();
+        for (check, outcomes) in checks.iter().zip(&mut all) {
+            match check.run {
+                Run::Cluster(run) => run(context, outcomes),
+                Run::Leaf(run) => {
+                    outcomes.missing.extend(context.chains.unread_leaves.iter().cloned());
+                    of_leaves.push((run, outcomes));
+                }
+            }
+        }
+        for (leaf, certificate) in context.chains.read_leaves() {
+            for (run, outcomes) in &mut of_leaves {
+                let judged = run(context, leaf, certificate, outcomes);
+                outcomes.conclude(leaf, judged);
+            }
+        }
+        all
+    }
+
     /// What comes before the first dot of the name.
     #[must_use]
     pub fn family(&self) -> &'static str {
@@ -168,6 +210,20 @@ impl Outcomes {
         };
         let evidence = Evidence { expected: expected.into(), found: found.into(), asserted };
         self.failed.entry(evidence).or_default().push(Subject { name: subject.to_string(), place, channels });
+    }
+
+    /// Whoever presents a leaf that is not in order is a subject.
+    fn conclude(&mut self, leaf: &Presented<'_>, judged: Judged) {
+        match judged {
+            Judged::Pass => self.pass(),
+            Judged::Skip => {}
+            Judged::Fail(expected, found) => {
+                for seat in &leaf.seats {
+                    let (subject, origin) = (leaf.subject_of(seat), seat.origin());
+                    self.fail_on(leaf.channels(), subject, &origin, expected.clone(), found.clone());
+                }
+            }
+        }
     }
 
     /// Something would have to be known.

@@ -14,50 +14,13 @@ pub(super) mod wrong_identity;
 pub(super) mod wrong_name;
 pub(super) mod wrong_usage;
 
-use std::sync::Arc;
-
 use pki_core::Path;
 use pki_core::inspect::CertificateView;
 use time::{Duration, UtcDateTime};
 
 use crate::chains::{Presented, Side};
-use crate::check::{Context, Outcomes};
+use crate::check::{Context, Judged};
 use crate::model::Certificate;
-
-/// What becomes of one leaf.
-enum Judged {
-    Pass,
-    /// It is another check's.
-    Skip,
-    /// What should be, and what is.
-    Fail(String, String),
-}
-
-/// Judges every leaf that was read.
-fn each(
-    context: &Context<'_>,
-    outcomes: &mut Outcomes,
-    mut judge: impl FnMut(&Presented<'_>, &Arc<Certificate>, &mut Outcomes) -> Judged,
-) {
-    outcomes.missing.extend(context.chains.unread_leaves.iter().cloned());
-    for (leaf, certificate) in context.chains.read_leaves() {
-        match judge(leaf, certificate, outcomes) {
-            Judged::Pass => outcomes.pass(),
-            Judged::Skip => {}
-            Judged::Fail(expected, found) => {
-                for seat in &leaf.seats {
-                    outcomes.fail_on(
-                        leaf.channels(),
-                        leaf.subject_of(seat),
-                        &seat.origin(),
-                        expected.clone(),
-                        found.clone(),
-                    );
-                }
-            }
-        }
-    }
-}
 
 /// Whether Kubernetes itself reads from the leaf who its holder is: the node authorizer and the roles that every cluster
 /// has are bound to these names.
@@ -92,23 +55,20 @@ impl Left {
     }
 }
 
-/// Fails every leaf that has just so much left. One that has less is another check's.
-fn judge_left(context: &Context<'_>, outcomes: &mut Outcomes, left: Left, expected: &str) {
+/// Fails a leaf that has just so much left. One that has less is another check's.
+fn judge_left(context: &Context<'_>, certificate: &Certificate, left: Left, expected: &str) -> Judged {
+    let view = certificate.view();
     // Of most leaves one look says it: nobody asks for more than this.
-    let far = context.now.saturating_add(Duration::days(30));
-    each(context, outcomes, |_, certificate, _| {
-        let view = certificate.view();
-        if view.not_after > far {
-            return Judged::Pass;
+    if view.not_after > context.now.saturating_add(Duration::days(30)) {
+        return Judged::Pass;
+    }
+    match Left::of(view, context.now) {
+        found if found == left => {
+            Judged::Fail(expected.to_owned(), format!("`notAfter` {}", crate::moment(view.not_after)))
         }
-        match Left::of(view, context.now) {
-            found if found == left => {
-                Judged::Fail(expected.to_owned(), format!("`notAfter` {}", crate::moment(view.not_after)))
-            }
-            Left::Enough => Judged::Pass,
-            _ => Judged::Skip,
-        }
-    });
+        Left::Enough => Judged::Pass,
+        _ => Judged::Skip,
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! A bundle holds an anchor that has expired.
 
 use super::each;
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::check::{Check, Context, Outcomes, Run, Severity};
 
 pub(in crate::checks) static CHECK: Check = Check {
     id: "anchor.expired",
@@ -13,7 +13,7 @@ pub(in crate::checks) static CHECK: Check = Check {
     remediation: "Remove the certificate from the bundle once no live certificate chains to it.",
     source: "RFC 5280 6.1.1 (d)",
     channels: &[],
-    run,
+    run: Run::Cluster(run),
 };
 
 fn run(context: &Context<'_>, outcomes: &mut Outcomes) {

@@ -1,7 +1,7 @@
 //! A bundle holds a certificate that is no authority.
 
 use super::each;
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::check::{Check, Context, Outcomes, Run, Severity};
 
 pub(in crate::checks) static CHECK: Check = Check {
     id: "anchor.not_a_ca",
@@ -13,7 +13,7 @@ pub(in crate::checks) static CHECK: Check = Check {
     remediation: "Put the certificate of the issuing authority into the bundle instead.",
     source: "RFC 5280 4.2.1.9",
     channels: &[],
-    run,
+    run: Run::Cluster(run),
 };
 
 fn run(context: &Context<'_>, outcomes: &mut Outcomes) {

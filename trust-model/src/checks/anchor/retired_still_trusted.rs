@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::each;
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::check::{Check, Context, Outcomes, Run, Severity};
 
 pub(in crate::checks) static CHECK: Check = Check {
     id: "anchor.retired_still_trusted",
@@ -15,7 +15,7 @@ pub(in crate::checks) static CHECK: Check = Check {
     remediation: "Remove the certificate from the bundle, and restart whoever reads the bundle at its start only.",
     source: "Kubernetes documentation, Manual rotation of CA certificates; kubernetes/kubernetes#18982",
     channels: &[],
-    run,
+    run: Run::Cluster(run),
 };
 
 fn run(context: &Context<'_>, outcomes: &mut Outcomes) {

@@ -3,7 +3,7 @@
 use pki_core::Path;
 
 use crate::channel::Channel;
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::check::{Check, Context, Outcomes, Run, Severity};
 use crate::model::AuthorizationMode;
 
 pub(in crate::checks) static CHECK: Check = Check {
@@ -23,7 +23,7 @@ pub(in crate::checks) static CHECK: Check = Check {
         Channel::Tls(Path::SchedApi),
         Channel::Tls(Path::AdminApi),
     ],
-    run,
+    run: Run::Cluster(run),
 };
 
 fn run(context: &Context<'_>, outcomes: &mut Outcomes) {

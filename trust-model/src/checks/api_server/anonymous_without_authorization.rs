@@ -3,7 +3,7 @@
 use pki_core::Path;
 
 use crate::channel::Channel;
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::check::{Check, Context, Outcomes, Run, Severity};
 use crate::fact::Fact;
 use crate::model::AuthorizationMode;
 
@@ -24,7 +24,7 @@ pub(in crate::checks) static CHECK: Check = Check {
         Channel::Tls(Path::SchedApi),
         Channel::Tls(Path::AdminApi),
     ],
-    run,
+    run: Run::Cluster(run),
 };
 
 fn run(context: &Context<'_>, outcomes: &mut Outcomes) {

@@ -3,7 +3,7 @@
 use pki_core::Path;
 
 use crate::channel::Channel;
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::check::{Check, Context, Outcomes, Run, Severity};
 use crate::fact::Fact;
 use crate::model::ApiAccess;
 
@@ -17,7 +17,7 @@ pub(in crate::checks) static CHECK: Check = Check {
     remediation: "Give the component a kubeconfig for the secure port (`--kubeconfig`), and take `--master=http://…` away.",
     source: "Kubernetes documentation, Master-Node communication; kubernetes/kubernetes#13598",
     channels: &[Channel::Tls(Path::KcmApi), Channel::Tls(Path::SchedApi), Channel::LocalInsecurePort],
-    run,
+    run: Run::Cluster(run),
 };
 
 fn run(context: &Context<'_>, outcomes: &mut Outcomes) {

@@ -1,7 +1,7 @@
 //! Whatever runs on the machine of the API server is let in.
 
 use crate::channel::Channel;
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::check::{Check, Context, Outcomes, Run, Severity};
 use crate::model::InsecurePort;
 
 pub(in crate::checks) static CHECK: Check = Check {
@@ -14,7 +14,7 @@ pub(in crate::checks) static CHECK: Check = Check {
     remediation: "Set kube-apiserver `--insecure-port=0`, and give each control-plane component a kubeconfig for the secure port.",
     source: "Kubernetes documentation, Master-Node communication; kubernetes/kubernetes#13598, #95856",
     channels: &[Channel::LocalInsecurePort],
-    run,
+    run: Run::Cluster(run),
 };
 
 fn run(context: &Context<'_>, outcomes: &mut Outcomes) {

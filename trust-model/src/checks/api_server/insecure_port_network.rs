@@ -1,7 +1,7 @@
 //! The network reaches the port that lets everybody in.
 
 use crate::channel::Channel;
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::check::{Check, Context, Outcomes, Run, Severity};
 use crate::model::InsecurePort;
 
 pub(in crate::checks) static CHECK: Check = Check {
@@ -13,7 +13,7 @@ pub(in crate::checks) static CHECK: Check = Check {
     remediation: "Set kube-apiserver `--insecure-port=0`. Kubernetes 1.20 and later have no such port.",
     source: "Kubernetes documentation, Master-Node communication; kubernetes/kubernetes#13598, #95856",
     channels: &[Channel::LocalInsecurePort],
-    run,
+    run: Run::Cluster(run),
 };
 
 fn run(context: &Context<'_>, outcomes: &mut Outcomes) {

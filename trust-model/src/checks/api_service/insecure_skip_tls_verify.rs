@@ -3,7 +3,7 @@
 use pki_core::Path;
 
 use crate::channel::Channel;
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::check::{Check, Context, Outcomes, Run, Severity};
 use crate::model::Trust;
 
 pub(in crate::checks) static CHECK: Check = Check {
@@ -17,7 +17,7 @@ pub(in crate::checks) static CHECK: Check = Check {
                   certificate of the aggregated API server.",
     source: "Kubernetes API reference, APIService v1, spec.insecureSkipTLSVerify; kubernetes/kubernetes#81119",
     channels: &[Channel::Tls(Path::FrontProxy)],
-    run,
+    run: Run::Cluster(run),
 };
 
 fn run(context: &Context<'_>, outcomes: &mut Outcomes) {

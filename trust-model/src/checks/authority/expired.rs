@@ -1,7 +1,7 @@
 //! An authority has expired.
 
 use super::{Left, judge};
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::check::{Check, Context, Outcomes, Run, Severity};
 
 pub(in crate::checks) static CHECK: Check = Check {
     id: "authority.expired",
@@ -13,7 +13,7 @@ pub(in crate::checks) static CHECK: Check = Check {
                   the leaves anew.",
     source: "RFC 5280 6.1.3 (a) (2)",
     channels: &[],
-    run,
+    run: Run::Cluster(run),
 };
 
 const EXPECTED: &str = "an authority that is valid";

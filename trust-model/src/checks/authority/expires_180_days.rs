@@ -1,7 +1,7 @@
 //! An authority expires within 180 days.
 
 use super::{Left, judge};
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::check::{Check, Context, Outcomes, Run, Severity};
 
 pub(in crate::checks) static CHECK: Check = Check {
     id: "authority.expires_180_days",
@@ -14,7 +14,7 @@ pub(in crate::checks) static CHECK: Check = Check {
     source: "GKE documentation, Rotate your cluster credentials; GKE documentation, Certificate authority expiry \
              insights",
     channels: &[],
-    run,
+    run: Run::Cluster(run),
 };
 
 const EXPECTED: &str = "more than 180 days";

@@ -6,7 +6,7 @@ use pki_core::{Path, TrustSlot};
 
 use super::issuing;
 use crate::channel::Channel;
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::check::{Check, Context, Outcomes, Run, Severity};
 use crate::fact::Origin;
 
 pub(in crate::checks) static CHECK: Check = Check {
@@ -19,7 +19,7 @@ pub(in crate::checks) static CHECK: Check = Check {
     remediation: "Give every cluster authorities with keys of its own: rotate all but one of them.",
     source: "CVE-2020-8559; kubernetes/kubernetes#92914",
     channels: &[Channel::Tls(Path::ApiKubelet), Channel::Tls(Path::NodeApi), Channel::Tls(Path::AdminApi)],
-    run,
+    run: Run::Cluster(run),
 };
 
 fn run(context: &Context<'_>, outcomes: &mut Outcomes) {

@@ -3,7 +3,7 @@
 use pki_core::Path;
 
 use crate::channel::Channel;
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::check::{Check, Context, Outcomes, Run, Severity};
 
 pub(in crate::checks) static CHECK: Check = Check {
     id: "bootstrap.secret_readable_by_pods",
@@ -16,7 +16,7 @@ pub(in crate::checks) static CHECK: Check = Check {
                   before the metadata server, no `hostPath` to the bootstrap kubeconfig, and bootstrap tokens that expire.",
     source: "GKE documentation, Cluster trust, API server and kubelets; Kubernetes documentation, TLS bootstrapping",
     channels: &[Channel::Tls(Path::NodeBootstrap)],
-    run,
+    run: Run::Cluster(run),
 };
 
 fn run(context: &Context<'_>, outcomes: &mut Outcomes) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::check::{Check, Context, Outcomes, Run, Severity};
 use crate::fact::Origin;
 use crate::model::Trust;
 
@@ -17,7 +17,7 @@ pub(in crate::checks) static CHECK: Check = Check {
     remediation: "Add the missing generation to the bundle before the rotation goes on.",
     source: "Kubernetes documentation, Manual rotation of CA certificates",
     channels: &[],
-    run,
+    run: Run::Cluster(run),
 };
 
 fn run(context: &Context<'_>, outcomes: &mut Outcomes) {

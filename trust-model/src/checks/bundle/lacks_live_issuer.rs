@@ -2,7 +2,7 @@
 
 use crate::chains::{Found, Link, Side};
 use crate::channel::Channel;
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::check::{Check, Context, Outcomes, Run, Severity};
 use crate::fact::Origin;
 
 pub(in crate::checks) static CHECK: Check = Check {
@@ -17,7 +17,7 @@ pub(in crate::checks) static CHECK: Check = Check {
                   the leaf.",
     source: "Kubernetes documentation, Manual rotation of CA certificates; RFC 5280 6.1",
     channels: &[],
-    run,
+    run: Run::Cluster(run),
 };
 
 fn run(context: &Context<'_>, outcomes: &mut Outcomes) {

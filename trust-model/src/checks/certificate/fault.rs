@@ -3,7 +3,7 @@
 use pki_core::inspect::{Remark, Severity as RemarkSeverity};
 
 use super::each;
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::check::{Check, Context, Outcomes, Run, Severity};
 use crate::fact::Origin;
 
 pub(in crate::checks) static CHECK: Check = Check {
@@ -15,7 +15,7 @@ pub(in crate::checks) static CHECK: Check = Check {
     remediation: "Issue the certificate anew.",
     source: "RFC 5280 4",
     channels: &[],
-    run,
+    run: Run::Cluster(run),
 };
 
 fn run(context: &Context<'_>, outcomes: &mut Outcomes) {

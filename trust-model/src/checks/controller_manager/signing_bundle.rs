@@ -3,7 +3,7 @@
 use pki_core::Path;
 
 use crate::channel::Channel;
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::check::{Check, Context, Outcomes, Run, Severity};
 use crate::model::CsrSigning;
 
 pub(in crate::checks) static CHECK: Check = Check {
@@ -17,7 +17,7 @@ pub(in crate::checks) static CHECK: Check = Check {
                   bundle of a rotation for `--root-ca-file` and `--client-ca-file`.",
     source: "Kubernetes documentation, Manual rotation of CA certificates; kubernetes/kops#4749",
     channels: &[Channel::Tls(Path::NodeApi), Channel::Tls(Path::NodeBootstrap)],
-    run,
+    run: Run::Cluster(run),
 };
 
 fn run(context: &Context<'_>, outcomes: &mut Outcomes) {

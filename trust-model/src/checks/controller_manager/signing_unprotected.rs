@@ -1,7 +1,7 @@
 //! Certificate requests travel unprotected to whoever signs them.
 
 use crate::channel::{Channel, Protection};
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::check::{Check, Context, Outcomes, Run, Severity};
 use crate::model::CsrSigning;
 
 pub(in crate::checks) static CHECK: Check = Check {
@@ -15,7 +15,7 @@ pub(in crate::checks) static CHECK: Check = Check {
                   token that it verifies.",
     source: "GKE documentation, Cluster trust, API server and kubelets",
     channels: &[Channel::CsrSigning],
-    run,
+    run: Run::Cluster(run),
 };
 
 fn run(context: &Context<'_>, outcomes: &mut Outcomes) {

@@ -3,7 +3,7 @@
 use pki_core::{LeafKind, Path};
 
 use crate::channel::Channel;
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::check::{Check, Context, Outcomes, Run, Severity};
 use crate::model::Leaf;
 
 pub(in crate::checks) static CHECK: Check = Check {
@@ -15,7 +15,7 @@ pub(in crate::checks) static CHECK: Check = Check {
     remediation: "Set etcd `--auto-tls=false`, with `--cert-file` and `--key-file` from the authority of the etcd API.",
     source: "etcd documentation, Transport security model; etcd documentation, Configuration options, Security",
     channels: &[Channel::Tls(Path::ApiEtcd), Channel::Tls(Path::EtcdHealth), Channel::Tls(Path::EtcdGateway)],
-    run,
+    run: Run::Cluster(run),
 };
 
 fn run(context: &Context<'_>, outcomes: &mut Outcomes) {

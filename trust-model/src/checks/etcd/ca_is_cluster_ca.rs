@@ -3,7 +3,7 @@
 use pki_core::{AuthorityRole, ComponentKind, Path, TrustSlot};
 
 use crate::channel::Channel;
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::check::{Check, Context, Outcomes, Run, Severity};
 use crate::checks::common::{in_common, is_comparable, keys_of, note_unknown, of_slot};
 use crate::fact::Origin;
 
@@ -24,7 +24,7 @@ pub(in crate::checks) static CHECK: Check = Check {
         Channel::Tls(Path::EtcdHealth),
         Channel::Tls(Path::EtcdGateway),
     ],
-    run,
+    run: Run::Cluster(run),
 };
 
 const CLIENTS: (ComponentKind, TrustSlot) = (ComponentKind::KubeApiServer, TrustSlot::ApiServerClientCa);

@@ -3,7 +3,7 @@
 use pki_core::Path;
 
 use crate::channel::Channel;
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::check::{Check, Context, Outcomes, Run, Severity};
 use crate::model::Transport;
 use crate::posture::is_protected;
 
@@ -17,7 +17,7 @@ pub(in crate::checks) static CHECK: Check = Check {
                   `--key-file`, and kube-apiserver the same in `--etcd-servers`, with `--etcd-cafile`.",
     source: "etcd documentation, Transport security model; kubernetes/kubernetes#81112",
     channels: &[Channel::Tls(Path::ApiEtcd)],
-    run,
+    run: Run::Cluster(run),
 };
 
 fn run(context: &Context<'_>, outcomes: &mut Outcomes) {

@@ -3,7 +3,7 @@
 use pki_core::Path;
 
 use crate::channel::Channel;
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::check::{Check, Context, Outcomes, Run, Severity};
 
 pub(in crate::checks) static CHECK: Check = Check {
     id: "etcd.peer_client_cert_auth_off",
@@ -14,7 +14,7 @@ pub(in crate::checks) static CHECK: Check = Check {
     remediation: "Set etcd `--peer-client-cert-auth=true` and `--peer-trusted-ca-file` to the authority of the peers.",
     source: "etcd documentation, Transport security model",
     channels: &[Channel::Tls(Path::EtcdPeer)],
-    run,
+    run: Run::Cluster(run),
 };
 
 fn run(context: &Context<'_>, outcomes: &mut Outcomes) {

@@ -3,7 +3,7 @@
 use pki_core::Path;
 
 use crate::channel::Channel;
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::check::{Check, Context, Outcomes, Run, Severity};
 use crate::posture::is_protected;
 
 pub(in crate::checks) static CHECK: Check = Check {
@@ -16,7 +16,7 @@ pub(in crate::checks) static CHECK: Check = Check {
                   `--peer-key-file`.",
     source: "etcd documentation, Transport security model",
     channels: &[Channel::Tls(Path::EtcdPeer)],
-    run,
+    run: Run::Cluster(run),
 };
 
 fn run(context: &Context<'_>, outcomes: &mut Outcomes) {

@@ -5,7 +5,7 @@ use pki_core::{ComponentKind, Path, TrustSlot};
 
 use crate::chains::Trusted;
 use crate::channel::Channel;
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::check::{Check, Context, Outcomes, Run, Severity};
 use crate::checks::common::{in_common, is_comparable, note_unknown, of_slot};
 
 pub(in crate::checks) static CHECK: Check = Check {
@@ -21,7 +21,7 @@ pub(in crate::checks) static CHECK: Check = Check {
     source: "NCC-E003660-F9W; kubernetes/kubernetes#119267; Kubernetes documentation, Configure the aggregation \
              layer, CA reusage and conflicts",
     channels: &[Channel::Tls(Path::FrontProxy), Channel::Tls(Path::CpInternal)],
-    run,
+    run: Run::Cluster(run),
 };
 
 const API_SERVER: ComponentKind = ComponentKind::KubeApiServer;

@@ -3,7 +3,7 @@
 use pki_core::{Path, TrustSlot};
 
 use crate::channel::Channel;
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::check::{Check, Context, Outcomes, Run, Severity};
 use crate::model::Trust;
 
 pub(in crate::checks) static CHECK: Check = Check {
@@ -17,7 +17,7 @@ pub(in crate::checks) static CHECK: Check = Check {
                   `--proxy-client-cert-file` and `--proxy-client-key-file`.",
     source: "Kubernetes documentation, Configure the aggregation layer",
     channels: &[Channel::Tls(Path::FrontProxy)],
-    run,
+    run: Run::Cluster(run),
 };
 
 fn run(context: &Context<'_>, outcomes: &mut Outcomes) {

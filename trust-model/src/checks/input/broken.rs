@@ -1,6 +1,6 @@
 //! An input could not be used.
 
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::check::{Check, Context, Outcomes, Run, Severity};
 use crate::fact::Origin;
 
 pub(in crate::checks) static CHECK: Check = Check {
@@ -12,7 +12,7 @@ pub(in crate::checks) static CHECK: Check = Check {
     remediation: "Repair or remove the input that is named, and run the audit again.",
     source: "this audit",
     channels: &[],
-    run,
+    run: Run::Cluster(run),
 };
 
 fn run(context: &Context<'_>, outcomes: &mut Outcomes) {

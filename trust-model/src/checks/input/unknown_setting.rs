@@ -1,6 +1,6 @@
 //! A component has a setting that this crate does not know.
 
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::check::{Check, Context, Outcomes, Run, Severity};
 use crate::fact::Origin;
 
 pub(in crate::checks) static CHECK: Check = Check {
@@ -12,7 +12,7 @@ pub(in crate::checks) static CHECK: Check = Check {
     remediation: "Compare the name with the component's reference: a misspelt one does nothing, and a new one may matter.",
     source: "this audit",
     channels: &[],
-    run,
+    run: Run::Cluster(run),
 };
 
 fn run(context: &Context<'_>, outcomes: &mut Outcomes) {

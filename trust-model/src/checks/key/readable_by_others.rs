@@ -1,6 +1,6 @@
 //! Somebody else can read a private key.
 
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::check::{Check, Context, Outcomes, Run, Severity};
 
 pub(in crate::checks) static CHECK: Check = Check {
     id: "key.readable_by_others",
@@ -13,7 +13,7 @@ pub(in crate::checks) static CHECK: Check = Check {
                   access, issue the certificate anew with another key.",
     source: "CIS Kubernetes Benchmark 1.1.21; Kubernetes documentation, PKI certificates and requirements",
     channels: &[],
-    run,
+    run: Run::Cluster(run),
 };
 
 /// What the group and others may do.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use pki_core::{ComponentKind, Fingerprint, LeafKind};
 
 use crate::chains::{Presented, Seat};
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::check::{Check, Context, Outcomes, Run, Severity};
 use crate::rule::IdentityRule;
 
 pub(in crate::checks) static CHECK: Check = Check {
@@ -18,7 +18,7 @@ pub(in crate::checks) static CHECK: Check = Check {
     remediation: "Issue all but one of the certificates anew, each with a key of its own.",
     source: "NIST SP 800-57 part 1, 5.2; Kubernetes documentation, PKI certificates and requirements",
     channels: &[],
-    run,
+    run: Run::Cluster(run),
 };
 
 /// Whose a key is. Replicas of one component have one identity where it does not name the node.

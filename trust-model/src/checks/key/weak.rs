@@ -2,7 +2,7 @@
 
 use pki_core::inspect::{KeyView, Remark};
 
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::check::{Check, Context, Outcomes, Run, Severity};
 use crate::checks::certificate::each;
 use crate::fact::Origin;
 
@@ -16,7 +16,7 @@ pub(in crate::checks) static CHECK: Check = Check {
                   the exponent 65537.",
     source: "NIST SP 800-131A revision 2; RFC 8017 3.1",
     channels: &[],
-    run,
+    run: Run::Cluster(run),
 };
 
 fn run(context: &Context<'_>, outcomes: &mut Outcomes) {

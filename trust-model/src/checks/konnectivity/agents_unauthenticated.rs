@@ -3,7 +3,7 @@
 use pki_core::Path;
 
 use crate::channel::Channel;
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::check::{Check, Context, Outcomes, Run, Severity};
 
 pub(in crate::checks) static CHECK: Check = Check {
     id: "konnectivity.agents_unauthenticated",
@@ -16,7 +16,7 @@ pub(in crate::checks) static CHECK: Check = Check {
                   `--agent-service-account`, `--kubeconfig` and `--authentication-audience` for their tokens.",
     source: "Kubernetes documentation, Set up Konnectivity service; KEP-1281",
     channels: &[Channel::Tls(Path::KonnAgent)],
-    run,
+    run: Run::Cluster(run),
 };
 
 fn run(context: &Context<'_>, outcomes: &mut Outcomes) {

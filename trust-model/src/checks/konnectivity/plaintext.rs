@@ -3,7 +3,7 @@
 use pki_core::Path;
 
 use crate::channel::Channel;
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::check::{Check, Context, Outcomes, Run, Severity};
 use crate::fact::Fact;
 use crate::model::{Egress, Transport};
 use crate::posture::is_protected;
@@ -19,7 +19,7 @@ pub(in crate::checks) static CHECK: Check = Check {
                   URL and a `tlsConfig`.",
     source: "Kubernetes documentation, Set up Konnectivity service; KEP-1281",
     channels: &[Channel::Tls(Path::KonnKas)],
-    run,
+    run: Run::Cluster(run),
 };
 
 fn run(context: &Context<'_>, outcomes: &mut Outcomes) {

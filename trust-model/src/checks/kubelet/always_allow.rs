@@ -3,7 +3,7 @@
 use pki_core::Path;
 
 use crate::channel::Channel;
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::check::{Check, Context, Outcomes, Run, Severity};
 use crate::model::AuthorizationMode;
 
 pub(in crate::checks) static CHECK: Check = Check {
@@ -16,7 +16,7 @@ pub(in crate::checks) static CHECK: Check = Check {
     remediation: "Set `authorization.mode: Webhook` in the KubeletConfiguration.",
     source: "Kubernetes documentation, Kubelet authentication/authorization",
     channels: &[Channel::Tls(Path::ApiKubelet)],
-    run,
+    run: Run::Cluster(run),
 };
 
 fn run(context: &Context<'_>, outcomes: &mut Outcomes) {

@@ -3,7 +3,7 @@
 use pki_core::Path;
 
 use crate::channel::Channel;
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::check::{Check, Context, Outcomes, Run, Severity};
 
 pub(in crate::checks) static CHECK: Check = Check {
     id: "kubelet.anonymous_auth",
@@ -15,7 +15,7 @@ pub(in crate::checks) static CHECK: Check = Check {
     remediation: "Set `authentication.anonymous.enabled: false` in the KubeletConfiguration.",
     source: "Kubernetes documentation, Kubelet authentication/authorization",
     channels: &[Channel::Tls(Path::ApiKubelet)],
-    run,
+    run: Run::Cluster(run),
 };
 
 fn run(context: &Context<'_>, outcomes: &mut Outcomes) {

@@ -3,7 +3,7 @@
 use pki_core::{Path, TrustSlot};
 
 use crate::channel::Channel;
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::check::{Check, Context, Outcomes, Run, Severity};
 use crate::model::Trust;
 
 pub(in crate::checks) static CHECK: Check = Check {
@@ -17,7 +17,7 @@ pub(in crate::checks) static CHECK: Check = Check {
                   kube-apiserver `--kubelet-client-certificate`.",
     source: "Kubernetes documentation, Kubelet authentication/authorization",
     channels: &[Channel::Tls(Path::ApiKubelet)],
-    run,
+    run: Run::Cluster(run),
 };
 
 fn run(context: &Context<'_>, outcomes: &mut Outcomes) {

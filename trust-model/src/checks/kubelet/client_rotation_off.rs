@@ -3,7 +3,7 @@
 use pki_core::Path;
 
 use crate::channel::Channel;
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::check::{Check, Context, Outcomes, Run, Severity};
 
 pub(in crate::checks) static CHECK: Check = Check {
     id: "kubelet.client_rotation_off",
@@ -15,7 +15,7 @@ pub(in crate::checks) static CHECK: Check = Check {
     remediation: "Set `rotateCertificates: true` in the KubeletConfiguration.",
     source: "Kubernetes documentation, Configure certificate rotation for the kubelet; KEP-266",
     channels: &[Channel::Tls(Path::NodeApi)],
-    run,
+    run: Run::Cluster(run),
 };
 
 fn run(context: &Context<'_>, outcomes: &mut Outcomes) {

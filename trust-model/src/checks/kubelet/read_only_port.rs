@@ -3,7 +3,7 @@
 use pki_core::Path;
 
 use crate::channel::Channel;
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::check::{Check, Context, Outcomes, Run, Severity};
 
 pub(in crate::checks) static CHECK: Check = Check {
     id: "kubelet.read_only_port",
@@ -14,7 +14,7 @@ pub(in crate::checks) static CHECK: Check = Check {
     remediation: "Set `readOnlyPort: 0` in the KubeletConfiguration.",
     source: "Kubernetes documentation, Kubelet configuration (v1beta1), readOnlyPort; kubernetes/kubernetes#59666",
     channels: &[Channel::Tls(Path::ApiKubelet)],
-    run,
+    run: Run::Cluster(run),
 };
 
 fn run(context: &Context<'_>, outcomes: &mut Outcomes) {

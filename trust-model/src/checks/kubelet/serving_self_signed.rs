@@ -3,7 +3,7 @@
 use pki_core::{LeafKind, Path, TrustSlot};
 
 use crate::channel::Channel;
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::check::{Check, Context, Outcomes, Run, Severity};
 use crate::model::{Component, Kubelet, Leaf};
 
 pub(in crate::checks) static CHECK: Check = Check {
@@ -16,7 +16,7 @@ pub(in crate::checks) static CHECK: Check = Check {
                   `kubernetes.io/kubelet-serving`, or set `tlsCertFile` and `tlsPrivateKeyFile`.",
     source: "Kubernetes documentation, TLS bootstrapping, Certificate rotation; KEP-267",
     channels: &[Channel::Tls(Path::ApiKubelet)],
-    run,
+    run: Run::Cluster(run),
 };
 
 fn run(context: &Context<'_>, outcomes: &mut Outcomes) {

@@ -3,7 +3,7 @@
 use pki_core::{Path, TrustSlot};
 
 use crate::channel::Channel;
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::check::{Check, Context, Outcomes, Run, Severity};
 use crate::model::Trust;
 
 pub(in crate::checks) static CHECK: Check = Check {
@@ -17,7 +17,7 @@ pub(in crate::checks) static CHECK: Check = Check {
                   serving certificates, and `serverTLSBootstrap: true` in the KubeletConfiguration.",
     source: "Kubernetes documentation, Communication between nodes and the control plane; kubernetes/kubernetes#81119",
     channels: &[Channel::Tls(Path::ApiKubelet)],
-    run,
+    run: Run::Cluster(run),
 };
 
 fn run(context: &Context<'_>, outcomes: &mut Outcomes) {

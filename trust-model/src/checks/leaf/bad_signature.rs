@@ -7,7 +7,7 @@ use pki_core::{BundleError, ChainError, ExtendedKeyUsage, Fingerprint, TrustBund
 use rustls_pki_types::CertificateDer;
 
 use crate::chains::{Found, Presented, Trusted};
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::check::{Check, Context, Outcomes, Run, Severity};
 use crate::model::Certificate;
 
 pub(in crate::checks) static CHECK: Check = Check {
@@ -20,7 +20,7 @@ pub(in crate::checks) static CHECK: Check = Check {
     remediation: "Issue the certificate anew; see where this one comes from.",
     source: "RFC 5280 6.1.3 (a) (1)",
     channels: &[],
-    run,
+    run: Run::Cluster(run),
 };
 
 fn run(context: &Context<'_>, outcomes: &mut Outcomes) {
@@ -43,7 +43,7 @@ fn run(context: &Context<'_>, outcomes: &mut Outcomes) {
         let (Some(certificate), Some(usage)) = (leaf.certificate(), link.side.usage(link.path)) else { continue };
         // A leaf that lacks the usage is another check's; on another path it may have the one that is asked for there.
         let usages = certificate.view().extensions.extended_key_usage.as_deref().unwrap_or_default();
-        let has_usage = usages.iter().any(|one| *one == usage.to_string());
+        let has_usage = usages.iter().any(|one| one == usage.id());
         if has_usage && judged.insert((certificate.fingerprint(), anchor.fingerprint())) {
             match anchors.verify(leaf, certificate, bundle, anchor, usage) {
                 Ok(()) => outcomes.pass(),

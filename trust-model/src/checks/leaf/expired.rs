@@ -1,7 +1,11 @@
 //! A certificate has expired.
 
+use std::sync::Arc;
+
 use super::{Left, judge_left};
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::chains::Presented;
+use crate::check::{Check, Context, Judged, Outcomes, Run, Severity};
+use crate::model::Certificate;
 
 pub(in crate::checks) static CHECK: Check = Check {
     id: "leaf.expired",
@@ -13,13 +17,13 @@ pub(in crate::checks) static CHECK: Check = Check {
     remediation: "Renew the certificate; have the kubelet bootstrap anew with a token.",
     source: "RFC 5280 6.1.3 (a) (2); kubernetes/kubernetes#65991",
     channels: &[],
-    run,
+    run: Run::Leaf(run),
 };
 
 const EXPECTED: &str = "a certificate that is valid";
 
-fn run(context: &Context<'_>, outcomes: &mut Outcomes) {
-    judge_left(context, outcomes, Left::Nothing, EXPECTED);
+fn run(context: &Context<'_>, _: &Presented<'_>, certificate: &Arc<Certificate>, _: &mut Outcomes) -> Judged {
+    judge_left(context, certificate, Left::Nothing, EXPECTED)
 }
 
 #[cfg(test)]

@@ -1,7 +1,11 @@
 //! A certificate should have been renewed by now.
 
+use std::sync::Arc;
+
 use super::{Left, judge_left};
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::chains::Presented;
+use crate::check::{Check, Context, Judged, Outcomes, Run, Severity};
+use crate::model::Certificate;
 
 pub(in crate::checks) static CHECK: Check = Check {
     id: "leaf.expires_30_days",
@@ -14,13 +18,13 @@ pub(in crate::checks) static CHECK: Check = Check {
                   `rotateCertificates`, and requests that nobody approves.",
     source: "Kubernetes documentation, Certificate management with kubeadm; client-go certificate manager",
     channels: &[],
-    run,
+    run: Run::Leaf(run),
 };
 
 const EXPECTED: &str = "more than 30 days, or a tenth of its life";
 
-fn run(context: &Context<'_>, outcomes: &mut Outcomes) {
-    judge_left(context, outcomes, Left::Days30, EXPECTED);
+fn run(context: &Context<'_>, _: &Presented<'_>, certificate: &Arc<Certificate>, _: &mut Outcomes) -> Judged {
+    judge_left(context, certificate, Left::Days30, EXPECTED)
 }
 
 #[cfg(test)]

@@ -1,7 +1,11 @@
 //! A certificate is about to expire.
 
+use std::sync::Arc;
+
 use super::{Left, judge_left};
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::chains::Presented;
+use crate::check::{Check, Context, Judged, Outcomes, Run, Severity};
+use crate::model::Certificate;
 
 pub(in crate::checks) static CHECK: Check = Check {
     id: "leaf.expires_7_days",
@@ -12,13 +16,13 @@ pub(in crate::checks) static CHECK: Check = Check {
     remediation: "Renew the certificate now, and restart whoever reads it at its start only.",
     source: "Kubernetes documentation, Certificate management with kubeadm; client-go certificate manager",
     channels: &[],
-    run,
+    run: Run::Leaf(run),
 };
 
 const EXPECTED: &str = "more than 7 days, or a fiftieth of its life";
 
-fn run(context: &Context<'_>, outcomes: &mut Outcomes) {
-    judge_left(context, outcomes, Left::Days7, EXPECTED);
+fn run(context: &Context<'_>, _: &Presented<'_>, certificate: &Arc<Certificate>, _: &mut Outcomes) -> Judged {
+    judge_left(context, certificate, Left::Days7, EXPECTED)
 }
 
 #[cfg(test)]

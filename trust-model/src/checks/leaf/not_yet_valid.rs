@@ -1,7 +1,10 @@
 //! A certificate is not valid yet.
 
-use super::{Judged, each};
-use crate::check::{Check, Context, Outcomes, Severity};
+use std::sync::Arc;
+
+use crate::chains::Presented;
+use crate::check::{Check, Context, Judged, Outcomes, Run, Severity};
+use crate::model::Certificate;
 
 pub(in crate::checks) static CHECK: Check = Check {
     id: "leaf.not_yet_valid",
@@ -13,17 +16,15 @@ pub(in crate::checks) static CHECK: Check = Check {
     remediation: "Set the clocks right, and issue the certificate anew.",
     source: "RFC 5280 6.1.3 (a) (2)",
     channels: &[],
-    run,
+    run: Run::Leaf(run),
 };
 
-fn run(context: &Context<'_>, outcomes: &mut Outcomes) {
-    each(context, outcomes, |_, certificate, _| {
-        let not_before = certificate.view().not_before;
-        if not_before <= context.now {
-            return Judged::Pass;
-        }
-        Judged::Fail("a certificate that is valid".to_owned(), format!("`notBefore` {}", crate::moment(not_before)))
-    });
+fn run(context: &Context<'_>, _: &Presented<'_>, certificate: &Arc<Certificate>, _: &mut Outcomes) -> Judged {
+    let not_before = certificate.view().not_before;
+    if not_before <= context.now {
+        return Judged::Pass;
+    }
+    Judged::Fail("a certificate that is valid".to_owned(), format!("`notBefore` {}", crate::moment(not_before)))
 }
 
 #[cfg(test)]

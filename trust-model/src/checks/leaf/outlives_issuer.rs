@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use pki_core::inspect::IssuerIndex;
-
-use super::{Judged, each};
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::chains::Presented;
+use crate::check::{Check, Context, Judged, Outcomes, Run, Severity};
 use crate::model::Certificate;
 
 pub(in crate::checks) static CHECK: Check = Check {
@@ -18,34 +16,22 @@ pub(in crate::checks) static CHECK: Check = Check {
     remediation: "Rotate the authority before its end; issue leaves no longer than their issuer.",
     source: "RFC 5280 6.1; kubernetes/kubeadm#2027",
     channels: &[],
-    run,
+    run: Run::Leaf(run),
 };
 
-fn run(context: &Context<'_>, outcomes: &mut Outcomes) {
-    let authorities = context.model.authorities.values().filter_map(|fact| fact.value());
-    let live = authorities.flat_map(|authority| &authority.live);
-    let anchors = context.chains.bundles.iter().flat_map(|bundle| bundle.anchors.iter().copied());
-    let sent = context.chains.leaves.iter().flat_map(|leaf| leaf.intermediates());
-    let mut issuers: Vec<&Arc<Certificate>> = live.chain(anchors).chain(sent).collect();
-    issuers.sort_by_key(|issuer| (issuer.fingerprint(), issuer.place()));
-    issuers.dedup_by_key(|issuer| issuer.fingerprint());
-    // Of a key that was certified twice the index gives the first: the one that lives longest.
-    issuers.sort_by_key(|issuer| core::cmp::Reverse(issuer.view().not_after));
-    let index = IssuerIndex::of(issuers.iter().map(|issuer| issuer.view()));
-    each(context, outcomes, |leaf, certificate, outcomes| {
-        let view = certificate.view();
-        match index.issuer_of(view) {
-            Some(issuer) if issuer.not_after < view.not_after => Judged::Fail(
-                format!("`notAfter` until {}, as `{}`", crate::moment(issuer.not_after), issuer.subject.text),
-                crate::moment(view.not_after),
-            ),
-            Some(_) => Judged::Pass,
-            None => {
-                outcomes.missing(format!("the issuer of {} of {}", leaf.kind, leaf.component));
-                Judged::Skip
-            }
+fn run(context: &Context<'_>, leaf: &Presented<'_>, certificate: &Arc<Certificate>, outcomes: &mut Outcomes) -> Judged {
+    let view = certificate.view();
+    match context.chains.issuers.issuer_of(view) {
+        Some(issuer) if issuer.not_after < view.not_after => Judged::Fail(
+            format!("`notAfter` until {}, as `{}`", crate::moment(issuer.not_after), issuer.subject.text),
+            crate::moment(view.not_after),
+        ),
+        Some(_) => Judged::Pass,
+        None => {
+            outcomes.missing(format!("the issuer of {} of {}", leaf.kind, leaf.component));
+            Judged::Skip
         }
-    });
+    }
 }
 
 #[cfg(test)]

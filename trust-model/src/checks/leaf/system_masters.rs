@@ -1,10 +1,13 @@
 //! A component or administrator is in system:masters.
 
+use std::sync::Arc;
+
 use pki_core::LeafKind;
 use pki_core::kubernetes::MASTERS_GROUP;
 
-use super::{Judged, each};
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::chains::Presented;
+use crate::check::{Check, Context, Judged, Outcomes, Run, Severity};
+use crate::model::Certificate;
 
 pub(in crate::checks) static CHECK: Check = Check {
     id: "leaf.system_masters",
@@ -18,21 +21,19 @@ pub(in crate::checks) static CHECK: Check = Check {
     source: "NCC-E003660-JAV; kubernetes/kubernetes#119270; Kubernetes documentation, Role based access control \
              good practices",
     channels: &[],
-    run,
+    run: Run::Leaf(run),
 };
 
-fn run(context: &Context<'_>, outcomes: &mut Outcomes) {
-    each(context, outcomes, |leaf, certificate, _| {
-        if leaf.kind == LeafKind::SuperAdmin {
-            return Judged::Skip;
-        }
-        let organizations = &certificate.view().subject.organizations;
-        if organizations.iter().any(|organization| organization.as_str() == MASTERS_GROUP) {
-            let found = certificate.view().subject.text.to_string();
-            return Judged::Fail(format!("no `O={MASTERS_GROUP}`"), found);
-        }
-        Judged::Pass
-    });
+fn run(_: &Context<'_>, leaf: &Presented<'_>, certificate: &Arc<Certificate>, _: &mut Outcomes) -> Judged {
+    if leaf.kind == LeafKind::SuperAdmin {
+        return Judged::Skip;
+    }
+    let organizations = &certificate.view().subject.organizations;
+    if organizations.iter().any(|organization| organization.as_str() == MASTERS_GROUP) {
+        let found = certificate.view().subject.text.to_string();
+        return Judged::Fail(format!("no `O={MASTERS_GROUP}`"), found);
+    }
+    Judged::Pass
 }
 
 #[cfg(test)]

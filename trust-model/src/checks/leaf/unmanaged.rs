@@ -1,6 +1,6 @@
 //! A certificate of the cluster that nothing of the cluster uses.
 
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::check::{Check, Context, Outcomes, Run, Severity};
 use crate::fact::Origin;
 
 pub(in crate::checks) static CHECK: Check = Check {
@@ -13,7 +13,7 @@ pub(in crate::checks) static CHECK: Check = Check {
     remediation: "Find out who uses it and have it issued by whoever manages that; remove it if nobody does.",
     source: "Kubernetes documentation, Certificate management with kubeadm",
     channels: &[],
-    run,
+    run: Run::Cluster(run),
 };
 
 fn run(context: &Context<'_>, outcomes: &mut Outcomes) {

@@ -1,11 +1,14 @@
 //! A client is not who its path expects.
 
+use std::sync::Arc;
+
 use pki_core::LeafKind;
 use pki_core::kubernetes::MASTERS_GROUP;
 
-use super::{Judged, each, is_known_by_name};
-use crate::chains::Side;
-use crate::check::{Check, Context, Outcomes, Severity};
+use super::is_known_by_name;
+use crate::chains::{Presented, Side};
+use crate::check::{Check, Context, Judged, Outcomes, Run, Severity};
+use crate::model::Certificate;
 use crate::rule::IdentityRule;
 
 pub(in crate::checks) static CHECK: Check = Check {
@@ -20,33 +23,31 @@ pub(in crate::checks) static CHECK: Check = Check {
                   one.",
     source: "Kubernetes documentation, PKI certificates and requirements; etcd-io/etcd#9785",
     channels: &[],
-    run,
+    run: Run::Leaf(run),
 };
 
-fn run(context: &Context<'_>, outcomes: &mut Outcomes) {
-    each(context, outcomes, |leaf, certificate, _| {
-        let is_client = leaf.paths.iter().any(|(_, side)| *side == Side::Client);
-        let subject = &certificate.view().subject;
-        // People have names of their own; and of this group another check speaks.
-        let is_judged_elsewhere = leaf.kind == LeafKind::Admin
-            || is_known_by_name(leaf)
-            || subject.organizations.iter().any(|organization| organization.as_str() == MASTERS_GROUP);
-        if !is_client || is_judged_elsewhere {
-            return Judged::Skip;
-        }
-        let allowed = || {
-            let apis = context.model.api_servers.iter();
-            let names = apis.filter_map(|api| api.settings.requestheader_allowed_names.value()).flatten();
-            leaf.kind == LeafKind::FrontProxyClient
-                && names.into_iter().any(|name| Some(name) == subject.common_name.as_ref())
-        };
-        let rule = IdentityRule::of(leaf.kind);
-        match certificate.identity() {
-            Ok(identity) if rule.check(identity).is_ok() || allowed() => Judged::Pass,
-            Ok(_) => Judged::Fail(rule.to_string(), subject.text.to_string()),
-            Err(error) => Judged::Fail(rule.to_string(), format!("{} ({error})", subject.text)),
-        }
-    });
+fn run(context: &Context<'_>, leaf: &Presented<'_>, certificate: &Arc<Certificate>, _: &mut Outcomes) -> Judged {
+    let is_client = leaf.paths.iter().any(|(_, side)| *side == Side::Client);
+    let subject = &certificate.view().subject;
+    // People have names of their own; and of this group another check speaks.
+    let is_judged_elsewhere = leaf.kind == LeafKind::Admin
+        || is_known_by_name(leaf)
+        || subject.organizations.iter().any(|organization| organization.as_str() == MASTERS_GROUP);
+    if !is_client || is_judged_elsewhere {
+        return Judged::Skip;
+    }
+    let allowed = || {
+        let apis = context.model.api_servers.iter();
+        let names = apis.filter_map(|api| api.settings.requestheader_allowed_names.value()).flatten();
+        leaf.kind == LeafKind::FrontProxyClient
+            && names.into_iter().any(|name| Some(name) == subject.common_name.as_ref())
+    };
+    let rule = IdentityRule::of(leaf.kind);
+    match certificate.identity() {
+        Ok(identity) if rule.check(identity).is_ok() || allowed() => Judged::Pass,
+        Ok(_) => Judged::Fail(rule.to_string(), subject.text.to_string()),
+        Err(error) => Judged::Fail(rule.to_string(), format!("{} ({error})", subject.text)),
+    }
 }
 
 #[cfg(test)]

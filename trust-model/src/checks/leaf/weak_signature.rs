@@ -1,9 +1,12 @@
 //! A certificate is signed with MD5 or SHA-1.
 
+use std::sync::Arc;
+
 use pki_core::inspect::Remark;
 
-use super::{Judged, each};
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::chains::Presented;
+use crate::check::{Check, Context, Judged, Outcomes, Run, Severity};
+use crate::model::Certificate;
 
 pub(in crate::checks) static CHECK: Check = Check {
     id: "leaf.weak_signature",
@@ -15,21 +18,19 @@ pub(in crate::checks) static CHECK: Check = Check {
     remediation: "Issue the certificate anew with SHA-256.",
     source: "NIST SP 800-131A revision 2, 9; RFC 6151; RFC 6194",
     channels: &[],
-    run,
+    run: Run::Leaf(run),
 };
 
-fn run(context: &Context<'_>, outcomes: &mut Outcomes) {
-    each(context, outcomes, |leaf, certificate, _| {
-        let chain = core::iter::once(certificate).chain(leaf.intermediates());
-        let weak = chain.flat_map(|one| &one.view().remarks).find_map(|remark| match remark {
-            Remark::WeakSignature { algorithm } => Some(algorithm),
-            _ => None,
-        });
-        match weak {
-            None => Judged::Pass,
-            Some(algorithm) => Judged::Fail("SHA-256 or better".to_owned(), algorithm.clone()),
-        }
+fn run(_: &Context<'_>, leaf: &Presented<'_>, certificate: &Arc<Certificate>, _: &mut Outcomes) -> Judged {
+    let chain = core::iter::once(certificate).chain(leaf.intermediates());
+    let weak = chain.flat_map(|one| &one.view().remarks).find_map(|remark| match remark {
+        Remark::WeakSignature { algorithm } => Some(algorithm),
+        _ => None,
     });
+    match weak {
+        None => Judged::Pass,
+        Some(algorithm) => Judged::Fail("SHA-256 or better".to_owned(), algorithm.clone()),
+    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,13 @@
 //! A client is not who Kubernetes takes it for.
 
+use std::sync::Arc;
+
 use pki_core::{ComponentKind, NodeName};
 
-use super::{Judged, each, is_known_by_name};
-use crate::check::{Check, Context, Outcomes, Severity};
+use super::is_known_by_name;
+use crate::chains::Presented;
+use crate::check::{Check, Context, Judged, Outcomes, Run, Severity};
+use crate::model::Certificate;
 use crate::rule::IdentityRule;
 
 pub(in crate::checks) static CHECK: Check = Check {
@@ -17,32 +21,30 @@ pub(in crate::checks) static CHECK: Check = Check {
     remediation: "Issue the certificate anew with the subject that is expected.",
     source: "Kubernetes documentation, Using Node Authorization; PKI certificates and requirements",
     channels: &[],
-    run,
+    run: Run::Leaf(run),
 };
 
-fn run(context: &Context<'_>, outcomes: &mut Outcomes) {
-    each(context, outcomes, |leaf, certificate, _| {
-        if !is_known_by_name(leaf) {
-            return Judged::Skip;
+fn run(_: &Context<'_>, leaf: &Presented<'_>, certificate: &Arc<Certificate>, _: &mut Outcomes) -> Judged {
+    if !is_known_by_name(leaf) {
+        return Judged::Skip;
+    }
+    let rule = IdentityRule::of(leaf.kind);
+    let found = || certificate.view().subject.text.to_string();
+    let identity = match certificate.identity() {
+        Ok(identity) => identity,
+        Err(error) => return Judged::Fail(rule.to_string(), format!("{} ({error})", found())),
+    };
+    if rule.check(identity).is_err() {
+        return Judged::Fail(rule.to_string(), found());
+    }
+    // Instances of a kubelet are called after their nodes.
+    let nodes = leaf.seats.iter().filter(|_| leaf.component == ComponentKind::Kubelet);
+    for node in nodes.filter_map(|seat| seat.name.parse::<NodeName>().ok()) {
+        if leaf.kind.subject(Some(&node)).as_ref() != Some(identity.subject()) {
+            return Judged::Fail("the name of its own node".to_owned(), found());
         }
-        let rule = IdentityRule::of(leaf.kind);
-        let found = || certificate.view().subject.text.to_string();
-        let identity = match certificate.identity() {
-            Ok(identity) => identity,
-            Err(error) => return Judged::Fail(rule.to_string(), format!("{} ({error})", found())),
-        };
-        if rule.check(identity).is_err() {
-            return Judged::Fail(rule.to_string(), found());
-        }
-        // Instances of a kubelet are called after their nodes.
-        let nodes = leaf.seats.iter().filter(|_| leaf.component == ComponentKind::Kubelet);
-        for node in nodes.filter_map(|seat| seat.name.parse::<NodeName>().ok()) {
-            if leaf.kind.subject(Some(&node)).as_ref() != Some(identity.subject()) {
-                return Judged::Fail("the name of its own node".to_owned(), found());
-            }
-        }
-        Judged::Pass
-    });
+    }
+    Judged::Pass
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! A server has no name under which it is dialled.
 
+use std::sync::Arc;
+
 use pki_core::{LeafKind, SubjectAltName, verify_server_name};
 use rustls_pki_types::ServerName;
 
-use super::{Judged, each};
 use crate::chains::{Presented, Side};
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::check::{Check, Context, Judged, Outcomes, Run, Severity};
 use crate::model::Certificate;
 use crate::rule::{PathRule, ServerRule};
 
@@ -20,38 +21,36 @@ pub(in crate::checks) static CHECK: Check = Check {
                   `kubernetes`, of a kubelet those of its node.",
     source: "RFC 9525 6.3; Kubernetes documentation, PKI certificates and requirements",
     channels: &[],
-    run,
+    run: Run::Leaf(run),
 };
 
 /// Under which pods find the API server, besides its address.
 const API_SERVER: &str = "kubernetes.default.svc";
 
-fn run(context: &Context<'_>, outcomes: &mut Outcomes) {
-    each(context, outcomes, |leaf, certificate, outcomes| {
-        let is_dialled = leaf
-            .paths
-            .iter()
-            .any(|(path, side)| *side == Side::Server && PathRule::of(*path).server() == ServerRule::DialledName);
-        if !is_dialled {
-            return Judged::Skip;
+fn run(_: &Context<'_>, leaf: &Presented<'_>, certificate: &Arc<Certificate>, outcomes: &mut Outcomes) -> Judged {
+    let is_dialled = leaf
+        .paths
+        .iter()
+        .any(|(path, side)| *side == Side::Server && PathRule::of(*path).server() == ServerRule::DialledName);
+    if !is_dialled {
+        return Judged::Skip;
+    }
+    let names = certificate.view().extensions.subject_alt_names.as_ref();
+    let (has_dns, has_address) =
+        names.map_or((false, false), |names| (!names.dns_names.is_empty(), !names.ip_addresses.is_empty()));
+    if !has_dns && !has_address {
+        return Judged::Fail("a dNSName or an iPAddress".to_owned(), "none".to_owned());
+    }
+    match leaf.kind {
+        LeafKind::ApiServer if !is_valid_for(certificate, API_SERVER) => {
+            Judged::Fail(format!("a certificate for `{API_SERVER}`"), written(certificate))
         }
-        let names = certificate.view().extensions.subject_alt_names.as_ref();
-        let (has_dns, has_address) =
-            names.map_or((false, false), |names| (!names.dns_names.is_empty(), !names.ip_addresses.is_empty()));
-        if !has_dns && !has_address {
-            return Judged::Fail("a dNSName or an iPAddress".to_owned(), "none".to_owned());
-        }
-        match leaf.kind {
-            LeafKind::ApiServer if !is_valid_for(certificate, API_SERVER) => {
-                Judged::Fail(format!("a certificate for `{API_SERVER}`"), written(certificate))
-            }
-            LeafKind::KubeletServing => kubelet(leaf, certificate).unwrap_or_else(|| {
-                outcomes.missing("the addresses under which kubelets are dialled");
-                Judged::Skip
-            }),
-            _ => Judged::Pass,
-        }
-    });
+        LeafKind::KubeletServing => kubelet(leaf, certificate).unwrap_or_else(|| {
+            outcomes.missing("the addresses under which kubelets are dialled");
+            Judged::Skip
+        }),
+        _ => Judged::Pass,
+    }
 }
 
 /// The API server dials a node by its name first, and by an address that only the node's status says.

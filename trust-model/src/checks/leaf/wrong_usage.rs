@@ -1,9 +1,12 @@
 //! A certificate may not be used as it is used.
 
+use std::sync::Arc;
+
 use pki_core::ExtendedKeyUsage;
 
-use super::{Judged, each};
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::chains::Presented;
+use crate::check::{Check, Context, Judged, Outcomes, Run, Severity};
+use crate::model::Certificate;
 
 pub(in crate::checks) static CHECK: Check = Check {
     id: "leaf.wrong_usage",
@@ -16,32 +19,26 @@ pub(in crate::checks) static CHECK: Check = Check {
     remediation: "Issue the certificate anew with the usages that are expected.",
     source: "RFC 5280 4.2.1.12; etcd-io/etcd#9785",
     channels: &[],
-    run,
+    run: Run::Leaf(run),
 };
 
-fn run(context: &Context<'_>, outcomes: &mut Outcomes) {
-    let written = [ExtendedKeyUsage::ServerAuth, ExtendedKeyUsage::ClientAuth].map(|usage| (usage, usage.to_string()));
-    each(context, outcomes, |leaf, certificate, _| {
-        let found = certificate.view().extensions.extended_key_usage.as_deref();
-        let has = |usage: &ExtendedKeyUsage| {
-            let name = written.iter().find(|(one, _)| one == usage).map(|(_, name)| name);
-            found.is_some_and(|found| name.is_some_and(|name| found.contains(name)))
-        };
-        let mut asked = leaf.paths.iter().filter_map(|(path, side)| side.usage(*path)).peekable();
-        if asked.peek().is_none() {
-            return Judged::Skip;
-        }
-        if asked.all(|usage| has(&usage)) {
-            return Judged::Pass;
-        }
-        let usages = leaf.usages();
-        let lacking = usages.iter().filter(|(usage, _)| !has(usage)).map(|(usage, paths)| {
-            let paths: Vec<_> = paths.iter().map(ToString::to_string).collect();
-            format!("{usage} on {}", paths.join(", "))
-        });
-        let expected = lacking.collect::<Vec<_>>().join("; ");
-        Judged::Fail(expected, found.map_or_else(|| "no extended key usage".to_owned(), |found| found.join(", ")))
+fn run(_: &Context<'_>, leaf: &Presented<'_>, certificate: &Arc<Certificate>, _: &mut Outcomes) -> Judged {
+    let found = certificate.view().extensions.extended_key_usage.as_deref();
+    let has = |usage: &ExtendedKeyUsage| found.is_some_and(|found| found.iter().any(|one| one == usage.id()));
+    let mut asked = leaf.paths.iter().filter_map(|(path, side)| side.usage(*path)).peekable();
+    if asked.peek().is_none() {
+        return Judged::Skip;
+    }
+    if asked.all(|usage| has(&usage)) {
+        return Judged::Pass;
+    }
+    let usages = leaf.usages();
+    let lacking = usages.iter().filter(|(usage, _)| !has(usage)).map(|(usage, paths)| {
+        let paths: Vec<_> = paths.iter().map(ToString::to_string).collect();
+        format!("{usage} on {}", paths.join(", "))
     });
+    let expected = lacking.collect::<Vec<_>>().join("; ");
+    Judged::Fail(expected, found.map_or_else(|| "no extended key usage".to_owned(), |found| found.join(", ")))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The control plane speaks unprotected on a network that others reach.
 
 use crate::channel::{Channel, Direction};
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::check::{Check, Context, Outcomes, Run, Severity};
 use crate::posture;
 use crate::report::{PathStatus, Verdict};
 
@@ -15,7 +15,7 @@ pub(in crate::checks) static CHECK: Check = Check {
                   own, behind a firewall.",
     source: "GKE documentation, Cluster trust, Intracluster communication",
     channels: &[],
-    run,
+    run: Run::Cluster(run),
 };
 
 fn run(context: &Context<'_>, outcomes: &mut Outcomes) {

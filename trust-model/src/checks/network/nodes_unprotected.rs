@@ -1,7 +1,7 @@
 //! Nodes talk to each other unprotected.
 
 use crate::channel::{Channel, Protection};
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::check::{Check, Context, Outcomes, Run, Severity};
 
 pub(in crate::checks) static CHECK: Check = Check {
     id: "network.nodes_unprotected",
@@ -12,7 +12,7 @@ pub(in crate::checks) static CHECK: Check = Check {
     remediation: "Use a network that encrypts and authenticates between machines (the provider's, or WireGuard or IPsec of the network plugin).",
     source: "GKE documentation, Cluster trust, Intracluster communication",
     channels: &[Channel::NodeNode],
-    run,
+    run: Run::Cluster(run),
 };
 
 fn run(context: &Context<'_>, outcomes: &mut Outcomes) {

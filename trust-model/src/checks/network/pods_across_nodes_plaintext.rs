@@ -1,7 +1,7 @@
 //! Pods on different nodes talk in plain text.
 
 use crate::channel::Channel;
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::check::{Check, Context, Outcomes, Run, Severity};
 
 pub(in crate::checks) static CHECK: Check = Check {
     id: "network.pods_across_nodes_plaintext",
@@ -12,7 +12,7 @@ pub(in crate::checks) static CHECK: Check = Check {
     remediation: "Use a network that encrypts between nodes (the provider's, or WireGuard or IPsec of the network plugin), or a service mesh.",
     source: "GKE documentation, Cluster trust, Intracluster communication",
     channels: &[Channel::PodPodAcrossNodes],
-    run,
+    run: Run::Cluster(run),
 };
 
 fn run(context: &Context<'_>, outcomes: &mut Outcomes) {

@@ -1,7 +1,7 @@
 //! Pods on one node talk in plain text.
 
 use crate::channel::Channel;
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::check::{Check, Context, Outcomes, Run, Severity};
 
 pub(in crate::checks) static CHECK: Check = Check {
     id: "network.pods_on_node_plaintext",
@@ -14,7 +14,7 @@ pub(in crate::checks) static CHECK: Check = Check {
                   NetworkPolicy.",
     source: "GKE documentation, Cluster trust, Intracluster communication",
     channels: &[Channel::PodPodOnNode],
-    run,
+    run: Run::Cluster(run),
 };
 
 fn run(context: &Context<'_>, outcomes: &mut Outcomes) {

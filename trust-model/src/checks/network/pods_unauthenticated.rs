@@ -1,7 +1,7 @@
 //! A pod does not know with whom it talks.
 
 use crate::channel::Channel;
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::check::{Check, Context, Outcomes, Run, Severity};
 
 pub(in crate::checks) static CHECK: Check = Check {
     id: "network.pods_unauthenticated",
@@ -13,7 +13,7 @@ pub(in crate::checks) static CHECK: Check = Check {
                   by TLS.",
     source: "GKE documentation, Cluster trust, Intracluster communication",
     channels: &[Channel::PodPodAcrossNodes, Channel::PodPodOnNode],
-    run,
+    run: Run::Cluster(run),
 };
 
 fn run(context: &Context<'_>, outcomes: &mut Outcomes) {

@@ -3,7 +3,7 @@
 use pki_core::Path;
 
 use crate::channel::Channel;
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::check::{Check, Context, Outcomes, Run, Severity};
 
 pub(in crate::checks) static CHECK: Check = Check {
     id: "proxy.https_unverified",
@@ -16,7 +16,7 @@ pub(in crate::checks) static CHECK: Check = Check {
                   nodes, pods and services out of every role and use `kubectl port-forward`.",
     source: "Kubernetes documentation, Communication between nodes and the control plane; NCC-E003660-MRE (kubernetes/kubernetes#119625)",
     channels: &[Channel::Tls(Path::ApiProxyHttps)],
-    run,
+    run: Run::Cluster(run),
 };
 
 fn run(context: &Context<'_>, outcomes: &mut Outcomes) {

@@ -1,7 +1,7 @@
 //! The proxy verb speaks plain HTTP.
 
 use crate::channel::Channel;
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::check::{Check, Context, Outcomes, Run, Severity};
 
 pub(in crate::checks) static CHECK: Check = Check {
     id: "proxy.plaintext",
@@ -13,7 +13,7 @@ pub(in crate::checks) static CHECK: Check = Check {
                   nodes, pods and services out of every role and use `kubectl port-forward`.",
     source: "Kubernetes documentation, Communication between nodes and the control plane",
     channels: &[Channel::ApiProxyHttp],
-    run,
+    run: Run::Cluster(run),
 };
 
 fn run(context: &Context<'_>, outcomes: &mut Outcomes) {

@@ -1,7 +1,7 @@
 //! SSH tunnels have a successor.
 
 use crate::channel::Channel;
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::check::{Check, Context, Outcomes, Run, Severity};
 use crate::model::SshTunnels;
 
 pub(in crate::checks) static CHECK: Check = Check {
@@ -13,7 +13,7 @@ pub(in crate::checks) static CHECK: Check = Check {
     remediation: "Set up Konnectivity: its server beside the API server (`--egress-selector-config-file`), its agents on nodes.",
     source: "Kubernetes documentation, Communication between nodes and the control plane, SSH tunnels; KEP-1281",
     channels: &[Channel::SshTunnel],
-    run,
+    run: Run::Cluster(run),
 };
 
 fn run(context: &Context<'_>, outcomes: &mut Outcomes) {

@@ -1,7 +1,7 @@
 //! Nobody asks the node at the other end of the tunnel who it is.
 
 use crate::channel::Channel;
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::check::{Check, Context, Outcomes, Run, Severity};
 use crate::model::SshTunnels;
 
 pub(in crate::checks) static CHECK: Check = Check {
@@ -14,7 +14,7 @@ pub(in crate::checks) static CHECK: Check = Check {
                   (`--egress-selector-config-file`): the client that Kubernetes has built in compares no host key.",
     source: "Security audit of Kubernetes, 2019, finding 10 (kubernetes/kubernetes#81118)",
     channels: &[Channel::SshTunnel],
-    run,
+    run: Run::Cluster(run),
 };
 
 fn run(context: &Context<'_>, outcomes: &mut Outcomes) {

@@ -1,6 +1,6 @@
 //! A server speaks TLS 1.0 or 1.1.
 
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::check::{Check, Context, Outcomes, Run, Severity};
 use crate::rule::TlsVersion;
 
 pub(in crate::checks) static CHECK: Check = Check {
@@ -13,7 +13,7 @@ pub(in crate::checks) static CHECK: Check = Check {
                   VersionTLS12` (KubeletConfiguration), `--tls-min-version=TLS1.2` (etcd), or leave the default.",
     source: "RFC 8996 2; GKE documentation, Cluster trust",
     channels: super::CHANNELS,
-    run,
+    run: Run::Cluster(run),
 };
 
 fn run(context: &Context<'_>, outcomes: &mut Outcomes) {

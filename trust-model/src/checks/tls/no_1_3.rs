@@ -1,6 +1,6 @@
 //! A server does not speak TLS 1.3.
 
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::check::{Check, Context, Outcomes, Run, Severity};
 use crate::rule::TlsVersion;
 
 pub(in crate::checks) static CHECK: Check = Check {
@@ -12,7 +12,7 @@ pub(in crate::checks) static CHECK: Check = Check {
     remediation: "Take the maximum away (etcd `--tls-max-version`), and do not end TLS in something older on the way.",
     source: "RFC 8446; RFC 9325 3.1.1; GKE documentation, Cluster trust",
     channels: super::CHANNELS,
-    run,
+    run: Run::Cluster(run),
 };
 
 fn run(context: &Context<'_>, outcomes: &mut Outcomes) {

@@ -3,7 +3,7 @@
 use pki_core::Path;
 
 use crate::channel::Channel;
-use crate::check::{Check, Context, Outcomes, Severity};
+use crate::check::{Check, Context, Outcomes, Run, Severity};
 use crate::model::Trust;
 
 pub(in crate::checks) static CHECK: Check = Check {
@@ -16,7 +16,7 @@ pub(in crate::checks) static CHECK: Check = Check {
     remediation: "Set `clientConfig.caBundle` of the webhook to the authority that issues its serving certificate.",
     source: "Kubernetes documentation, Dynamic admission control, Contacting the webhook",
     channels: &[Channel::Tls(Path::Webhook)],
-    run,
+    run: Run::Cluster(run),
 };
 
 fn run(context: &Context<'_>, outcomes: &mut Outcomes) {
