@@ -163,7 +163,7 @@ impl CaKeys {
 fn attempts(key: &str, probe: &signer_hsm::pkcs11::ExportProbe) -> ExportReport {
     let octets = |attempt: &ExportAttempt| match attempt {
         ExportAttempt::Yielded(octets) => *octets,
-        ExportAttempt::Refused(_) => 0,
+        ExportAttempt::Refused(_) | ExportAttempt::NotTried(_) => 0,
     };
     ExportReport {
         key: key.to_owned(),

@@ -321,6 +321,48 @@ fn a_wrong_pin_is_sent_once() {
     });
 }
 
+/// `CKR_DEVICE_ERROR`: some tokens have counted the PIN when they say so.
+#[test]
+fn a_login_that_fails_for_another_reason_is_sent_twice_at_most() {
+    let name = "a_login_that_fails_for_another_reason_is_sent_twice_at_most";
+    in_own_process(name, &[("SHIM_LOGIN_ANSWER", "0x30")], |token| {
+        let module = token.shim();
+        let store = token.store(&module);
+        assert!(matches!(store.check(), Err(Pkcs11Error::Call(_))));
+        for _ in 0..5 {
+            assert!(matches!(store.check(), Err(Pkcs11Error::LoginWithheld)));
+        }
+        assert_eq!(token.logins(), 2);
+        store.allow_login();
+        for _ in 0..5 {
+            assert!(store.check().is_err());
+        }
+        assert!(matches!(store.check(), Err(Pkcs11Error::LoginWithheld)));
+        assert_eq!(token.logins(), 4);
+        drop(store);
+        finalize(&module);
+    });
+}
+
+#[test]
+fn a_key_that_one_store_destroys_is_gone_for_another_and_no_handle_moves() {
+    in_own_process("a_key_that_one_store_destroys_is_gone_for_another_and_no_handle_moves", &[], |token| {
+        let module = token.softhsm();
+        let (one, other) = (token.store(&module), token.store(&module));
+        generate(&one, "key");
+        let handle = other.open(&label("key")).unwrap();
+        assert!(sign_kind(&*handle).is_ok());
+        one.destroy(&label("key")).unwrap();
+        assert_eq!(sign_kind(&*handle), Err(SignErrorKind::KeyNotFound));
+        // The next key may get the number of the object that was destroyed.
+        let next = generate(&one, "key");
+        assert_eq!(sign_kind(&*handle), Err(SignErrorKind::KeyNotFound));
+        assert!(sign_kind(&*next).is_ok());
+        drop((one, other, handle, next));
+        finalize(&module);
+    });
+}
+
 #[test]
 fn a_refused_pin_denies_access_to_the_handle() {
     in_own_process("a_refused_pin_denies_access_to_the_handle", &[], |token| {

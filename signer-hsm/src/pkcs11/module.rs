@@ -3,6 +3,7 @@
 use core::fmt;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -33,6 +34,8 @@ struct Shared {
     context: Pkcs11,
     gate: Mutex<Gate>,
     changed: Condvar,
+    /// Counts logins and destroyed keys.
+    objects: AtomicU64,
 }
 
 #[derive(Default)]
@@ -77,7 +80,13 @@ impl Pkcs11Module {
             return Ok(Self(Arc::clone(shared)));
         }
         let context = Pkcs11::new(&canonical).map_err(|error| not_loaded(Arc::new(error)))?;
-        let shared = Shared { path: canonical.clone(), context, gate: Mutex::default(), changed: Condvar::new() };
+        let shared = Shared {
+            path: canonical.clone(),
+            context,
+            gate: Mutex::default(),
+            changed: Condvar::new(),
+            objects: AtomicU64::new(0),
+        };
         let module = Self(Arc::new(shared));
         loaded.insert(canonical, Arc::clone(&module.0));
         Ok(module)
@@ -239,7 +248,18 @@ impl Pkcs11Module {
         self.0.changed.notify_all();
     }
 
+    /// Changes whenever a handle to a private object may have become that of another: with each login, and each key that
+    /// was destroyed through this module.
+    pub(super) fn objects(&self) -> u64 {
+        self.0.objects.load(Ordering::Acquire)
+    }
+
+    pub(super) fn note_destruction(&self) {
+        self.0.objects.fetch_add(1, Ordering::AcqRel);
+    }
+
     pub(super) fn note_login(&self) {
+        self.0.objects.fetch_add(1, Ordering::AcqRel);
         let mut gate = self.lock();
         gate.logins = gate.logins.saturating_add(1);
     }

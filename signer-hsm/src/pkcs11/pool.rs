@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -28,8 +28,6 @@ pub(super) struct Shared {
     pub(super) token: Pkcs11Uri,
     pub(super) login: Login,
     pub(super) accept_imported: bool,
-    /// Counts keys that were destroyed, so that no worker keeps a handle to one.
-    destructions: AtomicU64,
     connected: AtomicUsize,
     queue: Mutex<Queue>,
     work: Condvar,
@@ -98,7 +96,6 @@ impl Pool {
             token,
             login,
             accept_imported,
-            destructions: AtomicU64::new(0),
             connected: AtomicUsize::new(0),
             queue: Mutex::default(),
             work: Condvar::new(),
@@ -118,10 +115,6 @@ impl Pool {
 
     pub(super) fn shared(&self) -> &Shared {
         &self.0
-    }
-
-    pub(super) fn note_destruction(&self) {
-        self.0.destructions.fetch_add(1, Ordering::Release);
     }
 
     /// Has a worker do `work`, twice if the first time the session or the token was lost.
@@ -273,7 +266,7 @@ impl Worker {
         let Some(connection) = self.connection.as_mut() else {
             return Err(Pkcs11Error::TokenNotFound);
         };
-        connection.forget_destroyed(self.shared.destructions.load(Ordering::Acquire));
+        connection.forget_stale();
         let outcome = work(connection);
         // After an error nobody knows what the session still has in hand.
         if let Err(Pkcs11Error::Call(_) | Pkcs11Error::GenerationUnknown(_)) = outcome {

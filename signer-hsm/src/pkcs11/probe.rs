@@ -22,7 +22,7 @@ pub struct ExportProbe {
 }
 
 impl ExportProbe {
-    /// Whether none of them gave anything out.
+    /// Whether each of them was tried and gave nothing out.
     #[must_use]
     pub const fn yields_nothing(&self) -> bool {
         matches!(
@@ -39,6 +39,8 @@ pub enum ExportAttempt {
     Yielded(usize),
     /// The token gave out nothing, for this reason.
     Refused(String),
+    /// Nothing was asked of the token, for this reason. It says nothing of the key.
+    NotTried(String),
 }
 
 impl ExportAttempt {
@@ -86,7 +88,7 @@ fn wrap(session: &Session, offered: &[MechanismType], key: ObjectHandle) -> Expo
         .into_iter()
         .find(|mechanism| offered.contains(&mechanism.mechanism_type()))
     else {
-        return ExportAttempt::Refused("the token wraps no keys".to_owned());
+        return ExportAttempt::NotTried("the token offers no AES key wrap".to_owned());
     };
     let template = [
         Attribute::Token(false),
@@ -97,7 +99,7 @@ fn wrap(session: &Session, offered: &[MechanismType], key: ObjectHandle) -> Expo
     ];
     let wrapping = match session.generate_key(&Mechanism::AesKeyGen, &template) {
         Ok(wrapping) => wrapping,
-        Err(error) => return ExportAttempt::Refused(error.to_string()),
+        Err(error) => return ExportAttempt::NotTried(format!("no key to wrap with: {error}")),
     };
     let outcome = session.wrap_key(&mechanism, wrapping, key).map(|wrapped| wrapped.len());
     // A session object: it is gone with the session at the latest.

@@ -2,6 +2,7 @@
 
 use core::fmt;
 use std::panic::{self, AssertUnwindSafe};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cryptoki::context::Function;
@@ -41,25 +42,34 @@ impl fmt::Debug for Pin {
 /// Logs in, and holds back once a PIN was refused: the next wrong one may lock the token.
 pub(super) struct Login {
     pin: Box<dyn Fn() -> Option<Pin> + Send + Sync>,
-    withheld: Mutex<bool>,
+    withheld: AtomicBool,
+    /// How often in a row a login failed for another reason.
+    failed: AtomicU32,
+    /// One at a time: the others find it done.
+    turn: Mutex<()>,
 }
+
+/// Some tokens count a PIN whatever else they answer. One attempt more is for a token that was lost in that very moment.
+const FAILED_LOGINS_MAX: u32 = 2;
 
 impl Login {
     pub(super) fn new(pin: impl Fn() -> Option<Pin> + Send + Sync + 'static) -> Self {
-        Self { pin: Box::new(pin), withheld: Mutex::new(false) }
+        let (withheld, failed, turn) = (AtomicBool::new(false), AtomicU32::new(0), Mutex::new(()));
+        Self { pin: Box::new(pin), withheld, failed, turn }
     }
 
     pub(super) fn allow(&self) {
-        *self.withheld.lock().unwrap_or_else(PoisonError::into_inner) = false;
+        self.failed.store(0, Ordering::Release);
+        self.withheld.store(false, Ordering::Release);
     }
 
     /// The login is the process's, not the session's: the sessions that come later find it done.
     fn ensure(&self, session: &Session, module: &Pkcs11Module) -> Result<(), Pkcs11Error> {
-        let mut withheld = self.withheld.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         if is_logged_in(session)? {
             return Ok(());
         }
-        if *withheld {
+        if self.withheld.load(Ordering::Acquire) {
             return Err(Pkcs11Error::LoginWithheld);
         }
         // A panic of the embedder's would take the worker along, and leave its callers waiting.
@@ -67,13 +77,20 @@ impl Login {
         let pin = AuthPin::from(Box::<str>::from(pin.ok_or(Pkcs11Error::PinMissing)?.0.as_str()));
         module.note_login();
         match session.login(UserType::User, Some(&pin)).map_err(CallError::from) {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.failed.store(0, Ordering::Release);
+                Ok(())
+            }
             Err(call) if call.code() == Some(RvError::UserAlreadyLoggedIn) => Ok(()),
             Err(call) if call.is_pin_refusal() => {
-                *withheld = true;
+                self.withheld.store(true, Ordering::Release);
                 Err(Pkcs11Error::PinRefused(call))
             }
-            Err(call) => Err(Pkcs11Error::Call(call)),
+            Err(call) => {
+                let failed = self.failed.fetch_add(1, Ordering::AcqRel).saturating_add(1);
+                self.withheld.store(failed >= FAILED_LOGINS_MAX, Ordering::Release);
+                Err(Pkcs11Error::Call(call))
+            }
         }
     }
 }
@@ -102,8 +119,8 @@ pub(super) struct Connection {
     accept_imported: bool,
     mechanisms: Vec<MechanismType>,
     handles: Vec<(Arc<KeyIdentity>, ObjectHandle)>,
-    /// As of when `handles` is: any destruction since then empties it.
-    destructions: u64,
+    /// As of when `handles` is, by the module's [count](Pkcs11Module::objects).
+    objects: u64,
 }
 
 /// Enough for the authorities of a cluster; with more keys the handles are found again.
@@ -139,7 +156,7 @@ impl Connection {
             accept_imported,
             mechanisms,
             handles: Vec::new(),
-            destructions: 0,
+            objects: module.objects(),
         };
         if connection.login_required
             && let Err(error) = login.ensure(&connection.session, module)
@@ -169,11 +186,12 @@ impl Connection {
         &self.mechanisms
     }
 
-    /// Forgets the handles if keys were destroyed since they were found.
-    pub(super) fn forget_destroyed(&mut self, destructions: u64) {
-        if self.destructions != destructions {
+    /// Forgets the handles if they may be something else's by now.
+    pub(super) fn forget_stale(&mut self) {
+        let objects = self.module.objects();
+        if self.objects != objects {
             self.handles.clear();
-            self.destructions = destructions;
+            self.objects = objects;
         }
     }
 
@@ -344,21 +362,22 @@ impl Connection {
 
 fn find_token(module: &Pkcs11Module, token: &Pkcs11Uri) -> Result<(Slot, TokenInfo), Pkcs11Error> {
     let mut fitting = Vec::new();
+    let mut unknown = None;
     for slot in module.context().get_slots_with_token()? {
-        // A token that is pulled out between the two calls is one that is not there.
-        let info = match module.context().get_token_info(slot) {
-            Err(Raw::Pkcs11(RvError::TokenNotPresent | RvError::TokenNotRecognized | RvError::SlotIdInvalid, _)) => {
-                continue;
-            }
-            info => info?,
-        };
-        if info.token_initialized() && fits(token, slot, &info) {
-            fitting.push((slot, info));
+        match module.context().get_token_info(slot) {
+            Ok(info) if info.token_initialized() && fits(token, slot, &info) => fitting.push((slot, info)),
+            Ok(_) => {}
+            // A token that is pulled out between the two calls is one that is not there.
+            Err(Raw::Pkcs11(RvError::TokenNotPresent | RvError::TokenNotRecognized | RvError::SlotIdInvalid, _)) => {}
+            // Somebody else's token that is broken is no reason to do without ours.
+            Err(error) => unknown = Some(error),
         }
     }
-    match fitting.len() {
-        0 | 1 => fitting.pop().ok_or(Pkcs11Error::TokenNotFound),
-        found => Err(Pkcs11Error::TokenAmbiguous { found }),
+    match (fitting.pop(), unknown) {
+        (Some(_), _) if !fitting.is_empty() => Err(Pkcs11Error::TokenAmbiguous { found: fitting.len() + 1 }),
+        (Some(found), _) => Ok(found),
+        (None, Some(error)) => Err(error.into()),
+        (None, None) => Err(Pkcs11Error::TokenNotFound),
     }
 }
 

@@ -2,12 +2,13 @@
 
 use core::fmt;
 use core::num::NonZeroU8;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::error::Unspecified;
 use pki_core::{SignatureAlgorithm, Signer};
 
+use super::deadline::Deadline;
 use super::error::Pkcs11Error;
 use super::module::Pkcs11Module;
 use super::pool::Pool;
@@ -54,7 +55,7 @@ pub struct Pkcs11KeyStore {
     pool: Arc<Pool>,
     options: TokenOptions,
     /// One generation at a time: between looking for the label and taking it, nobody else in this store takes it.
-    generation: Mutex<()>,
+    generation: Turn,
 }
 
 impl Pkcs11KeyStore {
@@ -73,7 +74,7 @@ impl Pkcs11KeyStore {
     ) -> Result<Self, Pkcs11Error> {
         let threads = usize::from(options.sessions.get());
         let pool = Pool::start(module.clone(), token, Login::new(pin), options.accept_imported, threads)?;
-        Ok(Self { pool: Arc::new(pool), options, generation: Mutex::new(()) })
+        Ok(Self { pool: Arc::new(pool), options, generation: Turn::default() })
     }
 
     /// Whether the token is there and lets us in. It logs in if nobody is, and recovers what can be recovered.
@@ -164,6 +165,38 @@ impl Pkcs11KeyStore {
     }
 }
 
+/// Whose turn it is, for those who wait no longer than they may.
+#[derive(Default)]
+struct Turn {
+    taken: Mutex<bool>,
+    given_back: Condvar,
+}
+
+struct Taken<'a>(&'a Turn);
+
+impl Turn {
+    fn take(&self, deadline: Deadline) -> Result<Taken<'_>, Pkcs11Error> {
+        let mut taken = self.lock();
+        while *taken {
+            let left = deadline.left().ok_or(Pkcs11Error::NotAsked)?;
+            (taken, _) = self.given_back.wait_timeout(taken, left).unwrap_or_else(PoisonError::into_inner);
+        }
+        *taken = true;
+        Ok(Taken(self))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, bool> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        *self.0.lock() = false;
+        self.0.given_back.notify_one();
+    }
+}
+
 fn octets(label: &KeyLabel) -> Vec<u8> {
     label.as_str().as_bytes().to_vec()
 }
@@ -182,7 +215,8 @@ impl KeyStore for Pkcs11KeyStore {
         aws_lc_rs::rand::fill(&mut id)
             .map_err(|Unspecified| KeyStoreError::new(KeyStoreErrorKind::Other, label.clone()))?;
         let taken = octets(label);
-        let _only_one = self.generation.lock().unwrap_or_else(PoisonError::into_inner);
+        let deadline = Deadline::after(self.options.generate_timeout);
+        let _only_one = self.generation.take(deadline).map_err(|error| error.key_store_error(label))?;
         let (key, algorithm, scheme) = self
             .pool
             .run(self.options.generate_timeout, move |connection| {
@@ -202,7 +236,7 @@ impl KeyStore for Pkcs11KeyStore {
     fn destroy(&self, label: &KeyLabel) -> Result<(), KeyStoreError> {
         let doomed = octets(label);
         let outcome = self.pool.run(self.options.call_timeout, move |connection| connection.destroy(&doomed));
-        self.pool.note_destruction();
+        self.module().note_destruction();
         outcome.map_err(|error| error.key_store_error(label))
     }
 }

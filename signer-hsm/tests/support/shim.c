@@ -1,5 +1,5 @@
-/* A PKCS#11 module in front of SoftHSM, for tests: it writes down each login, and gives out no more sessions than it is
-   told. SoftHSM itself has no limit that could be reached. */
+/* A PKCS#11 module in front of SoftHSM, for tests: it writes down each login and answers it as it is told, and
+   gives out no more sessions than it is told. SoftHSM itself has no limit that could be reached. */
 #include <dlfcn.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -43,6 +43,7 @@ static unsigned long login(unsigned long session, unsigned long user, void *pin,
         fputs("C_Login\n", file);
         fclose(file);
     }
+    if (getenv("SHIM_LOGIN_ANSWER")) return strtoul(getenv("SHIM_LOGIN_ANSWER"), NULL, 0);
     return call(session, user, pin, len);
 }
 
