@@ -175,13 +175,11 @@ mod exhaustive {
     }
 
     /// The same for the larger ones.
-    fn any_two_deep(subject: Subject) {
-        let configs = subject.strategies().iter().map(|strategy| {
-            let limit = std::env::var_os("CAROUSEL_PROOF_LIMIT");
-            let limit = limit.map_or(200_000_000, |limit| limit.to_str().unwrap().parse().unwrap());
-            Config { limit, ..Config::new(subject, *strategy, 2).with_any(2) }
-        });
-        prove(&format!("pairs-{subject}.txt"), configs);
+    fn any_two_deep(subject: Subject, strategy: Strategy) {
+        let limit = std::env::var_os("CAROUSEL_PROOF_LIMIT");
+        let limit = limit.map_or(200_000_000, |limit| limit.to_str().unwrap().parse().unwrap());
+        let report = proved(&Config { limit, ..Config::new(subject, strategy, 2).with_any(2) });
+        golden(&format!("pairs-{subject}-{strategy}.txt"), &format!("{report}\n"));
     }
 
     /// Minutes to hours each. All of them, one after the other, with a line for every move further:
@@ -190,28 +188,48 @@ mod exhaustive {
     /// cargo test --release -p rotation-fsm --test exhaustive deep -- --ignored --nocapture --test-threads 1
     /// ```
     ///
-    /// `UPDATE_GOLDEN=1` writes `pairs-<subject>.txt`, `CAROUSEL_PROOF_LIMIT` gives up at so many states.
+    /// `UPDATE_GOLDEN=1` writes `pairs-<subject>-<strategy>.txt`, `CAROUSEL_PROOF_LIMIT` gives up at so many states.
     mod deep {
+        use rotation_fsm::Strategy;
         use rotation_fsm::proof::Subject;
 
         macro_rules! pairs {
-            ($($name:ident: $subject:ident),+ $(,)?) => {
+            ($($name:ident: $subject:ident $strategy:ident),+ $(,)?) => {
                 $(
                     #[test]
                     #[ignore = "minutes to hours in the release profile"]
                     fn $name() {
-                        super::any_two_deep(Subject::$subject);
+                        super::any_two_deep(Subject::$subject, Strategy::$strategy);
                     }
                 )+
+
+                #[test]
+                fn every_strategy_has_its_golden() {
+                    let searched = [$((Subject::$subject, Strategy::$strategy)),+];
+                    for (subject, _) in searched {
+                        for strategy in subject.strategies() {
+                            assert!(searched.contains(&(subject, *strategy)), "{subject} {strategy}");
+                            let golden = format!("tests/golden/proof/pairs-{subject}-{strategy}.txt");
+                            assert!(std::path::Path::new(&golden).exists(), "{golden}");
+                        }
+                    }
+                }
             };
         }
 
         pairs! {
-            konnectivity: Konnectivity,
-            etcd_api: EtcdApi,
-            etcd: Etcd,
-            cluster: Cluster,
-            credentials: Credentials,
+            konnectivity_staged: Konnectivity Staged,
+            konnectivity_cross_signed: Konnectivity CrossSigned,
+            etcd_api_staged: EtcdApi Staged,
+            etcd_api_cross_signed: EtcdApi CrossSigned,
+            etcd_staged: Etcd Staged,
+            etcd_cross_signed: Etcd CrossSigned,
+            cluster_staged: Cluster Staged,
+            cluster_dual_endpoint: Cluster DualEndpoint,
+            cluster_cross_signed: Cluster CrossSigned,
+            credentials_staged: Credentials Staged,
+            credentials_dual_endpoint: Credentials DualEndpoint,
+            credentials_cross_signed: Credentials CrossSigned,
         }
     }
 }

@@ -6,7 +6,7 @@ use pki_core::{AuthorityRole, ComponentKind, LeafKind};
 use time::{Duration, UtcDateTime};
 
 use super::setup::{CHAINED, Layout, Meeting, Place, bit, chained, through};
-use super::world::{Late, Member, State, absolute};
+use super::world::{Late, Member, State, absolute, newest};
 use crate::event::Event;
 use crate::facet::{Facet, Holding, Track};
 use crate::machine::{Applied, Machine, Phase, Rotating};
@@ -78,7 +78,9 @@ pub(super) fn of_state(layout: &Layout, state: &State) -> Option<Violation> {
                 return Some(Violation::new(TRUST, what));
             }
             if dialled == 2 {
-                shown = 2;
+                let place = layout.place(meeting.presenter)?;
+                let role = layout.hierarchy.issuer_of(LeafKind::ApiServer)?;
+                shown = newest(place, role, &presenter.holds)?;
             }
         }
         // Through the cross-certificate the generation that signed it vouches for the next.
@@ -370,6 +372,9 @@ fn of_consumers(layout: &Layout, state: &State, plan: &Plan, stage: &Stage, (fro
         }
         for change in stage.changes.iter().filter(|change| change.kind == place.id.kind()) {
             let held = place.position(change.facet).and_then(|at| member.holds.get(at)).copied().unwrap_or_default();
+            // The second address is the second, whichever generation leads to it.
+            let is_address = matches!(change.facet, Facet::Serves | Facet::Service | Facet::Dials);
+            let (from, to) = if is_address { (1, 2) } else { (from, to) };
             let mut wanted = if change.to.contains(Holding::CURRENT) { from } else { 0 };
             wanted |= if change.to.contains(Holding::NEXT) { to } else { 0 };
             wanted |= if change.to.is_chained() { chained(from) } else { 0 };

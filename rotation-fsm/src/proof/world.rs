@@ -462,8 +462,7 @@ pub(super) fn observation(layout: &Layout, place: &Place, id: ReportId, holds: &
                     let shown = place.position(Facet::Presents(pki_core::LeafKind::ApiServer));
                     let shown = shown.and_then(|at| holds.get(at)).map_or(0, |shown| shown & !CHAINED);
                     let role = layout.hierarchy.issuer_of(pki_core::LeafKind::ApiServer)?;
-                    // The second address shows the next generation from the start.
-                    let issuer = layout.issuer(role, if number == 2 { 2 } else { shown })?;
+                    let issuer = layout.issuer(role, if number == 2 { newest(place, role, holds)? } else { shown })?;
                     report.serves.push(ServedAddress { address: super::setup::address(number).ok()?, issuer });
                 }
             }
@@ -473,6 +472,14 @@ pub(super) fn observation(layout: &Layout, place: &Place, id: ReportId, holds: &
         }
     }
     Some(report)
+}
+
+/// What the API server shows at the second address from the start: the newest generation that it trusts.
+pub(super) fn newest(place: &Place, role: AuthorityRole, holds: &Real) -> Option<u8> {
+    let trusted = place.facets.iter().zip(holds).filter_map(|((facet, track), held)| {
+        (matches!(facet, Facet::Trusts(_)) && *track == Track::Authority(role)).then_some(*held)
+    });
+    trusted.max().and_then(u8::checked_ilog2).map(|newest| 1 << newest)
 }
 
 impl World {
