@@ -147,6 +147,10 @@ impl Handler for Agent {
         Service::Agent
     }
 
+    fn knows(&self, caller: &CallerId) -> bool {
+        self.rights.0.contains_key(caller)
+    }
+
     fn answer(&self, caller: &CallerId, first: u64, frames: &[Vec<u8>]) -> (Vec<u8>, Result<(), ProtocolError>) {
         let (calls, read) = read_in_turn(first, frames, Call::decode, |call| call.sequence);
         let mut out = Vec::new();

@@ -141,13 +141,14 @@ pub struct ClusterConfig {
     policy: ClusterPolicy,
     callers: BTreeSet<CallerId>,
     rate: Rate,
+    refusals: Rate,
 }
 
 impl ClusterConfig {
     /// A cluster that nobody may ask for yet.
     #[must_use]
     pub const fn new(id: ClusterId, policy: ClusterPolicy) -> Self {
-        Self { id, policy, callers: BTreeSet::new(), rate: Rate::DEFAULT }
+        Self { id, policy, callers: BTreeSet::new(), rate: Rate::DEFAULT, refusals: Rate::REFUSALS }
     }
 
     /// This caller may ask for it.
@@ -161,6 +162,15 @@ impl ClusterConfig {
     #[must_use]
     pub const fn with_rate(mut self, rate: Rate) -> Self {
         self.rate = rate;
+        self
+    }
+
+    /// With another rate of refusals, each of which takes less than 1 KiB of the log beside the caller's name. What would be
+    /// refused above this rate is turned away unwritten as [`Refusal::RateLimited`](protocol::Refusal::RateLimited), so that no
+    /// cluster fills the disk with what it does not get. What is granted is not touched by it.
+    #[must_use]
+    pub const fn with_refusal_rate(mut self, refusals: Rate) -> Self {
+        self.refusals = refusals;
         self
     }
 }
@@ -276,7 +286,7 @@ pub struct IssuingService {
     /// What the log said when it was opened, of clusters that are not there yet.
     history: Mutex<History>,
     ledger: Mutex<KeyLedger>,
-    /// Of requests that reach no authority, so that they cannot fill the log.
+    /// Of requests that reach no cluster, so that they cannot fill the log.
     strays: TokenBucket,
     clusters: RwLock<BTreeMap<ClusterId, Arc<Cluster>>>,
 }
@@ -291,6 +301,8 @@ struct History {
 struct Cluster {
     config: ClusterConfig,
     bucket: TokenBucket,
+    /// Of refusals that are written.
+    refusals: TokenBucket,
     index: Mutex<Index>,
     authorities: RwLock<BTreeMap<AuthorityRole, Arc<Authority>>>,
 }
@@ -341,7 +353,7 @@ impl IssuingService {
             }
             _ => {}
         })?;
-        let strays = TokenBucket::new(Rate::DEFAULT, config.clock.monotonic());
+        let strays = TokenBucket::new(Rate::REFUSALS, config.clock.monotonic());
         Ok(Self {
             clock: Arc::clone(&config.clock),
             config,
@@ -376,9 +388,10 @@ impl IssuingService {
         }
         let index = locked(&self.history).indices.remove(config.id.as_str());
         let index = Mutex::new(index.unwrap_or_else(|| Index::new(self.config.remembered)));
-        let bucket = TokenBucket::new(config.rate, self.clock.monotonic());
+        let now = self.clock.monotonic();
+        let (bucket, refusals) = (TokenBucket::new(config.rate, now), TokenBucket::new(config.refusals, now));
         let (id, authorities) = (config.id.clone(), RwLock::default());
-        clusters.insert(id, Arc::new(Cluster { config, bucket, index, authorities }));
+        clusters.insert(id, Arc::new(Cluster { config, bucket, refusals, index, authorities }));
         Ok(())
     }
 
@@ -480,6 +493,11 @@ impl IssuingService {
             version: generation.version.number(),
             key: *generation.certificate().id().as_bytes(),
         }
+    }
+
+    /// Whether anybody of a cluster is this caller.
+    fn is_caller(&self, caller: &CallerId) -> bool {
+        read(&self.clusters).values().any(|cluster| cluster.config.callers.contains(caller))
     }
 
     fn cluster(&self, cluster: &ClusterId) -> Result<Arc<Cluster>, ServiceError> {

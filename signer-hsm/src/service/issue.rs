@@ -9,6 +9,7 @@ use pki_core::{
 use time::{Duration, UtcDateTime};
 
 use super::index::{self, Key, Lookup};
+use super::limits::TokenBucket;
 use super::log::{Entry, LogError, Origin, digest};
 use super::policy::{ClusterPolicy, LeafRule, SignerRule, node_of};
 use super::protocol::{Ask, LeafAsk, Outcome, Refusal, Request, Response, SignerAsk, TEXT_LEN_MAX, cut};
@@ -57,7 +58,7 @@ impl IssuingService {
     /// Answers the requests of one caller, in order.
     ///
     /// Every outcome that is a certificate or a refusal of a request stands in the log when this returns. What is turned
-    /// away before it is looked at, by the rate or since the log itself fails, does not.
+    /// away by a rate, that of the cluster's requests or that of its refusals, or since the log itself fails, does not.
     #[must_use]
     pub fn answer(&self, caller: &CallerId, requests: &[Request]) -> Vec<Response> {
         let mut responses = Vec::with_capacity(requests.len());
@@ -78,15 +79,27 @@ impl IssuingService {
         let (cluster, role) = run.first().map_or(("", ""), |request| (&*request.cluster, &*request.role));
         let cluster = cluster.parse().ok().and_then(|cluster| self.cluster(&cluster).ok());
         let cluster = cluster.filter(|cluster| cluster.config.callers.contains(caller));
-        let Some(cluster) = cluster else { return self.refuse_run(caller, run, now, &Refusal::ClusterDenied) };
+        let Some(cluster) = cluster else {
+            return self.refuse_run(caller, run, now, &Refusal::ClusterDenied, &[&self.strays]);
+        };
+        let rates = [&cluster.bucket, &cluster.refusals];
         let role = AuthorityRole::ALL.into_iter().find(|known| known.id() == role);
         let authority = role.and_then(|role| read(&cluster.authorities).get(&role).cloned());
-        let Some(authority) = authority else { return self.refuse_run(caller, run, now, &Refusal::UnknownAuthority) };
+        let Some(authority) = authority else {
+            return self.refuse_run(caller, run, now, &Refusal::UnknownAuthority, &rates);
+        };
 
         // Held until every certificate of the run is written: a switch comes before or after it.
         let guard = read(&authority.current);
-        let Some(current) = &*guard else { return self.refuse_run(caller, run, now, &Refusal::UnknownAuthority) };
+        let Some(current) = &*guard else {
+            return self.refuse_run(caller, run, now, &Refusal::UnknownAuthority, &rates);
+        };
         let mut items: Vec<_> = run.iter().map(|request| self.begin(caller, &cluster, current, request, now)).collect();
+        for item in items.iter_mut().filter(|item| matches!(item.step, Step::Refuse(_))) {
+            if let Err(wait) = cluster.refusals.take(self.clock.monotonic()) {
+                item.step = Step::Done(Outcome::Refused(rate_limited(wait)));
+            }
+        }
         let _in_progress = InProgress { cluster: &cluster, keys: items.iter().filter_map(|item| item.key).collect() };
         self.write(&cluster, &mut items, |item| match &item.step {
             Step::Prepared(prepared) => {
@@ -152,11 +165,18 @@ impl IssuingService {
         }
     }
 
-    /// Refuses requests that reach no authority. So many of them are written and answered as come at a common rate.
-    fn refuse_run(&self, caller: &CallerId, run: &[Request], now: UtcDateTime, refusal: &Refusal) -> Vec<Outcome> {
+    /// Refuses requests that reach no authority. So many of them are written and answered as come at these rates.
+    fn refuse_run(
+        &self,
+        caller: &CallerId,
+        run: &[Request],
+        now: UtcDateTime,
+        refusal: &Refusal,
+        rates: &[&TokenBucket],
+    ) -> Vec<Outcome> {
         let (code, text) = (refusal.code().to_owned(), refusal.to_string());
         let one = |request: &Request| {
-            if let Err(wait) = self.strays.take(self.clock.monotonic()) {
+            if let Err(wait) = rates.iter().try_for_each(|rate| rate.take(self.clock.monotonic())) {
                 return Outcome::Refused(rate_limited(wait));
             }
             let of = origin(caller, request, bound_digest(request), now);

@@ -32,6 +32,9 @@ impl Rate {
 
     /// What GKE's signer is asked at most: 200 at once, 100 per second.
     pub const DEFAULT: Self = Self { burst: 200, interval: Duration::from_millis(10) };
+
+    /// How many refusals are written into a log: 1,000 at once and one per second, which is less than 100 MB in a day.
+    pub const REFUSALS: Self = Self { burst: 1000, interval: Duration::from_secs(1) };
 }
 
 impl Default for Rate {
@@ -88,8 +91,12 @@ impl TokenBucket {
 pub struct ServerLimits {
     /// The most octets of a frame, without its length.
     pub frame_len_max: usize,
-    /// How many connections are served at once. Whoever comes after them is told so.
+    /// How many connections of one caller are served at once. Whoever has as many is told so, and nobody else: no caller can
+    /// use up what another one has.
     pub connections_max: usize,
+    /// How many TLS handshakes go on at once; when there are more, the oldest one is cut off. And how many strangers are told
+    /// at once that they are denied; more are not told.
+    pub strangers_max: usize,
     /// How long a frame may take to arrive once it began, and an answer to be taken.
     pub frame_deadline: Duration,
     /// How long a connection may be silent between two frames.
@@ -99,10 +106,11 @@ pub struct ServerLimits {
 }
 
 impl ServerLimits {
-    /// 128 KiB, 64 connections, 10 seconds for a frame, 5 minutes of silence, 64 requests together.
+    /// 128 KiB, 32 connections of each caller, 32 strangers, 10 seconds for a frame, 5 minutes of silence, 64 requests together.
     pub const DEFAULT: Self = Self {
         frame_len_max: 128 << 10,
-        connections_max: 64,
+        connections_max: 32,
+        strangers_max: 32,
         frame_deadline: Duration::from_secs(10),
         idle_deadline: Duration::from_secs(300),
         batch_max: 64,

@@ -33,6 +33,9 @@ const LAST_WAIT: Duration = Duration::from_secs(1);
 pub(crate) trait Handler: fmt::Debug + Send + Sync {
     fn service(&self) -> Service;
 
+    /// Whether the caller has anything to ask for here. Only these have connections of their own, so their number is bounded.
+    fn knows(&self, caller: &CallerId) -> bool;
+
     /// Answers whole frames, of which the first has to be this number; gives the frames to send, and why the connection
     /// ends after them if it does.
     fn answer(&self, caller: &CallerId, first: u64, frames: &[Vec<u8>]) -> (Vec<u8>, Result<(), ProtocolError>);
@@ -41,6 +44,10 @@ pub(crate) trait Handler: fmt::Debug + Send + Sync {
 impl Handler for IssuingService {
     fn service(&self) -> Service {
         Service::Issuing
+    }
+
+    fn knows(&self, caller: &CallerId) -> bool {
+        self.is_caller(caller)
     }
 
     fn answer(&self, caller: &CallerId, first: u64, frames: &[Vec<u8>]) -> (Vec<u8>, Result<(), ProtocolError>) {
@@ -150,8 +157,33 @@ struct Shared {
 /// Who is connected. It outlives what stands behind the socket: once it is empty no thread has that any more.
 #[derive(Debug, Default)]
 struct Register {
-    connections: Mutex<BTreeMap<u64, Closer>>,
+    connections: Mutex<BTreeMap<u64, Connection>>,
     ended: Condvar,
+}
+
+#[derive(Debug)]
+struct Connection {
+    closer: Closer,
+    holder: Holder,
+    /// It was ended for a newer one, and its thread is not gone yet.
+    is_cut_off: bool,
+}
+
+/// Out of whose share a connection is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Holder {
+    /// Nobody's yet: a TLS handshake.
+    Unidentified,
+    Stranger,
+    Caller(CallerId),
+}
+
+/// How a connection stands to the share of its holder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Share {
+    Within,
+    /// Beyond it, and to be told so.
+    Above,
 }
 
 /// A listener that is accepted from.
@@ -213,7 +245,8 @@ impl Server {
                 let caller = rustix::net::sockopt::socket_peercred(&stream).ok();
                 let caller = caller.and_then(|peer| peers.0.get(&peer.uid.as_raw()).cloned());
                 let Ok(closer) = stream.try_clone() else { continue };
-                shared.serve(Closer::Unix(closer), move |_| Some((caller, Box::new(stream))));
+                let holder = shared.holder(caller);
+                shared.serve(Closer::Unix(closer), holder.clone(), move |_| Some((holder, Box::new(stream))));
             }
         })?;
         self.watch(listening, thread, Some((path.to_owned(), lock)));
@@ -221,7 +254,7 @@ impl Server {
     }
 
     /// Listens on TCP with TLS. The configuration must ask for client certificates; `caller` says who the owner of a verified
-    /// one is.
+    /// one is. Whoever is named and has nothing to ask for here is denied.
     ///
     /// # Errors
     /// [`ListenError::Io`].
@@ -240,7 +273,7 @@ impl Server {
                 let Some(mut stream) = stream else { continue };
                 let Ok(closer) = stream.try_clone() else { continue };
                 let (config, caller) = (Arc::clone(&config), Arc::clone(&caller));
-                shared.serve(Closer::Tcp(closer), move |shared| {
+                shared.serve(Closer::Tcp(closer), Holder::Unidentified, move |shared| {
                     let mut tls = rustls::ServerConnection::new(config).ok()?;
                     let began = shared.clock.monotonic();
                     while tls.is_handshaking() {
@@ -259,7 +292,7 @@ impl Server {
                         }
                     }
                     let caller = tls.peer_certificates().and_then(<[_]>::first).and_then(|leaf| caller(leaf));
-                    Some((caller, Box::new(rustls::StreamOwned::new(tls, stream))))
+                    Some((shared.holder(caller), Box::new(rustls::StreamOwned::new(tls, stream))))
                 });
             }
         })?;
@@ -304,8 +337,27 @@ impl Register {
     /// Ends all connections in this direction; gives how many there are. What has arrived can still be read.
     fn close(&self, how: Shutdown) -> usize {
         let connections = locked(&self.connections);
-        connections.values().for_each(|connection| connection.close(how));
+        connections.values().for_each(|connection| connection.closer.close(how));
         connections.len()
+    }
+
+    /// Takes a connection in; without a share it is one too many, and nobody has time to say so.
+    fn enter(&self, id: u64, holder: Holder, closer: Closer, limits: &ServerLimits) -> Option<Share> {
+        let mut connections = locked(&self.connections);
+        let share = share_of(&mut connections, &holder, limits);
+        match share {
+            Some(_) => drop(connections.insert(id, Connection { closer, holder, is_cut_off: false })),
+            None => closer.close(Shutdown::Both),
+        }
+        share
+    }
+
+    /// Says whose a connection is that was nobody's.
+    fn identify(&self, id: u64, holder: Holder, limits: &ServerLimits) -> Option<Share> {
+        let mut connections = locked(&self.connections);
+        let share = share_of(&mut connections, &holder, limits)?;
+        connections.get_mut(&id)?.holder = holder;
+        Some(share)
     }
 
     /// Waits until nobody is connected.
@@ -319,6 +371,27 @@ impl Register {
             }
             let waited = self.ended.wait_timeout(connections, left.min(Duration::from_millis(100)));
             connections = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+/// What is left of the share of this holder. Those that are turned away are bounded too: as many again.
+fn share_of(connections: &mut BTreeMap<u64, Connection>, holder: &Holder, limits: &ServerLimits) -> Option<Share> {
+    let count = connections.values().filter(|connection| connection.holder == *holder).count();
+    match holder {
+        Holder::Caller(_) if count < limits.connections_max => Some(Share::Within),
+        Holder::Caller(_) => (count < limits.connections_max.saturating_mul(2)).then_some(Share::Above),
+        Holder::Stranger => (count < limits.strangers_max).then_some(Share::Within),
+        Holder::Unidentified if count < limits.strangers_max => Some(Share::Within),
+        Holder::Unidentified => {
+            (count < limits.strangers_max.saturating_mul(2)).then_some(())?;
+            // A handshake takes milliseconds: the one that has taken longest is the least likely to be a caller's.
+            let oldest = connections.values_mut().find(|one| one.holder == Holder::Unidentified && !one.is_cut_off);
+            if let Some(oldest) = oldest {
+                oldest.is_cut_off = true;
+                oldest.closer.close(Shutdown::Both);
+            }
+            Some(Share::Within)
         }
     }
 }
@@ -359,56 +432,56 @@ impl Shared {
         }
     }
 
-    /// Serves a connection on a thread of its own, once `open` says who it is and what to read from.
+    fn holder(&self, caller: Option<CallerId>) -> Holder {
+        caller.filter(|caller| self.handler.knows(caller)).map_or(Holder::Stranger, Holder::Caller)
+    }
+
+    /// Serves a connection of this holder on a thread of its own, once `open` says whose it really is and what to read from.
     fn serve(
         self: &Arc<Self>,
         closer: Closer,
-        open: impl FnOnce(&Self) -> Option<(Option<CallerId>, Box<dyn Stream>)> + Send + 'static,
+        holder: Holder,
+        open: impl FnOnce(&Self) -> Option<(Holder, Box<dyn Stream>)> + Send + 'static,
     ) {
         let id = self.next.fetch_add(1, Ordering::SeqCst);
-        let is_full = {
-            let mut connections = locked(&self.register.connections);
-            let is_full = connections.len() >= self.limits.connections_max;
-            // Those that are turned away are bounded too: twice as many, and no word to the rest.
-            if connections.len() >= self.limits.connections_max.saturating_mul(2) {
-                closer.close(Shutdown::Both);
-                return;
-            }
-            connections.insert(id, closer);
-            is_full
-        };
+        let Some(share) = self.register.enter(id, holder.clone(), closer, &self.limits) else { return };
         let (shared, leaves) = (Arc::clone(self), Leaves { register: Arc::clone(&self.register), id });
         let spawned = thread::Builder::new().name(format!("connection {id}")).spawn(move || {
             // Dropped last, also when what stands behind the socket panics.
             let _leaves = leaves;
             let shared = shared;
-            if let Some((caller, stream)) = open(&shared) {
+            let Some((found, stream)) = open(&shared) else { return };
+            let share = match found == holder {
+                true => Some(share),
+                false => shared.register.identify(id, found.clone(), &shared.limits),
+            };
+            if let Some(share) = share {
                 // How it ended is the peer's to know.
-                let _ended = shared.converse(caller, stream, is_full);
+                let _ended = shared.converse(found, stream, share);
             }
         });
         // A thread that was not begun has dropped its leave.
         drop(spawned);
     }
 
-    fn converse(&self, caller: Option<CallerId>, stream: Box<dyn Stream>, is_full: bool) -> Result<(), Ended> {
+    fn converse(&self, holder: Holder, stream: Box<dyn Stream>, share: Share) -> Result<(), Ended> {
         let ServerLimits { frame_len_max, frame_deadline, idle_deadline, batch_max, .. } = self.limits;
         let mut framed = Framed::new(stream, frame_len_max);
         let hello = framed.receive(1, frame_deadline, frame_deadline, &*self.clock)?;
         let hello = Hello::decode(hello.first().map_or(&[], Vec::as_slice)).map_err(Ended::Protocol)?;
         let service = self.handler.service();
-        let welcome = match &caller {
+        let welcome = match &holder {
             _ if hello.version != VERSION => Welcome::UnknownVersion,
             _ if hello.service != service => Welcome::OtherService,
-            None => Welcome::Denied,
-            _ if self.is_draining.load(Ordering::SeqCst) => Welcome::Draining,
-            _ if is_full => Welcome::Full,
-            Some(_) => Welcome::Ready,
+            Holder::Stranger | Holder::Unidentified => Welcome::Denied,
+            Holder::Caller(_) if self.is_draining.load(Ordering::SeqCst) => Welcome::Draining,
+            Holder::Caller(_) if share == Share::Above => Welcome::Full,
+            Holder::Caller(_) => Welcome::Ready,
         };
         let mut out = Vec::new();
         push_frame(&mut out, &Hello::new(service, welcome).encode());
         framed.send(&out, frame_deadline)?;
-        let (Welcome::Ready, Some(caller)) = (welcome, caller) else { return Ok(()) };
+        let (Welcome::Ready, Holder::Caller(caller)) = (welcome, holder) else { return Ok(()) };
         let mut next = 0_u64;
         loop {
             let is_draining = self.is_draining.load(Ordering::SeqCst);
@@ -430,8 +503,8 @@ struct Leaves {
 
 impl Drop for Leaves {
     fn drop(&mut self) {
-        if let Some(closer) = locked(&self.register.connections).remove(&self.id) {
-            closer.close(Shutdown::Both);
+        if let Some(connection) = locked(&self.register.connections).remove(&self.id) {
+            connection.closer.close(Shutdown::Both);
         }
         self.register.ended.notify_all();
     }

@@ -5,7 +5,6 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use signer_hsm::service::Server;
 use signer_hsm::service::client::{ClientError, Endpoint};
 use signer_hsm::service::epoch::SignerEpoch;
 use signer_hsm::service::limits::ServerLimits;
@@ -14,6 +13,7 @@ use signer_hsm::service::protocol::{
     Frames, Hello, Outcome, ProtocolError, Refusal, Request, Response, Service, Welcome, push_frame,
 };
 use signer_hsm::service::server::{ListenError, Peers};
+use signer_hsm::service::{CallerId, Server};
 
 use crate::support::{Bench, NODE, ROLE, blue, caller, order, own_uid, pause, request_id, serving};
 
@@ -179,19 +179,40 @@ fn another_user_of_the_machine_is_another_caller() {
 }
 
 #[test]
-fn more_connections_than_allowed_are_told_so() {
+fn more_connections_than_a_caller_may_have_are_told_so_and_harm_no_other() {
     let bench = Bench::new();
     let service = bench.service();
     let mut limits = ServerLimits::DEFAULT;
-    limits.connections_max = 2;
+    (limits.connections_max, limits.strangers_max) = (2, 2);
     let server = bench.server(&service, limits);
+    // Another caller and somebody who is none, by sockets of their own.
+    let (others, strangers) = (bench.path().join("others"), bench.path().join("strangers"));
+    server.listen_unix(&others, 0o600, Peers::new().with_user(own_uid(), CallerId::new("other"))).unwrap();
+    server.listen_unix(&strangers, 0o600, Peers::new().with_user(own_uid(), CallerId::new("nobody"))).unwrap();
     let (mut first, mut second) = (bench.client(), bench.client());
     first.current(&blue(), ROLE).unwrap();
     second.current(&blue(), ROLE).unwrap();
     let error = bench.client().current(&blue(), ROLE).unwrap_err();
     assert!(matches!(error, ClientError::TurnedAway(Welcome::Full)) && error.is_retryable(), "{error}");
-    drop(first);
-    while server.connections() > 1 {
+    // Silent ones, far more than there is room for: those above twice the share are not even listened to.
+    while server.connections() > 2 {
+        pause(5);
+    }
+    let idle = |path: &std::path::Path| (0..20).map(|_| UnixStream::connect(path).unwrap()).collect::<Vec<_>>();
+    let (_idle, mut idle_strangers) = (idle(&bench.socket()), idle(&strangers));
+    pause(200);
+    assert_eq!(server.connections(), 4 + 2);
+    let mut other = bench.client_at(&others);
+    other.current(&"green".parse().unwrap(), ROLE).unwrap();
+    assert_eq!(server.connections(), 4 + 2 + 1);
+    idle_strangers.clear();
+    while server.connections() > 4 + 1 {
+        pause(5);
+    }
+    let error = bench.client_at(&strangers).current(&blue(), ROLE).unwrap_err();
+    assert!(matches!(error, ClientError::TurnedAway(Welcome::Denied)), "{error}");
+    drop((first, _idle));
+    while server.connections() > 2 {
         pause(5);
     }
     bench.client().current(&blue(), ROLE).unwrap();

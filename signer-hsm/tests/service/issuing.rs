@@ -256,6 +256,37 @@ fn a_cluster_above_its_rate_waits_and_harms_no_other() {
 }
 
 #[test]
+fn what_is_refused_fills_the_log_at_a_rate_of_its_own() {
+    let bench = Bench::new();
+    let service = bench.empty_service();
+    let config = ClusterConfig::new("red".parse().unwrap(), policy()).with_caller(caller());
+    let config = config.with_rate(crate::support::plenty()).with_refusal_rate(Rate::new(3, 1).unwrap());
+    service.add_cluster(config).unwrap();
+    let ask = |role: &str, names: &[&str]| {
+        let ask = serving(NODE, names).0;
+        let (cluster, role, epoch) = ("red".into(), role.into(), signer_hsm::service::epoch::SignerEpoch::FIRST);
+        let request = Request { sequence: 0, id: request_id(), cluster, role, epoch, ask };
+        service.answer(&caller(), &[request]).remove(0).outcome
+    };
+    let refused = |outcome: Outcome| match outcome {
+        Outcome::Refused(refusal) => refusal,
+        other => panic!("{other:?}"),
+    };
+    // Before there is an authority, and after.
+    assert_eq!(refused(ask("cluster", &[NODE])), Refusal::UnknownAuthority);
+    service.install(&"red".parse().unwrap(), ROLE, Ca::mint("red", 1).generation()).unwrap();
+    assert_eq!(refused(ask("etcd", &[NODE])), Refusal::UnknownAuthority);
+    assert_eq!(refused(ask("cluster", &["kubernetes"])).code(), "policy.name");
+    for (role, names) in [("etcd", NODE), ("cluster", "kubernetes")].repeat(50) {
+        assert!(matches!(refused(ask(role, &[names])), Refusal::RateLimited { .. }));
+    }
+    assert!(matches!(ask("cluster", &[NODE]), Outcome::Certificate(_)), "what is granted is not touched by it");
+    assert_eq!(verify_directory(bench.path(), None, |_| {}).unwrap().1.refused, 3);
+    bench.clock.skip(1000);
+    assert_eq!(refused(ask("cluster", &["kubernetes"])).code(), "policy.name");
+}
+
+#[test]
 fn whoever_asks_believes_no_answer() {
     let bench = Bench::new();
     let (ask, expected) = serving(NODE, &[NODE]);

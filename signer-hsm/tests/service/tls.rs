@@ -67,7 +67,8 @@ fn a_client_certificate_says_who_asks_and_without_one_nobody_does() {
         .unwrap();
     let service = bench.service();
     let mut limits = ServerLimits::DEFAULT;
-    limits.frame_deadline = Duration::from_millis(500);
+    limits.frame_deadline = Duration::from_secs(5);
+    limits.strangers_max = 2;
     let server = Server::issuing(service, limits);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -106,6 +107,12 @@ fn a_client_certificate_says_who_asks_and_without_one_nobody_does() {
         let error = stranger.current(&blue(), ROLE).unwrap_err();
         assert!(matches!(error, ClientError::Unavailable(_)), "{error}");
     }
+    // Many that say nothing have no room but their own: whoever proves who he is comes in between.
+    let crowd: Vec<_> = (0..40).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
+    crate::support::pause(200);
+    client_of(Some(&machines), "cp-0").current(&blue(), ROLE).unwrap();
+    assert!(server.connections() <= 2 + 2 * limits.strangers_max, "{}", server.connections());
+    drop(crowd);
     // Whoever says nothing is not waited for.
     let silent = std::net::TcpStream::connect(address).unwrap();
     silent.set_read_timeout(Some(Duration::from_secs(10))).unwrap();

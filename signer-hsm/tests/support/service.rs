@@ -173,8 +173,12 @@ impl Bench {
     }
 
     pub(crate) fn client(&self) -> Client {
+        self.client_at(&self.socket())
+    }
+
+    pub(crate) fn client_at(&self, socket: &Path) -> Client {
         let clock: Arc<dyn Clock> = Arc::<TestClock>::clone(&self.clock);
-        Client::new(Endpoint::Unix(self.socket()), clock, aws_lc_rs(), Duration::from_secs(10))
+        Client::new(Endpoint::Unix(socket.to_owned()), clock, aws_lc_rs(), Duration::from_secs(10))
     }
 }
 
