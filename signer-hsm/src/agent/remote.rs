@@ -13,7 +13,7 @@ use crate::key_store::{KeyLabel, KeySpec, KeyStore, KeyStoreError, KeyStoreError
 use crate::service::client::{ClientError, Endpoint};
 use crate::service::limits::{Clock, ServerLimits};
 use crate::service::protocol::{ProtocolError, Service, Welcome, push_frame};
-use crate::service::stream::{Ended, Framed, Stream};
+use crate::service::stream::{Ended, Framed, Stream, Wait};
 
 /// As many connections are kept open as are used at once, and no more than these.
 const IDLE_MAX: usize = 8;
@@ -102,20 +102,19 @@ impl Shared {
     }
 
     fn call_on(&self, kept: Option<Connection>, call: &mut Call, until: Duration) -> Result<Answer, CallError> {
-        let left = || until.saturating_sub(self.clock.monotonic());
         let mut connection = match kept {
             Some(connection) => connection,
             None => {
                 let max = ServerLimits::AGENT.frame_len_max;
-                let opened = self.endpoint.open(Service::Agent, max, left(), &*self.clock);
+                let opened = self.endpoint.open(Service::Agent, max, until, &self.clock);
                 Connection { framed: opened.map_err(CallError::Unreached)?, next: 0 }
             }
         };
         call.sequence = connection.next;
         let mut out = Vec::new();
         push_frame(&mut out, &call.encode());
-        let asked = connection.framed.send(&out, left());
-        let answer = asked.and_then(|()| connection.framed.receive(1, left(), left(), &*self.clock));
+        let asked = connection.framed.send(&out, until);
+        let answer = asked.and_then(|()| connection.framed.receive(1, Wait::until(until)));
         let answer = answer.map_err(|ended| match ended {
             Ended::Closed => CallError::Lost(io::ErrorKind::UnexpectedEof.into()),
             Ended::TimedOut => CallError::Lost(io::ErrorKind::TimedOut.into()),

@@ -7,7 +7,6 @@ use core::error::Error;
 use core::fmt;
 use core::time::Duration;
 use std::io;
-use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -25,7 +24,7 @@ use super::protocol::{
     Ask, Hello, LeafAsk, Outcome, ProtocolError, Refusal, Request, RequestId, Response, Service, SignerAsk, VERSION,
     Welcome, push_frame,
 };
-use super::stream::{Ended, Framed, Stream};
+use super::stream::{Ended, Framed, Stream, Timed, Wait, connect_unix};
 use crate::der::{BIT_STRING, CONTEXT_0, Elements, INTEGER, SEQUENCE};
 
 /// Where a service is.
@@ -57,38 +56,34 @@ impl fmt::Debug for Endpoint {
 }
 
 impl Endpoint {
-    pub(crate) fn connect(&self, wait: Duration) -> io::Result<Box<dyn Stream>> {
+    fn connect(&self, until: Duration, clock: &Arc<dyn Clock>) -> io::Result<Box<dyn Stream>> {
         match self {
-            Self::Unix(path) => {
-                let mut stream = UnixStream::connect(path)?;
-                stream.wait_at_most(wait)?;
-                Ok(Box::new(stream))
-            }
+            Self::Unix(path) => Ok(Box::new(Timed::new(connect_unix(path, until, &**clock)?, Arc::clone(clock)))),
             #[cfg(feature = "service-tls")]
             Self::Tls { address, name, config } => {
-                let mut stream = std::net::TcpStream::connect_timeout(address, wait)?;
+                let left = until.checked_sub(clock.monotonic()).filter(|left| !left.is_zero());
+                let stream = std::net::TcpStream::connect_timeout(address, left.ok_or(io::ErrorKind::TimedOut)?)?;
                 stream.set_nodelay(true)?;
-                stream.wait_at_most(wait)?;
                 let tls = rustls::ClientConnection::new(Arc::clone(config), name.clone()).map_err(io::Error::other)?;
-                Ok(Box::new(rustls::StreamOwned::new(tls, stream)))
+                Ok(Box::new(rustls::StreamOwned::new(tls, Timed::new(stream, Arc::clone(clock)))))
             }
         }
     }
 
-    /// A connection on which the service has said that it is ready.
+    /// A connection on which the service has said until then that it is ready.
     pub(crate) fn open(
         &self,
         service: Service,
         frame_len_max: usize,
-        wait: Duration,
-        clock: &dyn Clock,
+        until: Duration,
+        clock: &Arc<dyn Clock>,
     ) -> Result<Framed<dyn Stream>, ClientError> {
-        let stream = self.connect(wait).map_err(ClientError::Unavailable)?;
+        let stream = self.connect(until, clock).map_err(ClientError::Unavailable)?;
         let mut framed = Framed::new(stream, frame_len_max);
         let mut out = Vec::new();
         push_frame(&mut out, &Hello::new(service, Welcome::Ready).encode());
-        framed.send(&out, wait).map_err(unavailable)?;
-        let answer = framed.receive(1, wait, wait, clock).map_err(unavailable)?;
+        framed.send(&out, until).map_err(unavailable)?;
+        let answer = framed.receive(1, Wait::until(until)).map_err(unavailable)?;
         let hello = Hello::decode(answer.first().map_or(&[], Vec::as_slice)).map_err(ClientError::Protocol)?;
         match hello.welcome {
             Welcome::Ready if hello.version == VERSION && hello.service == service => Ok(framed),
@@ -474,11 +469,11 @@ impl Client {
         let mut orders = orders.iter().peekable();
         let mut on_the_way = 0_usize;
         while orders.peek().is_some() || !waiting.is_empty() {
-            let left = self.left(until).map_err(|error| match waiting.front() {
+            self.has_time(until).map_err(|error| match waiting.front() {
                 Some((order, ..)) => unknown(order.id, io::ErrorKind::TimedOut.into()),
                 None => error,
             })?;
-            self.connect(left)?;
+            self.connect(until)?;
             let Some((framed, next)) = &mut self.open else { continue };
             let mut out = Vec::new();
             // Half of the window at a time: fewer, larger writes, while the other half is worked on.
@@ -495,9 +490,9 @@ impl Client {
             }
             let oldest = waiting.front().map_or(RequestId([0; 16]), |(order, ..)| order.id);
             if !out.is_empty() {
-                framed.send(&out, left).map_err(|ended| outcome_unknown(oldest, ended))?;
+                framed.send(&out, until).map_err(|ended| outcome_unknown(oldest, ended))?;
             }
-            let frames = framed.receive(WINDOW, left, left, &*self.clock);
+            let frames = framed.receive(WINDOW, Wait::until(until));
             for frame in frames.map_err(|ended| outcome_unknown(oldest, ended))? {
                 let response = Response::decode(&frame).map_err(ClientError::Protocol)?;
                 let Some((order, sequence, length)) = waiting.pop_front() else {
@@ -554,33 +549,36 @@ impl Client {
     }
 
     fn once(&mut self, request: &Request, until: Duration) -> Result<Outcome, ClientError> {
-        let left = self.left(until)?;
-        self.connect(left)?;
+        self.has_time(until)?;
+        self.connect(until)?;
         let Some((framed, next)) = &mut self.open else {
             return Err(ClientError::Unavailable(io::ErrorKind::NotConnected.into()));
         };
         let sequence = *next;
         let mut out = Vec::new();
         push_frame(&mut out, &Request { sequence, ..request.clone() }.encode());
-        let asked = framed.send(&out, left);
-        let answer = asked.and_then(|()| framed.receive(1, left, left, &*self.clock));
+        let asked = framed.send(&out, until);
+        let answer = asked.and_then(|()| framed.receive(1, Wait::until(until)));
         let answer = answer.map_err(|ended| outcome_unknown(request.id, ended))?;
         *next = next.saturating_add(1);
         let response = Response::decode(answer.first().map_or(&[], Vec::as_slice)).map_err(ClientError::Protocol)?;
         outcome_of(response, sequence, request.id)
     }
 
-    fn connect(&mut self, wait: Duration) -> Result<(), ClientError> {
+    fn connect(&mut self, until: Duration) -> Result<(), ClientError> {
         if self.open.is_none() {
             let max = ServerLimits::DEFAULT.frame_len_max;
-            self.open = Some((self.endpoint.open(Service::Issuing, max, wait, &*self.clock)?, 0));
+            self.open = Some((self.endpoint.open(Service::Issuing, max, until, &self.clock)?, 0));
         }
         Ok(())
     }
 
-    fn left(&self, until: Duration) -> Result<Duration, ClientError> {
-        let left = until.checked_sub(self.clock.monotonic()).filter(|left| !left.is_zero());
-        left.ok_or_else(|| ClientError::Unavailable(io::ErrorKind::TimedOut.into()))
+    /// What is out of time is not asked any more.
+    fn has_time(&self, until: Duration) -> Result<(), ClientError> {
+        match self.clock.monotonic() < until {
+            true => Ok(()),
+            false => Err(ClientError::Unavailable(io::ErrorKind::TimedOut.into())),
+        }
     }
 }
 

@@ -97,7 +97,8 @@ pub struct ServerLimits {
     /// How many TLS handshakes go on at once; when there are more, the oldest one is cut off. And how many strangers are told
     /// at once that they are denied; more are not told.
     pub strangers_max: usize,
-    /// How long a frame may take to arrive once it began, and an answer to be taken.
+    /// How long a frame may take to arrive once it began, and an answer to be taken, from the first octet to the last. A TLS
+    /// handshake has as long.
     pub frame_deadline: Duration,
     /// How long a connection may be silent between two frames.
     pub idle_deadline: Duration,

@@ -11,7 +11,7 @@ use std::io;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -20,7 +20,7 @@ use std::thread::{self, JoinHandle};
 use super::limits::{Clock, ServerLimits};
 use super::lock::Lock;
 use super::protocol::{Hello, ProtocolError, Request, Service, VERSION, Welcome, push_frame};
-use super::stream::{Closer, Ended, Framed, Stream};
+use super::stream::{Closer, Ended, Framed, Stream, Timed, Wait, is_listened_on};
 use super::{CallerId, IssuingService, locked};
 
 /// How long a connection that ends is listened to for what may have arrived.
@@ -230,7 +230,7 @@ impl Server {
         match fs::symlink_metadata(path) {
             Ok(metadata) if !metadata.file_type().is_socket() => return Err(ListenError::NotASocket(path.to_owned())),
             // Somebody else's, who does not use our lock.
-            Ok(_) if UnixStream::connect(path).is_ok() => return Err(ListenError::InUse(path.to_owned())),
+            Ok(_) if is_listened_on(path)? => return Err(ListenError::InUse(path.to_owned())),
             Ok(_) => fs::remove_file(path)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error.into()),
@@ -246,7 +246,9 @@ impl Server {
                 let caller = caller.and_then(|peer| peers.0.get(&peer.uid.as_raw()).cloned());
                 let Ok(closer) = stream.try_clone() else { continue };
                 let holder = shared.holder(caller);
-                shared.serve(Closer::Unix(closer), holder.clone(), move |_| Some((holder, Box::new(stream))));
+                shared.serve(Closer::Unix(closer), holder.clone(), move |shared| {
+                    Some((holder, Box::new(Timed::new(stream, Arc::clone(&shared.clock)))))
+                });
             }
         })?;
         self.watch(listening, thread, Some((path.to_owned(), lock)));
@@ -270,26 +272,15 @@ impl Server {
         let caller = Arc::new(caller);
         let thread = thread::Builder::new().name("accept".into()).spawn(move || {
             while let Some(stream) = shared.accepted(listener.accept().map(|(stream, _)| stream)) {
-                let Some(mut stream) = stream else { continue };
+                let Some(stream) = stream else { continue };
                 let Ok(closer) = stream.try_clone() else { continue };
                 let (config, caller) = (Arc::clone(&config), Arc::clone(&caller));
                 shared.serve(Closer::Tcp(closer), Holder::Unidentified, move |shared| {
                     let mut tls = rustls::ServerConnection::new(config).ok()?;
-                    let began = shared.clock.monotonic();
+                    let mut stream = Timed::new(stream, Arc::clone(&shared.clock));
+                    stream.wait(Wait::until(shared.after(shared.limits.frame_deadline)));
                     while tls.is_handshaking() {
-                        let spent = shared.clock.monotonic().saturating_sub(began);
-                        let left = shared.limits.frame_deadline.checked_sub(spent).filter(|left| !left.is_zero())?;
-                        stream.wait_at_most(left).ok()?;
-                        // One flight at a time, so that the time that is left is looked at again.
-                        if tls.wants_write() {
-                            tls.write_tls(&mut stream).ok()?;
-                        } else {
-                            (tls.read_tls(&mut stream).ok()? > 0).then_some(())?;
-                            if tls.process_new_packets().is_err() {
-                                let _said = tls.write_tls(&mut stream);
-                                return None;
-                            }
-                        }
+                        tls.complete_io(&mut stream).ok()?;
                     }
                     let caller = tls.peer_certificates().and_then(<[_]>::first).and_then(|leaf| caller(leaf));
                     Some((shared.holder(caller), Box::new(rustls::StreamOwned::new(tls, stream))))
@@ -432,6 +423,10 @@ impl Shared {
         }
     }
 
+    fn after(&self, wait: Duration) -> Duration {
+        self.clock.monotonic().saturating_add(wait)
+    }
+
     fn holder(&self, caller: Option<CallerId>) -> Holder {
         caller.filter(|caller| self.handler.knows(caller)).map_or(Holder::Stranger, Holder::Caller)
     }
@@ -467,7 +462,7 @@ impl Shared {
     fn converse(&self, holder: Holder, stream: Box<dyn Stream>, share: Share) -> Result<(), Ended> {
         let ServerLimits { frame_len_max, frame_deadline, idle_deadline, batch_max, .. } = self.limits;
         let mut framed = Framed::new(stream, frame_len_max);
-        let hello = framed.receive(1, frame_deadline, frame_deadline, &*self.clock)?;
+        let hello = framed.receive(1, Wait::until(self.after(frame_deadline)))?;
         let hello = Hello::decode(hello.first().map_or(&[], Vec::as_slice)).map_err(Ended::Protocol)?;
         let service = self.handler.service();
         let welcome = match &holder {
@@ -480,16 +475,16 @@ impl Shared {
         };
         let mut out = Vec::new();
         push_frame(&mut out, &Hello::new(service, welcome).encode());
-        framed.send(&out, frame_deadline)?;
+        framed.send(&out, self.after(frame_deadline))?;
         let (Welcome::Ready, Holder::Caller(caller)) = (welcome, holder) else { return Ok(()) };
         let mut next = 0_u64;
         loop {
             let is_draining = self.is_draining.load(Ordering::SeqCst);
             let idle = if is_draining { LAST_LOOK } else { idle_deadline };
-            let frames = framed.receive(batch_max, idle, frame_deadline, &*self.clock)?;
+            let frames = framed.receive(batch_max, Wait::for_the_first(self.after(idle), frame_deadline))?;
             let (out, read) = self.handler.answer(&caller, next, &frames);
             next = next.saturating_add(u64::try_from(frames.len()).unwrap_or(u64::MAX));
-            framed.send(&out, frame_deadline)?;
+            framed.send(&out, self.after(frame_deadline))?;
             read.map_err(Ended::Protocol)?;
         }
     }

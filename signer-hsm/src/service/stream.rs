@@ -4,42 +4,191 @@ use core::time::Duration;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustix::io::Errno;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
 use super::limits::Clock;
 use super::protocol::{Frames, ProtocolError};
 
-/// A stream whose waiting is bounded.
-pub(crate) trait Stream: Read + Write + Send {
-    fn wait_at_most(&mut self, wait: Duration) -> io::Result<()>;
+/// Until when a stream is waited for, on the clock's monotonic time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wait {
+    until: Duration,
+    /// How much time there is from the first octet on.
+    begun: Option<Duration>,
 }
 
-/// Zero would mean for ever.
-fn positive(wait: Duration) -> Option<Duration> {
-    Some(wait.max(Duration::from_millis(1)))
-}
+impl Wait {
+    pub(crate) const fn until(until: Duration) -> Self {
+        Self { until, begun: None }
+    }
 
-impl Stream for UnixStream {
-    fn wait_at_most(&mut self, wait: Duration) -> io::Result<()> {
-        self.set_read_timeout(positive(wait))?;
-        self.set_write_timeout(positive(wait))
+    /// Until then for the first octet, and `begun` from there on.
+    pub(crate) const fn for_the_first(until: Duration, begun: Duration) -> Self {
+        Self { until, begun: Some(begun) }
     }
 }
 
-impl Stream for TcpStream {
-    fn wait_at_most(&mut self, wait: Duration) -> io::Result<()> {
-        self.set_read_timeout(positive(wait))?;
-        self.set_write_timeout(positive(wait))
+/// A stream that is waited for until a moment, however many system calls that takes.
+pub(crate) trait Stream: Read + Write + Send {
+    fn wait(&mut self, wait: Wait);
+
+    /// What was waited for is under way.
+    fn begun(&mut self);
+}
+
+/// What a system call may wait is told to the socket before it.
+pub(crate) trait Socket: Read + Write + Send {
+    fn read_wait(&self, wait: Duration) -> io::Result<()>;
+    fn write_wait(&self, wait: Duration) -> io::Result<()>;
+}
+
+/// Zero would mean for ever.
+fn positive(wait: Duration) -> Duration {
+    wait.max(Duration::from_millis(1))
+}
+
+impl Socket for UnixStream {
+    fn read_wait(&self, wait: Duration) -> io::Result<()> {
+        self.set_read_timeout(Some(positive(wait)))
+    }
+
+    fn write_wait(&self, wait: Duration) -> io::Result<()> {
+        self.set_write_timeout(Some(positive(wait)))
+    }
+}
+
+impl Socket for TcpStream {
+    fn read_wait(&self, wait: Duration) -> io::Result<()> {
+        self.set_read_timeout(Some(positive(wait)))
+    }
+
+    fn write_wait(&self, wait: Duration) -> io::Result<()> {
+        self.set_write_timeout(Some(positive(wait)))
+    }
+}
+
+/// A socket whose system calls together end in time: a peer that gives or takes one octet after another wins nothing.
+pub(crate) struct Timed<S> {
+    socket: S,
+    clock: Arc<dyn Clock>,
+    wait: Wait,
+    /// What the socket was told last.
+    reads: Option<Duration>,
+    writes: Option<Duration>,
+}
+
+/// As much as is written at once. A Unix socket waits anew for every piece of a write that it cuts itself, and takes this much
+/// as one.
+const WRITE_LEN: usize = 32 << 10;
+
+impl<S: Socket> Timed<S> {
+    /// One that has no time yet.
+    pub(crate) fn new(socket: S, clock: Arc<dyn Clock>) -> Self {
+        Self { socket, clock, wait: Wait::until(Duration::ZERO), reads: None, writes: None }
+    }
+
+    fn left(&self) -> io::Result<Duration> {
+        let left = self.wait.until.checked_sub(self.clock.monotonic()).filter(|left| !left.is_zero());
+        left.ok_or_else(|| io::ErrorKind::TimedOut.into())
+    }
+}
+
+/// A system call is saved where the socket waits about as long already.
+fn is_near(told: Option<Duration>, wait: Duration) -> bool {
+    told.is_some_and(|told| told >= wait && told.saturating_sub(wait) <= wait / 8)
+}
+
+impl<S: Socket> Read for Timed<S> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.left()?;
+        if !is_near(self.reads, left) {
+            self.socket.read_wait(left)?;
+            self.reads = Some(left);
+        }
+        let count = self.socket.read(buffer)?;
+        if count > 0 {
+            self.begun();
+        }
+        Ok(count)
+    }
+}
+
+impl<S: Socket> Write for Timed<S> {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        let left = self.left()?;
+        if !is_near(self.writes, left) {
+            self.socket.write_wait(left)?;
+            self.writes = Some(left);
+        }
+        self.socket.write(octets.get(..WRITE_LEN).unwrap_or(octets))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.socket.flush()
+    }
+}
+
+impl<S: Socket> Stream for Timed<S> {
+    fn wait(&mut self, wait: Wait) {
+        self.wait = wait;
+    }
+
+    fn begun(&mut self) {
+        if let Some(begun) = self.wait.begun {
+            self.wait = Wait::until(self.clock.monotonic().saturating_add(begun));
+        }
     }
 }
 
 #[cfg(feature = "service-tls")]
-impl<C, D> Stream for rustls::StreamOwned<C, TcpStream>
+impl<C, D, S: Socket> Stream for rustls::StreamOwned<C, Timed<S>>
 where
     C: core::ops::DerefMut<Target = rustls::ConnectionCommon<D>> + Send,
     D: rustls::SideData,
 {
-    fn wait_at_most(&mut self, wait: Duration) -> io::Result<()> {
-        self.sock.wait_at_most(wait)
+    fn wait(&mut self, wait: Wait) {
+        self.sock.wait(wait);
+    }
+
+    fn begun(&mut self) {
+        self.sock.begun();
+    }
+}
+
+/// Connects to a Unix socket. One whose queue is full is waited for until then.
+pub(crate) fn connect_unix(path: &Path, until: Duration, clock: &dyn Clock) -> io::Result<UnixStream> {
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    let address = SocketAddrUnix::new(path)?;
+    loop {
+        let left = until.checked_sub(clock.monotonic()).filter(|left| !left.is_zero());
+        let left = left.ok_or(io::ErrorKind::TimedOut)?;
+        // The kernel bounds the wait for a place in the queue by the time for sending.
+        set_socket_timeout(&socket, Timeout::Send, Some(positive(left)))?;
+        match connect(&socket, &address) {
+            Ok(()) => return Ok(socket.into()),
+            Err(Errno::INTR | Errno::AGAIN) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Whether anybody listens on a socket, without waiting: a full queue is somebody's, too.
+///
+/// # Errors
+/// When that cannot be told.
+pub(super) fn is_listened_on(path: &Path) -> io::Result<bool> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    match connect(&socket, &SocketAddrUnix::new(path)?) {
+        // A socket of another type has an owner as well.
+        Ok(()) | Err(Errno::AGAIN | Errno::PROTOTYPE) => Ok(true),
+        Err(Errno::CONNREFUSED | Errno::NOENT) => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -86,9 +235,7 @@ impl From<io::Error> for Ended {
 pub(crate) struct Framed<S: ?Sized> {
     frames: Frames,
     buffer: Vec<u8>,
-    /// What the stream waits at most at present.
-    wait: Option<Duration>,
-    pub(crate) stream: Box<S>,
+    stream: Box<S>,
 }
 
 /// As much as is read at once.
@@ -96,20 +243,15 @@ const READ_LEN: usize = 64 << 10;
 
 impl<S: Stream + ?Sized> Framed<S> {
     pub(crate) fn new(stream: Box<S>, frame_len_max: usize) -> Self {
-        Self { frames: Frames::new(frame_len_max), buffer: vec![0; READ_LEN], wait: None, stream }
+        Self { frames: Frames::new(frame_len_max), buffer: vec![0; READ_LEN], stream }
     }
 
-    /// Waits for a frame, and takes as many as are there, at most `max`. A frame that began has `frame` time to be whole,
-    /// the first one `idle` to begin.
-    pub(crate) fn receive(
-        &mut self,
-        max: usize,
-        idle: Duration,
-        frame: Duration,
-        clock: &dyn Clock,
-    ) -> Result<Vec<Vec<u8>>, Ended> {
-        let began = clock.monotonic();
-        let mut within_since = self.frames.is_within().then_some(began);
+    /// Waits for a frame, and takes as many as are there, at most `max`.
+    pub(crate) fn receive(&mut self, max: usize, wait: Wait) -> Result<Vec<Vec<u8>>, Ended> {
+        self.stream.wait(wait);
+        if self.frames.is_within() {
+            self.stream.begun();
+        }
         loop {
             let mut taken = Vec::new();
             while taken.len() < max {
@@ -124,20 +266,10 @@ impl<S: Stream + ?Sized> Framed<S> {
             if !taken.is_empty() {
                 return Ok(taken);
             }
-            let now = clock.monotonic();
-            let (since, allowed) = match within_since {
-                Some(since) => (since, frame),
-                None => (began, idle),
-            };
-            let left = allowed.checked_sub(now.saturating_sub(since)).filter(|left| !left.is_zero());
-            self.wait_at_most(left.ok_or(Ended::TimedOut)?)?;
             match self.stream.read(&mut self.buffer) {
                 Ok(0) if self.frames.is_within() => return Err(Ended::Protocol(ProtocolError::Truncated)),
                 Ok(0) => return Err(Ended::Closed),
-                Ok(count) => {
-                    self.frames.push(self.buffer.get(..count).unwrap_or_default());
-                    within_since = within_since.or_else(|| Some(clock.monotonic()));
-                }
+                Ok(count) => self.frames.push(self.buffer.get(..count).unwrap_or_default()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // A peer that is gone without the last word of TLS: nothing is taken from what is not a whole frame.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(Ended::Closed),
@@ -146,19 +278,126 @@ impl<S: Stream + ?Sized> Framed<S> {
         }
     }
 
-    pub(crate) fn send(&mut self, octets: &[u8], wait: Duration) -> Result<(), Ended> {
-        self.wait_at_most(wait)?;
+    pub(crate) fn send(&mut self, octets: &[u8], until: Duration) -> Result<(), Ended> {
+        self.stream.wait(Wait::until(until));
         self.stream.write_all(octets)?;
         Ok(self.stream.flush()?)
     }
+}
 
-    /// A system call is saved where the wait is about the same as before.
-    fn wait_at_most(&mut self, wait: Duration) -> io::Result<()> {
-        let is_near = |set: Duration| set >= wait && set.saturating_sub(wait) <= wait / 8;
-        if !self.wait.is_some_and(is_near) {
-            self.stream.wait_at_most(wait)?;
-            self.wait = Some(wait);
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+    use std::os::unix::net::{UnixListener, UnixStream};
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Instant;
+
+    use time::UtcDateTime;
+
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(300);
+    const LONG: Duration = Duration::from_secs(3);
+
+    #[derive(Debug)]
+    struct RealClock(Instant);
+
+    impl Clock for RealClock {
+        fn now(&self) -> UtcDateTime {
+            UtcDateTime::UNIX_EPOCH
         }
-        Ok(())
+
+        #[expect(clippy::disallowed_methods, reason = "deadlines of real sockets end in real time")]
+        fn monotonic(&self) -> Duration {
+            self.0.elapsed()
+        }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "deadlines of real sockets end in real time")]
+    fn clock() -> Arc<dyn Clock> {
+        Arc::new(RealClock(Instant::now()))
+    }
+
+    fn framed<S: Socket>(socket: S, clock: &Arc<dyn Clock>) -> Framed<Timed<S>> {
+        Framed::new(Box::new(Timed::new(socket, Arc::clone(clock))), 1 << 20)
+    }
+
+    fn tcp() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (near, listener.accept().unwrap().0)
+    }
+
+    /// A peer that does something every now and then, until the other end is gone.
+    fn now_and_then(mut work: impl FnMut() -> bool + Send + 'static) {
+        thread::spawn(move || {
+            let (_never, tick) = mpsc::channel::<()>();
+            while work() {
+                let _tick = tick.recv_timeout(Duration::from_millis(30));
+            }
+        });
+    }
+
+    fn is_cut_off_in_time<S: Socket + 'static, P: Read + Write + Send + 'static>(pair: impl Fn() -> (S, P)) {
+        let clock = clock();
+        let (near, mut far) = pair();
+        let mut frame = [&1000_u32.to_be_bytes()[..], &[7; 1000]].concat().into_iter();
+        now_and_then(move || far.write(&[frame.next().unwrap_or_default()]).is_ok());
+        let began = clock.monotonic();
+        let ended = framed(near, &clock).receive(1, Wait::for_the_first(began + LONG * 100, SHORT));
+        assert!(matches!(ended, Err(Ended::TimedOut)), "{ended:?}");
+        assert!(clock.monotonic() - began < LONG, "an octet at a time kept it");
+
+        let (near, mut far) = pair();
+        let mut some = vec![0; 256 << 10];
+        now_and_then(move || far.read(&mut some).is_ok_and(|count| count > 0));
+        let began = clock.monotonic();
+        let ended = framed(near, &clock).send(&vec![7; 64 << 20], began + SHORT);
+        assert!(matches!(ended, Err(Ended::TimedOut)), "{ended:?}");
+        assert!(clock.monotonic() - began < LONG, "a piece at a time kept it");
+    }
+
+    #[test]
+    fn a_peer_that_gives_or_takes_a_little_at_a_time_is_cut_off_in_time() {
+        is_cut_off_in_time(|| UnixStream::pair().unwrap());
+        is_cut_off_in_time(tcp);
+    }
+
+    /// One that accepts nobody, with a full queue.
+    fn stuck(path: &Path) -> (UnixListener, Vec<UnixStream>) {
+        let listener = UnixListener::bind(path).unwrap();
+        // Its queue is made as short as it can be.
+        rustix::net::listen(&listener, 0).unwrap();
+        let mut waiting = Vec::new();
+        while waiting.len() < 8 {
+            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+            let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap();
+            if connect(&socket, &SocketAddrUnix::new(path).unwrap()) == Err(Errno::AGAIN) {
+                return (listener, waiting);
+            }
+            waiting.push(UnixStream::from(socket));
+        }
+        panic!("the queue is never full");
+    }
+
+    #[test]
+    fn a_queue_that_is_full_is_waited_for_until_the_deadline_and_is_somebodys() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let stuck = stuck(&path);
+        let (done, told) = mpsc::channel();
+        let of_another = path.clone();
+        thread::spawn(move || {
+            let clock = clock();
+            let connected = connect_unix(&of_another, clock.monotonic() + SHORT, &*clock).map_err(|error| error.kind());
+            done.send((connected.err(), is_listened_on(&of_another).unwrap())).unwrap();
+        });
+        assert_eq!(told.recv_timeout(LONG), Ok((Some(io::ErrorKind::TimedOut), true)));
+        drop(stuck);
+        assert!(!is_listened_on(&path).unwrap());
+        let clock = clock();
+        let refused = connect_unix(&path, clock.monotonic() + SHORT, &*clock).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
     }
 }
