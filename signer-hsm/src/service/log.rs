@@ -51,7 +51,8 @@ pub enum Durability {
     Synced,
 }
 
-/// What an append left in a log that was cut short: taken off when it was opened. It was never answered.
+/// What appends left in a log that were cut short: taken off when it was opened. None of it was answered, unless a loss of power
+/// took what was [`Durability::Written`] only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TornEntry {
@@ -66,7 +67,7 @@ pub struct TornEntry {
 impl fmt::Display for TornEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { after, at, octets } = self;
-        write!(f, "{octets} octets at octet {at}, of an entry after {after} others that was cut short, were taken off")
+        write!(f, "{octets} octets at octet {at}, of what was cut short after {after} entries, were taken off")
     }
 }
 

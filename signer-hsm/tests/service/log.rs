@@ -67,6 +67,33 @@ fn what_was_cut_short_is_taken_off_and_said_wherever_it_was_cut() {
 }
 
 #[test]
+fn several_entries_that_are_zeros_to_the_end_are_torn_and_anything_after_zeros_is_damage() {
+    let (directory, octets, _) = written();
+    let path = directory.path().join("issuance.log");
+    let frame = |number, length| 8 + 33 + refused(number, length).encode().len();
+    let (third, second) = (octets.len() - frame(3, 30), octets.len() - frame(3, 30) - frame(2, 20));
+    // From the boundary of the second of three entries on, and from within it.
+    for from in second..third {
+        for longer in [0, 5000] {
+            let mut torn = octets.clone();
+            torn[from..].fill(0);
+            torn.resize(octets.len() + longer, 0);
+            std::fs::write(&path, &torn).unwrap();
+            let (log, entries) = open(directory.path()).unwrap();
+            assert_eq!(entries, [refused(1, 10)], "{from} {longer}");
+            let said = log.torn().unwrap();
+            let found = (said.after, said.at, said.octets);
+            assert_eq!(found, (1, u64::try_from(second).unwrap(), u64::try_from(torn.len() - second).unwrap()));
+            drop(log);
+            // One octet that follows says that more than the end is gone.
+            *torn.last_mut().unwrap() = 1;
+            std::fs::write(&path, &torn).unwrap();
+            assert!(matches!(open(directory.path()), Err(LogError::Damaged { .. })), "{from} {longer}");
+        }
+    }
+}
+
+#[test]
 fn a_flipped_bit_anywhere_is_damage_and_changes_nothing() {
     let (directory, octets, _) = written();
     let path = directory.path().join("issuance.log");

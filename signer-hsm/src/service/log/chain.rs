@@ -80,7 +80,9 @@ enum Frame {
 
 /// Reads a file of `length` octets, and gives every entry with the place of its frame and the head after it to `take`.
 ///
-/// Only what an append leaves behind that was cut short is passed over, and only at the end.
+/// Only what appends leave behind that were cut short is passed over, and only at the end: fewer octets than a frame has, or
+/// zeros in place of the rest of a frame and of all that follow it, which is how a file system shows what it had no time to
+/// write.
 pub(super) fn scan(
     file: &mut impl Read,
     length: u64,
@@ -153,8 +155,8 @@ fn read_frame(file: &mut impl Read, at: u64, file_length: u64, before: &Hash) ->
     let (Some(hash), Some([last])) = (exactly::<32>(file)?, exactly::<1>(file)?) else { return Ok(Frame::Torn) };
     match last == END && sha256(&[b"entry", before, &said, &content]) == hash {
         true => Ok(Frame::Whole(content, hash, end)),
-        // A frame that was written whole does not end in zero.
-        false if end == file_length && last == 0 => Ok(Frame::Torn),
+        // A frame that was written whole does not end in zero. Frames after it of which nothing was written are zeros.
+        false if last == 0 && is_zero(file)? => Ok(Frame::Torn),
         false => Err(LogError::damaged(at, "the hash of an entry")),
     }
 }
