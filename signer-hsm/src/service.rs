@@ -371,7 +371,7 @@ impl IssuingService {
         self.log.torn()
     }
 
-    /// How far the log has come: to be kept elsewhere.
+    /// How far the log has come, as [`IssuanceLog::head`] says it: to be kept elsewhere.
     #[must_use]
     pub fn head(&self) -> Head {
         self.log.head()

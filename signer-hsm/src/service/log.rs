@@ -16,7 +16,7 @@ use super::lock::Lock;
 mod chain;
 mod entry;
 
-use chain::{FILE_HEAD, Hash, as_u64, content_at, file_head, frame_len, genesis, push, scan};
+use chain::{FILE_HEAD, Hash, Scanned, as_u64, content_at, file_head, frame_len, genesis, push, scan};
 pub use entry::{Entry, Origin};
 
 const LOCK: &str = "lock";
@@ -168,7 +168,9 @@ pub struct IssuanceLog {
 struct Tail {
     head: Head,
     length: u64,
+    /// What the disk has: how much of it, and the head there.
     synced: u64,
+    durable: Head,
     is_syncing: bool,
     has_failed: bool,
 }
@@ -217,8 +219,8 @@ impl IssuanceLog {
             lock.write_all_at(BEGUN, 0).and_then(|()| lock.sync_all()).map_err(LogError::from_io)?;
             File::open(directory).and_then(|directory| directory.sync_all()).map_err(LogError::from_io)?;
         }
-        let tail =
-            Tail { head: scanned.head, length: scanned.end, synced: scanned.end, is_syncing: false, has_failed: false };
+        let Scanned { head, end } = scanned;
+        let tail = Tail { head, length: end, synced: end, durable: head, is_syncing: false, has_failed: false };
         Ok(Self { _lock: lock, file, durability, torn, tail: Mutex::new(tail), synced: Condvar::new() })
     }
 
@@ -228,10 +230,15 @@ impl IssuanceLog {
         self.torn
     }
 
-    /// How far it has come.
+    /// How far it has come, as far as that counts as written: with [`Durability::Synced`] what the disk has, so that no loss of
+    /// power leads to a log before a head that was given out.
     #[must_use]
     pub fn head(&self) -> Head {
-        self.tail().head
+        let tail = self.tail();
+        match self.durability {
+            Durability::Written => tail.head,
+            Durability::Synced => tail.durable,
+        }
     }
 
     /// Appends entries, all or none, and returns when they count as written.
@@ -251,6 +258,19 @@ impl IssuanceLog {
         if entries.is_empty() {
             return Ok(Vec::new());
         }
+        let (tail, positions) = self.write(entries)?;
+        match durability {
+            Durability::Written => Ok(()),
+            Durability::Synced => {
+                let end = tail.length;
+                self.sync(tail, end)
+            }
+        }
+        .map(|()| positions)
+    }
+
+    /// Gives entries to the kernel.
+    fn write(&self, entries: &[Entry]) -> Result<(MutexGuard<'_, Tail>, Vec<Position>), LogError> {
         // What cannot be read back would be the end of the whole log.
         if !entries.iter().all(Entry::is_bounded) {
             return Err(LogError::TooLong);
@@ -281,12 +301,7 @@ impl IssuanceLog {
         }
         tail.head = head;
         tail.length = tail.length.saturating_add(as_u64(out.len()));
-        let end = tail.length;
-        match durability {
-            Durability::Written => Ok(()),
-            Durability::Synced => self.sync(tail, end),
-        }
-        .map(|()| positions)
+        Ok((tail, positions))
     }
 
     /// Waits until the disk has everything before `end`: one of those who wait syncs for all that is written by then.
@@ -300,13 +315,14 @@ impl IssuanceLog {
                 continue;
             }
             tail.is_syncing = true;
-            let written = tail.length;
+            let (written, head) = (tail.length, tail.head);
             drop(tail);
             let outcome = self.file.sync_data();
             tail = self.tail();
             tail.is_syncing = false;
             match &outcome {
-                Ok(()) => tail.synced = tail.synced.max(written),
+                // Nobody else syncs meanwhile, so there was less before.
+                Ok(()) => (tail.synced, tail.durable) = (written, head),
                 // What the kernel could not write it may have dropped: nobody knows what the file holds.
                 Err(_) => tail.has_failed = true,
             }
@@ -404,4 +420,39 @@ pub(super) fn digest(octets: &[u8]) -> Hash {
 fn writable(path: &Path) -> Result<File, LogError> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path).map_err(LogError::from_io)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::epoch::SignerEpoch;
+
+    fn entry(version: u32) -> Entry {
+        let (cluster, role) = (format!("c{version}"), "cluster".to_owned());
+        Entry::Signer { time: 1, cluster, role, epoch: SignerEpoch::FIRST, version, key: [0; 20] }
+    }
+
+    #[test]
+    fn a_head_that_is_given_out_names_nothing_that_a_loss_of_power_takes() {
+        for durability in [Durability::Synced, Durability::Written] {
+            let directory = tempfile::tempdir().unwrap();
+            let open = || IssuanceLog::open(directory.path(), durability, |_, _| {}).unwrap();
+            let log = open();
+            log.append(&[entry(1)]).unwrap();
+            let durable = log.head();
+            assert_eq!(durable.entries, 1);
+            // Between the write and the sync.
+            drop(log.write(&[entry(2)]).unwrap());
+            match durability {
+                Durability::Synced => assert_eq!(log.head(), durable),
+                Durability::Written => assert_eq!(log.head().entries, 2),
+            }
+            log.append(&[entry(3)]).unwrap();
+            let head = log.head();
+            assert_eq!(head.entries, 3);
+            drop(log);
+            // What was opened was synced.
+            assert_eq!(open().head(), head);
+        }
+    }
 }
