@@ -24,10 +24,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
-use pki_core::verify::{SubjectPublicKey, Verifiers};
+use pki_core::verify::Verifiers;
 use pki_core::{
-    AdmitError, AuthorityRole, CaCertificate, CaVersion, ClusterId, DecodeError, Issuer, KeyLedger, KeyOwner, LeafKind,
-    SelfCheck, Serial, Signer,
+    AuthorityId, AuthorityRole, CaCertificate, CaVersion, ClusterId, DecodeError, Issuer, LeafKind, SelfCheck, Serial,
+    Signer,
 };
 
 pub mod client;
@@ -37,6 +37,7 @@ mod issue;
 pub mod limits;
 mod lock;
 pub mod log;
+mod owners;
 pub mod policy;
 pub mod protocol;
 pub mod server;
@@ -50,6 +51,7 @@ use epoch::{CurrentSigner, SignerEpoch};
 use index::Index;
 use limits::{Clock, Rate, TokenBucket};
 use log::{Durability, Entry, Head, IssuanceLog, LogError, TornEntry};
+use owners::{Owner, Owners};
 use policy::ClusterPolicy;
 
 /// Who asks, as the transport has proven it.
@@ -221,8 +223,17 @@ pub enum ServiceError {
         /// The generation, where one was named.
         version: Option<CaVersion>,
     },
-    /// The key belongs to somebody else, or is not acceptable.
-    Key(AdmitError),
+    /// The key serves another generation, authority or cluster already, as the log says or as it was installed.
+    KeyReuse {
+        /// The key.
+        key: AuthorityId,
+        /// The cluster that it serves.
+        cluster: String,
+        /// The authority, by the identifier of its role.
+        role: String,
+        /// The generation.
+        version: u32,
+    },
     /// The signer holds another key than the certificate.
     ForeignKey,
     /// The epoch is another than the one that was to be followed.
@@ -232,8 +243,13 @@ pub enum ServiceError {
         /// The one that was given.
         found: SignerEpoch,
     },
-    /// The log says that another key signs for this generation.
-    OtherKey(CurrentSigner),
+    /// The generation has another key already, as the log says or as it was installed.
+    OtherKey {
+        /// The generation.
+        version: CaVersion,
+        /// The key that was given.
+        found: AuthorityId,
+    },
     /// There is no epoch after this one.
     LastEpoch,
 }
@@ -248,14 +264,15 @@ impl fmt::Display for ServiceError {
                 write!(f, "the authority `{role}` has no generation {version}")
             }
             Self::UnknownGeneration { role, version: None } => write!(f, "there is no authority `{role}`"),
-            Self::Key(error) => write!(f, "{error}"),
+            Self::KeyReuse { key, cluster, role, version } => {
+                let (cluster, role) = (cluster.escape_debug(), role.escape_debug());
+                write!(f, "the key {key} serves generation {version} of the authority `{role}` of `{cluster}` already")
+            }
             Self::ForeignKey => f.write_str("the signer holds another key than the certificate"),
             Self::StaleEpoch { expected, found } => write!(f, "the signer's epoch is {expected}, found {found}"),
-            Self::OtherKey(current) => write!(
-                f,
-                "the log says that the key {} signs for generation {} since epoch {}",
-                current.key, current.version, current.epoch
-            ),
+            Self::OtherKey { version, found } => {
+                write!(f, "generation {version} has another key already than {found}")
+            }
             Self::LastEpoch => f.write_str("there is no epoch after this one"),
         }
     }
@@ -265,7 +282,6 @@ impl Error for ServiceError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Log(error) => Some(error),
-            Self::Key(error) => Some(error),
             _ => None,
         }
     }
@@ -285,7 +301,7 @@ pub struct IssuingService {
     log: IssuanceLog,
     /// What the log said when it was opened, of clusters that are not there yet.
     history: Mutex<History>,
-    ledger: Mutex<KeyLedger>,
+    owners: Mutex<Owners>,
     /// Of requests that reach no cluster, so that they cannot fill the log.
     strays: TokenBucket,
     clusters: RwLock<BTreeMap<ClusterId, Arc<Cluster>>>,
@@ -293,7 +309,7 @@ pub struct IssuingService {
 
 #[derive(Debug, Default)]
 struct History {
-    signers: BTreeMap<(String, String), (SignerEpoch, u32, [u8; 20])>,
+    signers: BTreeMap<(String, String), (SignerEpoch, u32)>,
     indices: BTreeMap<String, Index>,
 }
 
@@ -309,6 +325,8 @@ struct Cluster {
 
 #[derive(Debug, Default)]
 struct Authority {
+    /// Held by whoever installs or switches: one after another, and without holding up whoever issues.
+    changing: Mutex<()>,
     generations: RwLock<BTreeMap<CaVersion, Arc<Generation>>>,
     /// Read while a certificate is made, written to switch: after a switch no certificate of the one before is begun or
     /// finished. None where the log names a generation that is not known yet.
@@ -342,10 +360,11 @@ impl IssuingService {
     /// # Errors
     /// [`ServiceError::Log`].
     pub fn open(directory: &Path, config: ServiceConfig) -> Result<Self, ServiceError> {
-        let mut history = History::default();
+        let (mut history, mut owners) = (History::default(), Owners::default());
         let log = IssuanceLog::open(directory, config.durability, |entry, position| match entry {
             Entry::Signer { cluster, role, epoch, version, key, .. } => {
-                history.signers.insert((cluster, role), (epoch, version, key));
+                owners.learn(&Owner { cluster: cluster.clone(), role: role.clone(), version }, key);
+                history.signers.insert((cluster, role), (epoch, version));
             }
             Entry::Issued { of, .. } => {
                 let index = history.indices.entry(of.cluster).or_insert_with(|| Index::new(config.remembered));
@@ -359,7 +378,7 @@ impl IssuingService {
             config,
             log,
             history: Mutex::new(history),
-            ledger: Mutex::new(KeyLedger::new()),
+            owners: Mutex::new(owners),
             strays,
             clusters: RwLock::default(),
         })
@@ -396,48 +415,47 @@ impl IssuingService {
     }
 
     /// Makes a generation known, which signs from the next [`switch`](Self::switch) on; at once when it is the one that the
-    /// log names, or when the log names none. After a restart the one that the log names has to be given again: until then
-    /// nobody signs. Says who signs now.
+    /// log names, or when the log names none: then it is in the log before it signs. After a restart the one that the log names
+    /// has to be given again: until then nobody signs. Says who signs now. Nobody who issues waits for it.
     ///
     /// # Errors
-    /// [`ServiceError`]. A key that is another's, of another role or cluster, is [`ServiceError::Key`].
+    /// [`ServiceError`], and nothing is known that was not before. A key that is another's, of another generation, role or
+    /// cluster, is [`ServiceError::KeyReuse`], also when that was before a restart.
     pub fn install(
         &self,
         cluster: &ClusterId,
         role: AuthorityRole,
         generation: Generation,
     ) -> Result<Option<CurrentSigner>, ServiceError> {
-        let version = generation.version;
-        let key = generation.certificate().public_key();
-        if *generation.signer.public_key() != *key {
+        let (version, key) = (generation.version, generation.certificate().id());
+        if *generation.signer.public_key() != *generation.certificate().public_key() {
             return Err(ServiceError::ForeignKey);
         }
         let served = self.cluster(cluster)?;
-        let mut authorities = served.authorities.write().unwrap_or_else(PoisonError::into_inner);
-        let named = locked(&self.history).signers.get(&(cluster.to_string(), role.id().to_owned())).copied();
-        let id = generation.certificate().id();
-        let parsed = SubjectPublicKey::parse(key).map_err(|error| ServiceError::Key(AdmitError::Malformed(error)))?;
-        if let Some((epoch, _, _)) =
-            named.filter(|(_, number, key)| *number == version.number() && key != id.as_bytes())
-        {
-            return Err(ServiceError::OtherKey(CurrentSigner { epoch, version, key: id }));
-        }
-        let owner = KeyOwner::Authority { cluster: cluster.clone(), role, version };
-        locked(&self.ledger).record(owner, &parsed).map_err(ServiceError::Key)?;
+        let authority = {
+            let mut authorities = served.authorities.write().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(authorities.entry(role).or_default())
+        };
+        let _changing = locked(&authority.changing);
+        let owner = Owner { cluster: cluster.to_string(), role: role.id().to_owned(), version: version.number() };
+        let claim = owners::claim(&self.owners, owner, version, key)?;
         let generation = Arc::new(generation);
-        let authority = Arc::clone(authorities.entry(role).or_default());
-        authority.generations.write().unwrap_or_else(PoisonError::into_inner).insert(version, Arc::clone(&generation));
-        let mut current = authority.current.write().unwrap_or_else(PoisonError::into_inner);
-        if current.is_none() {
-            *current = match named {
-                Some((epoch, number, _)) => (number == version.number()).then_some(Current { epoch, generation }),
+        let mut signing = read(&authority.current).clone();
+        if signing.is_none() {
+            let named = locked(&self.history).signers.get(&(cluster.to_string(), role.id().to_owned())).copied();
+            let generation = Arc::clone(&generation);
+            signing = match named {
+                Some((epoch, number)) => (number == version.number()).then_some(Current { epoch, generation }),
                 None => {
                     self.log.append_synced(&[self.signer_entry(cluster, role, SignerEpoch::FIRST, &generation)])?;
                     Some(Current { epoch: SignerEpoch::FIRST, generation })
                 }
             };
+            authority.current.write().unwrap_or_else(PoisonError::into_inner).clone_from(&signing);
         }
-        Ok(current.as_ref().map(Current::told))
+        claim.keep();
+        authority.generations.write().unwrap_or_else(PoisonError::into_inner).insert(version, generation);
+        Ok(signing.as_ref().map(Current::told))
     }
 
     /// Who signs for an authority.
@@ -452,7 +470,8 @@ impl IssuingService {
     /// Lets another generation sign from here on, in one step: when it returns, the disk has it, no key of the generation
     /// before is asked any more, and whatever names an epoch before is refused.
     ///
-    /// It waits for the certificates that are being made, and so for their signatures: a backend needs a deadline of its own.
+    /// It waits for the certificates that this authority makes, and so for their signatures: a backend needs a deadline of its
+    /// own. Other authorities issue meanwhile.
     ///
     /// # Errors
     /// [`ServiceError::StaleEpoch`] when somebody else has switched since `follows`; [`ServiceError::UnknownGeneration`];
@@ -466,6 +485,7 @@ impl IssuingService {
         to: CaVersion,
     ) -> Result<CurrentSigner, ServiceError> {
         let authority = self.authority(cluster, role)?;
+        let _changing = locked(&authority.changing);
         let generation = read(&authority.generations).get(&to).map(Arc::clone);
         let generation = generation.ok_or(ServiceError::UnknownGeneration { role, version: Some(to) })?;
         let mut current = authority.current.write().unwrap_or_else(PoisonError::into_inner);

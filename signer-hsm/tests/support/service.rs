@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use getrandom::SysRng;
@@ -32,21 +32,54 @@ pub(crate) struct TestClock {
     began: std::time::Instant,
     /// What passes for rates and deadlines beside the real time, in milliseconds.
     skipped: AtomicU64,
+    /// Whether threads of the name [`HELD`] wait when they ask for the time of day, and how many do.
+    holds: AtomicBool,
+    waiting: AtomicU64,
 }
+
+pub(crate) const HELD: &str = "held";
 
 impl TestClock {
     #[expect(clippy::disallowed_methods, reason = "deadlines of real sockets end in real time")]
     pub(crate) fn new() -> Self {
-        Self { seconds: AtomicI64::new(START), began: std::time::Instant::now(), skipped: AtomicU64::new(0) }
+        let (seconds, began) = (AtomicI64::new(START), std::time::Instant::now());
+        Self { seconds, began, skipped: AtomicU64::new(0), holds: AtomicBool::new(false), waiting: AtomicU64::new(0) }
     }
 
     pub(crate) fn skip(&self, milliseconds: u64) {
         self.skipped.fetch_add(milliseconds, Ordering::SeqCst);
     }
+
+    /// Sets the time of day so many seconds on.
+    pub(crate) fn advance(&self, seconds: i64) {
+        self.seconds.fetch_add(seconds, Ordering::SeqCst);
+    }
+
+    /// Does `work` on a thread that is held when it asks for the time of day, and `meanwhile` while it is held there.
+    pub(crate) fn while_held<T: Send>(&self, work: impl FnOnce() -> T + Send, meanwhile: impl FnOnce()) -> T {
+        self.holds.store(true, Ordering::SeqCst);
+        std::thread::scope(|scope| {
+            let held = std::thread::Builder::new().name(HELD.into()).spawn_scoped(scope, work).unwrap();
+            while self.waiting.load(Ordering::SeqCst) == 0 {
+                pause(1);
+            }
+            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(meanwhile));
+            self.holds.store(false, Ordering::SeqCst);
+            outcome.unwrap();
+            held.join().unwrap()
+        })
+    }
 }
 
 impl Clock for TestClock {
     fn now(&self) -> UtcDateTime {
+        if std::thread::current().name() == Some(HELD) {
+            self.waiting.fetch_add(1, Ordering::SeqCst);
+            while self.holds.load(Ordering::SeqCst) {
+                pause(1);
+            }
+            self.waiting.fetch_sub(1, Ordering::SeqCst);
+        }
         UtcDateTime::from_unix_timestamp(self.seconds.load(Ordering::SeqCst)).unwrap()
     }
 
