@@ -25,7 +25,7 @@ struct Item<'g> {
     step: Step<'g>,
 }
 
-/// The requests of a run that got nothing may be made again, also when a backend has panicked.
+/// The requests of a run that got nothing may be made again, also when a backend has panicked, or a source of serials.
 struct InProgress<'c> {
     cluster: &'c Cluster,
     keys: Vec<Key>,
@@ -75,32 +75,34 @@ impl IssuingService {
 
     /// Answers requests to one authority.
     fn answer_run(&self, caller: &CallerId, run: &[Request]) -> Vec<Outcome> {
-        let now = self.clock.now();
         let (cluster, role) = run.first().map_or(("", ""), |request| (&*request.cluster, &*request.role));
         let cluster = cluster.parse().ok().and_then(|cluster| self.cluster(&cluster).ok());
         let cluster = cluster.filter(|cluster| cluster.config.callers.contains(caller));
         let Some(cluster) = cluster else {
-            return self.refuse_run(caller, run, now, &Refusal::ClusterDenied, &[&self.strays]);
+            return self.refuse_run(caller, run, &Refusal::ClusterDenied, &[&self.strays]);
         };
         let rates = [&cluster.bucket, &cluster.refusals];
         let role = AuthorityRole::ALL.into_iter().find(|known| known.id() == role);
         let authority = role.and_then(|role| read(&cluster.authorities).get(&role).cloned());
         let Some(authority) = authority else {
-            return self.refuse_run(caller, run, now, &Refusal::UnknownAuthority, &rates);
+            return self.refuse_run(caller, run, &Refusal::UnknownAuthority, &rates);
         };
 
         // Held until every certificate of the run is written: a switch comes before or after it.
         let guard = read(&authority.current);
         let Some(current) = &*guard else {
-            return self.refuse_run(caller, run, now, &Refusal::UnknownAuthority, &rates);
+            return self.refuse_run(caller, run, &Refusal::UnknownAuthority, &rates);
         };
-        let mut items: Vec<_> = run.iter().map(|request| self.begin(caller, &cluster, current, request, now)).collect();
+        // Behind a switch that was waited for, so that the times of the log are in its order.
+        let now = self.clock.now();
+        let mut in_progress = InProgress { cluster: &cluster, keys: Vec::new() };
+        let begin = |request| self.begin(caller, &mut in_progress, current, request, now);
+        let mut items: Vec<_> = run.iter().map(begin).collect();
         for item in items.iter_mut().filter(|item| matches!(item.step, Step::Refuse(_))) {
             if let Err(wait) = cluster.refusals.take(self.clock.monotonic()) {
                 item.step = Step::Done(Outcome::Refused(rate_limited(wait)));
             }
         }
-        let _in_progress = InProgress { cluster: &cluster, keys: items.iter().filter_map(|item| item.key).collect() };
         self.write(&cluster, &mut items, |item| match &item.step {
             Step::Prepared(prepared) => {
                 let record = prepared.record();
@@ -170,11 +172,10 @@ impl IssuingService {
         &self,
         caller: &CallerId,
         run: &[Request],
-        now: UtcDateTime,
         refusal: &Refusal,
         rates: &[&TokenBucket],
     ) -> Vec<Outcome> {
-        let (code, text) = (refusal.code().to_owned(), refusal.to_string());
+        let (code, text, now) = (refusal.code().to_owned(), refusal.to_string(), self.clock.now());
         let one = |request: &Request| {
             if let Err(wait) = rates.iter().try_for_each(|rate| rate.take(self.clock.monotonic())) {
                 return Outcome::Refused(rate_limited(wait));
@@ -193,12 +194,12 @@ impl IssuingService {
     fn begin<'g>(
         &self,
         caller: &CallerId,
-        cluster: &Cluster,
+        in_progress: &mut InProgress<'_>,
         current: &'g Current,
         request: &Request,
         now: UtcDateTime,
     ) -> Item<'g> {
-        let digest = bound_digest(request);
+        let (digest, cluster) = (bound_digest(request), in_progress.cluster);
         let item = |key, step| Item { of: origin(caller, request, digest, now), key, step };
         if let Err(wait) = cluster.bucket.take(self.clock.monotonic()) {
             return item(None, Step::Done(Outcome::Refused(rate_limited(wait))));
@@ -215,8 +216,8 @@ impl IssuingService {
         let key = index::key(caller.as_str(), request.id);
         let looked_up = locked(&cluster.index).begin(key, &digest);
         match looked_up {
-            Lookup::New => {}
-            Lookup::InProgress => return item(None, Step::Done(Outcome::Refused(Refusal::InProgress))),
+            Lookup::New => in_progress.keys.push(key),
+            Lookup::InProgress => return item(None, Step::Refuse(Refusal::InProgress)),
             Lookup::Reused => return item(None, Step::Refuse(Refusal::RequestIdReused)),
             Lookup::Issued(position) => {
                 let outcome = match self.log.read(position) {

@@ -26,6 +26,9 @@ use super::{CallerId, IssuingService, locked};
 /// How long a connection that ends is listened to for what may have arrived.
 const LAST_LOOK: Duration = Duration::from_millis(20);
 
+/// How long nothing is accepted after that has failed.
+const FAILED_WAIT: Duration = Duration::from_millis(20);
+
 /// How long threads are waited for whose connections were cut off.
 const LAST_WAIT: Duration = Duration::from_secs(1);
 
@@ -151,6 +154,7 @@ struct Shared {
     clock: Arc<dyn Clock>,
     is_draining: AtomicBool,
     next: AtomicU64,
+    not_accepted: AtomicU64,
     register: Arc<Register>,
 }
 
@@ -210,6 +214,7 @@ impl Server {
             clock,
             is_draining: AtomicBool::new(false),
             next: AtomicU64::new(0),
+            not_accepted: AtomicU64::new(0),
             register: Arc::default(),
         };
         Self { shared: Arc::new(shared), doors: Mutex::default() }
@@ -299,6 +304,13 @@ impl Server {
     #[must_use]
     pub fn connections(&self) -> usize {
         locked(&self.shared.register.connections).len()
+    }
+
+    /// How often a connection could not be accepted, for want of descriptors for example: each time nothing is accepted for a
+    /// moment. Whoever came waits meanwhile.
+    #[must_use]
+    pub fn not_accepted(&self) -> u64 {
+        self.shared.not_accepted.load(Ordering::SeqCst)
     }
 
     /// Stops accepting, answers what has arrived, and ends; what is not answered within `deadline` is cut off.
@@ -416,7 +428,9 @@ impl Shared {
             Ok(stream) => Some(Some(stream)),
             // Out of descriptors, for example: others will end.
             Err(error) if error.kind() != io::ErrorKind::InvalidInput => {
-                thread::yield_now();
+                self.not_accepted.fetch_add(1, Ordering::SeqCst);
+                let connections = locked(&self.register.connections);
+                drop(self.register.ended.wait_timeout(connections, FAILED_WAIT));
                 Some(None)
             }
             Err(_) => None,
@@ -502,5 +516,57 @@ impl Drop for Leaves {
             connection.closer.close(Shutdown::Both);
         }
         self.register.ended.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use time::UtcDateTime;
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Nothing;
+
+    impl Handler for Nothing {
+        fn service(&self) -> Service {
+            Service::Issuing
+        }
+
+        fn knows(&self, _: &CallerId) -> bool {
+            false
+        }
+
+        fn answer(&self, _: &CallerId, _: u64, _: &[Vec<u8>]) -> (Vec<u8>, Result<(), ProtocolError>) {
+            (Vec::new(), Ok(()))
+        }
+    }
+
+    impl Clock for Nothing {
+        fn now(&self) -> UtcDateTime {
+            UtcDateTime::UNIX_EPOCH
+        }
+
+        fn monotonic(&self) -> Duration {
+            Duration::ZERO
+        }
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "what waits takes real time")]
+    fn what_cannot_be_accepted_is_counted_and_not_tried_again_at_once() {
+        let server = Server::new(Arc::new(Nothing), ServerLimits::DEFAULT, Arc::new(Nothing));
+        let began = Instant::now();
+        for _ in 0..5 {
+            // EMFILE.
+            let accepted = server.shared.accepted::<()>(Err(io::Error::from_raw_os_error(24)));
+            assert_eq!(accepted, Some(None), "others will end, and it goes on");
+        }
+        assert!(began.elapsed() >= FAILED_WAIT * 4);
+        assert_eq!(server.not_accepted(), 5);
+        assert_eq!(server.shared.accepted(Ok(())), Some(Some(())));
+        assert_eq!(server.not_accepted(), 5);
     }
 }

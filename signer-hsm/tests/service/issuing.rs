@@ -176,6 +176,86 @@ fn the_same_request_gets_the_same_octets_and_another_under_its_identifier_nothin
     assert_eq!(verified.issued, 1);
 }
 
+fn blue_request() -> Request {
+    Request {
+        sequence: 0,
+        id: request_id(),
+        cluster: "blue".into(),
+        role: "cluster".into(),
+        epoch: signer_hsm::service::epoch::SignerEpoch::FIRST,
+        ask: serving(NODE, &[NODE]).0,
+    }
+}
+
+#[test]
+fn a_request_that_is_being_worked_on_is_not_begun_again_and_the_log_says_so() {
+    let bench = Bench::new();
+    let service = bench.service();
+    let request = blue_request();
+    let responses = service.answer(&caller(), &[request.clone(), request]);
+    assert!(matches!(responses[0].outcome, Outcome::Certificate(_)));
+    assert_eq!(responses[1].outcome, Outcome::Refused(Refusal::InProgress));
+    let mut codes = Vec::new();
+    verify_directory(bench.path(), None, |entry| {
+        if let Entry::Refused { code, .. } = entry {
+            codes.push(code.clone());
+        }
+    })
+    .unwrap();
+    assert_eq!(codes, [Refusal::InProgress.code()]);
+}
+
+#[test]
+fn a_panic_leaves_no_request_in_progress() {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    let bench = Bench::new();
+    let clock: std::sync::Arc<dyn signer_hsm::service::limits::Clock> =
+        std::sync::Arc::<crate::support::TestClock>::clone(&bench.clock);
+    let made = AtomicU32::new(0);
+    let serials = Box::new(move || {
+        assert_ne!(made.fetch_add(1, Ordering::SeqCst), 1, "planted");
+        Ok(pki_core::Serial::generate(&mut getrandom::SysRng)?)
+    });
+    let config = signer_hsm::service::ServiceConfig::new(clock, serials, aws_lc_rs());
+    let service = signer_hsm::service::IssuingService::open(bench.path(), config).unwrap();
+    service.add_cluster(ClusterConfig::new(blue(), policy()).with_caller(caller())).unwrap();
+    service.install(&blue(), ROLE, bench.blue.generation()).unwrap();
+    let requests = [blue_request(), blue_request()];
+    let answer = || service.answer(&caller(), &requests);
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(answer)).unwrap_err();
+    for response in answer() {
+        assert!(matches!(response.outcome, Outcome::Certificate(_)), "{response:?}");
+    }
+}
+
+#[test]
+fn the_times_of_the_log_are_in_its_order_also_across_a_switch() {
+    let bench = Bench::new();
+    let service = bench.service();
+    let second = Ca::mint("blue", 2);
+    service.install(&blue(), ROLE, second.generation()).unwrap();
+    let epoch = signer_hsm::service::epoch::SignerEpoch::FIRST;
+    std::thread::scope(|scope| {
+        bench.clock.while_held(
+            || service.switch(&blue(), ROLE, epoch, second.version).unwrap(),
+            || {
+                // It has come before the switch is over, and is answered after it.
+                scope.spawn(|| service.answer(&caller(), &[blue_request()]));
+                crate::support::pause(200);
+                bench.clock.advance(10);
+            },
+        );
+    });
+    let mut times = Vec::new();
+    verify_directory(bench.path(), None, |entry| match entry {
+        Entry::Signer { time, .. } => times.push(*time),
+        Entry::Prepared { of, .. } | Entry::Issued { of, .. } | Entry::Refused { of, .. } => times.push(of.time),
+        _ => {}
+    })
+    .unwrap();
+    assert!(times.is_sorted() && times.len() == 4, "{times:?}");
+}
+
 #[test]
 fn what_is_remembered_is_bounded() {
     let bench = Bench::new();
