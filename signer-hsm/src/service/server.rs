@@ -177,6 +177,7 @@ struct Connection {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Holder {
     /// Nobody's yet: a TLS handshake.
+    #[cfg_attr(not(feature = "service-tls"), expect(dead_code, reason = "only a handshake has nobody"))]
     Unidentified,
     Stranger,
     Caller(CallerId),
