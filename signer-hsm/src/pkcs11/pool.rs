@@ -1,5 +1,6 @@
 //! The threads that call the module, each with a session of its own, and the queue in front of them.
 
+use core::num::NonZeroUsize;
 use std::collections::VecDeque;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,6 +17,8 @@ use super::uri::Pkcs11Uri;
 
 /// How long a worker that got no session leaves the work to those that have one.
 const REST: Duration = Duration::from_secs(1);
+/// How long a worker that is done looks for more.
+const LOOK: Duration = Duration::from_micros(20);
 /// How often a session is asked for while another process has them all.
 const SESSION_RETRY: Duration = Duration::from_millis(20);
 /// How long the end of a pool waits for its threads. One that is stuck in the module ends when it returns.
@@ -29,6 +32,11 @@ pub(super) struct Shared {
     pub(super) login: Login,
     pub(super) accept_imported: bool,
     connected: AtomicUsize,
+    /// Calls that somebody waits for.
+    calls: AtomicUsize,
+    /// Jobs in the queue, for those who look without the lock.
+    pending: AtomicUsize,
+    cores: usize,
     queue: Mutex<Queue>,
     work: Condvar,
     rest: Condvar,
@@ -97,6 +105,9 @@ impl Pool {
             login,
             accept_imported,
             connected: AtomicUsize::new(0),
+            calls: AtomicUsize::new(0),
+            pending: AtomicUsize::new(0),
+            cores: thread::available_parallelism().map_or(1, NonZeroUsize::get),
             queue: Mutex::default(),
             work: Condvar::new(),
             rest: Condvar::new(),
@@ -128,14 +139,22 @@ impl Pool {
         let deadline = Deadline::after(timeout);
         let ticket = Ticket::new();
         let task = Box::new(Task { ticket: ticket.clone(), deadline, work });
+        let calls = self.0.calls.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         let mut queue = self.0.lock();
         queue.jobs.push_back(task);
-        let somebody_waits = queue.idle > 0;
+        self.0.pending.store(queue.jobs.len(), Ordering::Release);
+        let somebody_sleeps = queue.idle > 0;
         drop(queue);
-        if somebody_waits {
+        if somebody_sleeps {
             self.0.work.notify_one();
         }
-        ticket.wait(deadline, module)
+        // Each call keeps two threads busy: the one that looks and the one that works.
+        if calls.saturating_mul(2) <= self.0.cores {
+            ticket.look();
+        }
+        let outcome = ticket.wait(deadline, module);
+        self.0.calls.fetch_sub(1, Ordering::Relaxed);
+        outcome
     }
 }
 
@@ -159,11 +178,20 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Looks for the next job for a moment: whoever has got an answer often asks again at once, and to be woken takes longer.
+    fn look(&self) {
+        let until = Deadline::after(LOOK);
+        while self.pending.load(Ordering::Acquire) == 0 && until.left().is_some() {
+            thread::yield_now();
+        }
+    }
+
     /// The next job; none when the pool ends.
     fn next(&self) -> Option<Box<dyn Job>> {
         let mut queue = self.lock();
         loop {
             if let Some(job) = queue.jobs.pop_front() {
+                self.pending.store(queue.jobs.len(), Ordering::Release);
                 return Some(job);
             }
             if queue.closed {
@@ -179,6 +207,7 @@ impl Shared {
     fn leave(&self, job: Box<dyn Job>) {
         let mut queue = self.lock();
         queue.jobs.push_front(job);
+        self.pending.store(queue.jobs.len(), Ordering::Release);
         self.work.notify_one();
         let deadline = Deadline::after(REST);
         while let Some(left) = deadline.left()
@@ -207,6 +236,7 @@ impl Worker {
             if let Some(left) = job.run(self) {
                 self.shared.leave(left);
             }
+            self.shared.look();
         }
         if let Ok(pass) = self.shared.module.enter_if_initialized() {
             self.disconnect(pass.epoch);

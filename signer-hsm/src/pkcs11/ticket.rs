@@ -1,6 +1,8 @@
 //! Where a caller waits for a call that another thread makes, and gives it up at its deadline.
 
-use core::mem;
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::time::Duration;
+use core::{hint, mem};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::deadline::Deadline;
@@ -8,7 +10,20 @@ use super::error::Pkcs11Error;
 use super::module::Pkcs11Module;
 
 /// Shared by the caller and the thread that calls.
-pub(super) struct Ticket<T>(Arc<(Mutex<Phase<T>>, Condvar)>);
+pub(super) struct Ticket<T>(Arc<Shared<T>>);
+
+struct Shared<T> {
+    phase: Mutex<Phase<T>>,
+    changed: Condvar,
+    /// Says what `phase` does, to those who look without the lock.
+    is_done: AtomicBool,
+}
+
+/// How long a caller looks for the outcome before it sleeps. A token in software answers in less, and to be woken would cost
+/// it a tenth more; one in hardware takes so long that it makes no difference.
+const LOOK: Duration = Duration::from_micros(100);
+/// How many looks there are for one at the clock.
+const LOOKS: u32 = 32;
 
 enum Phase<T> {
     Queued,
@@ -20,7 +35,8 @@ enum Phase<T> {
 
 impl<T> Ticket<T> {
     pub(super) fn new() -> Self {
-        Self(Arc::new((Mutex::new(Phase::Queued), Condvar::new())))
+        let (phase, changed, is_done) = (Mutex::new(Phase::Queued), Condvar::new(), AtomicBool::new(false));
+        Self(Arc::new(Shared { phase, changed, is_done }))
     }
 
     pub(super) fn clone(&self) -> Self {
@@ -60,7 +76,21 @@ impl<T> Ticket<T> {
         }
         *phase = Phase::Done(outcome);
         drop(phase);
-        self.0.1.notify_one();
+        self.0.is_done.store(true, Ordering::Release);
+        self.0.changed.notify_one();
+    }
+
+    /// Looks for the outcome for a moment, where there is a core to do it on.
+    pub(super) fn look(&self) {
+        let until = Deadline::after(LOOK);
+        while until.left().is_some() {
+            for _ in 0..LOOKS {
+                if self.0.is_done.load(Ordering::Acquire) {
+                    return;
+                }
+                hint::spin_loop();
+            }
+        }
     }
 
     /// Waits for the outcome. A call that has begun and does not return by `deadline` counts as stuck from then on.
@@ -72,7 +102,7 @@ impl<T> Ticket<T> {
                 waiting => match deadline.left() {
                     Some(left) => {
                         *phase = waiting;
-                        (phase, _) = self.0.1.wait_timeout(phase, left).unwrap_or_else(PoisonError::into_inner);
+                        (phase, _) = self.0.changed.wait_timeout(phase, left).unwrap_or_else(PoisonError::into_inner);
                     }
                     None if matches!(waiting, Phase::Running) => {
                         module.note_stuck();
@@ -85,6 +115,6 @@ impl<T> Ticket<T> {
     }
 
     fn lock(&self) -> MutexGuard<'_, Phase<T>> {
-        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.phase.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
