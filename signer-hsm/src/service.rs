@@ -169,7 +169,8 @@ impl ClusterConfig {
 
     /// With another rate of refusals, each of which takes less than 1 KiB of the log beside the caller's name. What would be
     /// refused above this rate is turned away unwritten as [`Refusal::RateLimited`](protocol::Refusal::RateLimited), so that no
-    /// cluster fills the disk with what it does not get. What is granted is not touched by it.
+    /// cluster fills the disk with what it does not get. What is granted is not touched by it, and what the signer refuses was
+    /// prepared before, and is always written: [`with_rate`](Self::with_rate) bounds that.
     #[must_use]
     pub const fn with_refusal_rate(mut self, refusals: Rate) -> Self {
         self.refusals = refusals;
@@ -416,11 +417,12 @@ impl IssuingService {
 
     /// Makes a generation known, which signs from the next [`switch`](Self::switch) on; at once when it is the one that the
     /// log names, or when the log names none: then it is in the log before it signs. After a restart the one that the log names
-    /// has to be given again: until then nobody signs. Says who signs now. Nobody who issues waits for it.
+    /// has to be given again: until then nobody signs. Says who signs now. Nobody who issues waits for it. A generation that is
+    /// given again while it signs signs as it was given first until the next switch.
     ///
     /// # Errors
     /// [`ServiceError`], and nothing is known that was not before. A key that is another's, of another generation, role or
-    /// cluster, is [`ServiceError::KeyReuse`], also when that was before a restart.
+    /// cluster, is [`ServiceError::KeyReuse`], also when that one signed before a restart.
     pub fn install(
         &self,
         cluster: &ClusterId,

@@ -80,7 +80,7 @@ pub(super) fn of_state(layout: &Layout, state: &State) -> Option<Violation> {
             if dialled == 2 {
                 let place = layout.place(meeting.presenter)?;
                 let role = layout.hierarchy.issuer_of(LeafKind::ApiServer)?;
-                shown = newest(place, role, &presenter.holds)?;
+                shown = newest(place, role, &presenter.holds).unwrap_or_default();
             }
         }
         // Through the cross-certificate the generation that signed it vouches for the next.

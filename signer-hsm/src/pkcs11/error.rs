@@ -41,7 +41,7 @@ pub enum Pkcs11Error {
     PinMissing,
     /// The token refused the PIN.
     PinRefused(CallError),
-    /// A PIN was refused before, and nobody allowed another attempt since. The token was not asked.
+    /// A PIN was refused or logins failed before, and nobody allowed another attempt since. The token was not asked.
     LoginWithheld,
     /// The token gives no session: as many are open as it allows.
     SessionLimit(CallError),
@@ -247,7 +247,9 @@ impl fmt::Display for Pkcs11Error {
             Self::PinRefused(_) => {
                 f.write_str("the token refused the PIN; it is not tried again until that is allowed")
             }
-            Self::LoginWithheld => f.write_str("a PIN was refused before, and no further attempt was allowed since"),
+            Self::LoginWithheld => {
+                f.write_str("a PIN was refused or logins failed, and no further attempt was allowed since")
+            }
             Self::SessionLimit(_) => f.write_str("the token allows no further session"),
             Self::Stuck { calls } => {
                 write!(f, "the PKCS#11 module does not answer, {calls} calls are past their deadline")

@@ -67,6 +67,7 @@ impl Login {
     fn ensure(&self, session: &Session, module: &Pkcs11Module) -> Result<(), Pkcs11Error> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         if is_logged_in(session)? {
+            self.failed.store(0, Ordering::Release);
             return Ok(());
         }
         if self.withheld.load(Ordering::Acquire) {
@@ -77,19 +78,18 @@ impl Login {
         let pin = AuthPin::from(Box::<str>::from(pin.ok_or(Pkcs11Error::PinMissing)?.0.as_str()));
         module.note_login();
         match session.login(UserType::User, Some(&pin)).map_err(CallError::from) {
-            Ok(()) => {
-                self.failed.store(0, Ordering::Release);
-                Ok(())
+            Err(call) if call.code() != Some(RvError::UserAlreadyLoggedIn) && !call.is_pin_refusal() => {
+                let failed = self.failed.fetch_add(1, Ordering::AcqRel).saturating_add(1);
+                self.withheld.store(failed >= FAILED_LOGINS_MAX, Ordering::Release);
+                Err(Pkcs11Error::Call(call))
             }
-            Err(call) if call.code() == Some(RvError::UserAlreadyLoggedIn) => Ok(()),
             Err(call) if call.is_pin_refusal() => {
                 self.withheld.store(true, Ordering::Release);
                 Err(Pkcs11Error::PinRefused(call))
             }
-            Err(call) => {
-                let failed = self.failed.fetch_add(1, Ordering::AcqRel).saturating_add(1);
-                self.withheld.store(failed >= FAILED_LOGINS_MAX, Ordering::Release);
-                Err(Pkcs11Error::Call(call))
+            Ok(()) | Err(_) => {
+                self.failed.store(0, Ordering::Release);
+                Ok(())
             }
         }
     }
@@ -278,6 +278,7 @@ impl Connection {
         if let Err(error) = made {
             // Neither half stays, as far as the token still listens.
             let swept = [private, public].map(|object| self.session.destroy_object(object).map_err(CallError::from));
+            self.module.note_destruction();
             let left = swept.into_iter().filter_map(Result::err).find(|call| !call.is_stale_object());
             return Err(left.map_or(error, Pkcs11Error::GenerationUnknown));
         }
@@ -312,7 +313,10 @@ impl Connection {
         let public = self.objects(ObjectClass::PUBLIC_KEY, Some(label), None)?;
         self.handles.clear();
         for object in private.into_iter().chain(public) {
-            match self.session.destroy_object(object).map_err(CallError::from) {
+            let destroyed = self.session.destroy_object(object).map_err(CallError::from);
+            // Here and not by whoever waits: that one may have given up before.
+            self.module.note_destruction();
+            match destroyed {
                 Ok(()) => {}
                 Err(call) if call.is_stale_object() => {}
                 Err(call) => return Err(Pkcs11Error::Call(call)),

@@ -85,7 +85,7 @@ impl Pkcs11KeyStore {
         self.pool.run(self.options.call_timeout, |connection| connection.confirm())
     }
 
-    /// Allows one more login after a refused PIN.
+    /// Allows logins again: one after a refused PIN, or two after two in a row that failed for another reason.
     pub fn allow_login(&self) {
         self.pool.shared().login.allow();
     }
@@ -235,9 +235,9 @@ impl KeyStore for Pkcs11KeyStore {
 
     fn destroy(&self, label: &KeyLabel) -> Result<(), KeyStoreError> {
         let doomed = octets(label);
-        let outcome = self.pool.run(self.options.call_timeout, move |connection| connection.destroy(&doomed));
-        self.module().note_destruction();
-        outcome.map_err(|error| error.key_store_error(label))
+        self.pool
+            .run(self.options.call_timeout, move |connection| connection.destroy(&doomed))
+            .map_err(|error| error.key_store_error(label))
     }
 }
 

@@ -16,7 +16,7 @@ use super::lock::Lock;
 mod chain;
 mod entry;
 
-use chain::{FILE_HEAD, Hash, Scanned, as_u64, content_at, file_head, frame_len, genesis, push, scan};
+use chain::{FILE_HEAD, Hash, Scanned, as_u64, content_at, file_head, frame_len, genesis, is_zero, push, scan};
 pub use entry::{Entry, Origin};
 
 const LOCK: &str = "lock";
@@ -200,7 +200,7 @@ impl IssuanceLog {
         let mut length = metadata.len();
         let mut torn = None;
         // What was begun and never finished has said nothing yet.
-        if !begun && length < as_u64(FILE_HEAD) {
+        if !begun && (length < as_u64(FILE_HEAD) || is_zero(&mut File::open(&path).map_err(LogError::from_io)?)?) {
             file.set_len(0).and_then(|()| file.write_all_at(&file_head(), 0)).map_err(LogError::from_io)?;
             length = as_u64(FILE_HEAD);
         }

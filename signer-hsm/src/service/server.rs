@@ -8,7 +8,7 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions, Permissions};
 use std::io;
-use std::net::Shutdown;
+use std::net::{IpAddr, Shutdown};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixListener;
@@ -169,6 +169,8 @@ struct Register {
 struct Connection {
     closer: Closer,
     holder: Holder,
+    /// Where it comes from, if that is a network.
+    network: Option<IpAddr>,
     /// It was ended for a newer one, and its thread is not gone yet.
     is_cut_off: bool,
 }
@@ -250,7 +252,8 @@ impl Server {
                 let Some(stream) = stream else { continue };
                 let caller = rustix::net::sockopt::socket_peercred(&stream).ok();
                 let caller = caller.and_then(|peer| peers.0.get(&peer.uid.as_raw()).cloned());
-                let Ok(closer) = stream.try_clone() else { continue };
+                let Some(closer) = shared.accepted(stream.try_clone()) else { break };
+                let Some(closer) = closer else { continue };
                 let holder = shared.holder(caller);
                 shared.serve(Closer::Unix(closer), holder.clone(), move |shared| {
                     Some((holder, Box::new(Timed::new(stream, Arc::clone(&shared.clock)))))
@@ -279,7 +282,8 @@ impl Server {
         let thread = thread::Builder::new().name("accept".into()).spawn(move || {
             while let Some(stream) = shared.accepted(listener.accept().map(|(stream, _)| stream)) {
                 let Some(stream) = stream else { continue };
-                let Ok(closer) = stream.try_clone() else { continue };
+                let Some(closer) = shared.accepted(stream.try_clone()) else { break };
+                let Some(closer) = closer else { continue };
                 let (config, caller) = (Arc::clone(&config), Arc::clone(&caller));
                 shared.serve(Closer::Tcp(closer), Holder::Unidentified, move |shared| {
                     let mut tls = rustls::ServerConnection::new(config).ok()?;
@@ -308,7 +312,7 @@ impl Server {
     }
 
     /// How often a connection could not be accepted, for want of descriptors for example: each time nothing is accepted for a
-    /// moment. Whoever came waits meanwhile.
+    /// moment. Whoever came waits meanwhile; what was accepted and cannot be served is cut off.
     #[must_use]
     pub fn not_accepted(&self) -> u64 {
         self.shared.not_accepted.load(Ordering::SeqCst)
@@ -350,7 +354,10 @@ impl Register {
         let mut connections = locked(&self.connections);
         let share = share_of(&mut connections, &holder, limits);
         match share {
-            Some(_) => drop(connections.insert(id, Connection { closer, holder, is_cut_off: false })),
+            Some(_) => {
+                let network = closer.network();
+                drop(connections.insert(id, Connection { closer, holder, network, is_cut_off: false }));
+            }
             None => closer.close(Shutdown::Both),
         }
         share
@@ -389,8 +396,15 @@ fn share_of(connections: &mut BTreeMap<u64, Connection>, holder: &Holder, limits
         Holder::Unidentified if count < limits.strangers_max => Some(Share::Within),
         Holder::Unidentified => {
             (count < limits.strangers_max.saturating_mul(2)).then_some(())?;
-            // A handshake takes milliseconds: the one that has taken longest is the least likely to be a caller's.
-            let oldest = connections.values_mut().find(|one| one.holder == Holder::Unidentified && !one.is_cut_off);
+            // A handshake takes milliseconds: the one that has taken longest is the least likely to be a caller's. Whoever comes
+            // from where most come from makes room, so that one host crowds out itself alone.
+            let is_open = |one: &&mut Connection| one.holder == Holder::Unidentified && !one.is_cut_off;
+            let mut crowds: BTreeMap<Option<IpAddr>, usize> = BTreeMap::new();
+            for one in connections.values_mut().filter(is_open) {
+                *crowds.entry(one.network).or_default() += 1;
+            }
+            let crowd = crowds.into_iter().max_by_key(|(_, count)| *count).map(|(network, _)| network);
+            let oldest = connections.values_mut().filter(is_open).find(|one| Some(one.network) == crowd);
             if let Some(oldest) = oldest {
                 oldest.is_cut_off = true;
                 oldest.closer.close(Shutdown::Both);
@@ -402,7 +416,9 @@ fn share_of(connections: &mut BTreeMap<u64, Connection>, holder: &Holder, limits
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.end(Duration::ZERO);
+        if !self.shared.is_draining.load(Ordering::SeqCst) {
+            self.end(Duration::ZERO);
+        }
     }
 }
 
@@ -553,6 +569,22 @@ mod tests {
         fn monotonic(&self) -> Duration {
             Duration::ZERO
         }
+    }
+
+    #[test]
+    fn a_host_that_begins_many_handshakes_crowds_out_itself() {
+        let of = |network: [u8; 4]| {
+            let (closer, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+            let network = Some(IpAddr::from(network));
+            Connection { closer: Closer::Unix(closer), holder: Holder::Unidentified, network, is_cut_off: false }
+        };
+        let (caller, crowd) = ([192, 0, 2, 1], [192, 0, 2, 2]);
+        let mut connections = BTreeMap::from([(1, of(caller)), (2, of(crowd)), (3, of(crowd))]);
+        let mut limits = ServerLimits::DEFAULT;
+        limits.strangers_max = 3;
+        assert_eq!(share_of(&mut connections, &Holder::Unidentified, &limits), Some(Share::Within));
+        let cut_off: Vec<_> = connections.iter().filter(|(_, one)| one.is_cut_off).map(|(id, _)| *id).collect();
+        assert_eq!(cut_off, [2]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{IpAddr, Ipv6Addr, Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
@@ -98,34 +98,45 @@ impl<S: Socket> Timed<S> {
     }
 }
 
-/// A system call is saved where the socket waits about as long already.
+/// A system call is saved where the socket waits about as long already; never longer.
 fn is_near(told: Option<Duration>, wait: Duration) -> bool {
-    told.is_some_and(|told| told >= wait && told.saturating_sub(wait) <= wait / 8)
+    told.is_some_and(|told| told <= wait && wait.saturating_sub(told) <= wait / 8)
 }
 
 impl<S: Socket> Read for Timed<S> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = self.left()?;
-        if !is_near(self.reads, left) {
-            self.socket.read_wait(left)?;
-            self.reads = Some(left);
+        loop {
+            let left = self.left()?;
+            if !is_near(self.reads, left) {
+                self.socket.read_wait(left)?;
+                self.reads = Some(left);
+            }
+            match self.socket.read(buffer) {
+                // It waited a little less than there was time.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.reads = None,
+                Ok(count) if count > 0 => {
+                    self.begun();
+                    return Ok(count);
+                }
+                ended => return ended,
+            }
         }
-        let count = self.socket.read(buffer)?;
-        if count > 0 {
-            self.begun();
-        }
-        Ok(count)
     }
 }
 
 impl<S: Socket> Write for Timed<S> {
     fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        let left = self.left()?;
-        if !is_near(self.writes, left) {
-            self.socket.write_wait(left)?;
-            self.writes = Some(left);
+        loop {
+            let left = self.left()?;
+            if !is_near(self.writes, left) {
+                self.socket.write_wait(left)?;
+                self.writes = Some(left);
+            }
+            match self.socket.write(octets.get(..WRITE_LEN).unwrap_or(octets)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.writes = None,
+                ended => return ended,
+            }
         }
-        self.socket.write(octets.get(..WRITE_LEN).unwrap_or(octets))
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -201,6 +212,17 @@ pub(crate) enum Closer {
 }
 
 impl Closer {
+    /// The network that the other end is in: of IPv6 what one host usually has for itself.
+    pub(crate) fn network(&self) -> Option<IpAddr> {
+        match self {
+            Self::Unix(_) => None,
+            Self::Tcp(stream) => match stream.peer_addr().ok()?.ip().to_canonical() {
+                IpAddr::V6(address) => Some(Ipv6Addr::from_bits((address.to_bits() >> 64) << 64).into()),
+                address => Some(address),
+            },
+        }
+    }
+
     pub(crate) fn close(&self, how: Shutdown) {
         // One that is closed already is what is wanted.
         let _closed = match self {

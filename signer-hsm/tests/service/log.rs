@@ -93,6 +93,19 @@ fn several_entries_that_are_zeros_to_the_end_are_torn_and_anything_after_zeros_i
     }
 }
 
+/// A loss of power may leave the length of the first write and none of its octets.
+#[test]
+fn a_log_of_which_nothing_but_zeros_was_written_begins_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("issuance.log");
+    std::fs::write(&path, [0; 23]).unwrap();
+    open(directory.path()).unwrap().0.append(&[refused(1, 10)]).unwrap();
+    // Once it was begun zeros are no log any more.
+    let length = std::fs::metadata(&path).unwrap().len();
+    std::fs::write(&path, vec![0; usize::try_from(length).unwrap()]).unwrap();
+    assert!(matches!(open(directory.path()), Err(LogError::Damaged { .. } | LogError::UnknownVersion)));
+}
+
 #[test]
 fn a_flipped_bit_anywhere_is_damage_and_changes_nothing() {
     let (directory, octets, _) = written();

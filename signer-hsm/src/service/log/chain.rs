@@ -172,7 +172,7 @@ fn exactly<const N: usize>(file: &mut impl Read) -> Result<Option<[u8; N]>, LogE
 }
 
 /// Whether nothing but zeros follows.
-fn is_zero(file: &mut impl Read) -> Result<bool, LogError> {
+pub(super) fn is_zero(file: &mut impl Read) -> Result<bool, LogError> {
     let mut octets = [0; 4096];
     loop {
         match file.read(&mut octets) {
