@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use pki_core::inspect::{CertificateView, IssuerIndex};
+use pki_core::inspect::IssuerIndex;
 use pki_core::{
     AuthorityRole, BundleHash, ClientCredential, ComponentKind, ExtendedKeyUsage, Fingerprint, LeafKind, Limits, Path,
     TrustSlot,
@@ -340,23 +340,19 @@ fn search<'a>(chain: &'a [Arc<Certificate>], bundle: &Trusted<'a>, limits: &Limi
     let Some((leaf, sent)) = chain.split_first() else { return Found::Nobody };
     let sent = sent.get(..limits.intermediates_max).unwrap_or(sent);
     let upwards = |index: &IssuerIndex<'a>| {
-        let held = |anchor: &CertificateView| {
-            bundle.anchors.iter().copied().find(|one| one.fingerprint() == anchor.fingerprint)
-        };
-        if let Some(anchor) = index.issuer_of(leaf.view()) {
-            return held(anchor);
-        }
-        let mut open: Vec<&Arc<Certificate>> = vec![leaf];
+        let mut open: Vec<&Arc<Certificate>> = Vec::new();
         let mut seen = BTreeSet::new();
-        while let Some(lower) = open.pop() {
+        let mut next = Some(leaf);
+        while let Some(lower) = next {
             if let Some(anchor) = index.issuer_of(lower.view()) {
-                return held(anchor);
+                return bundle.anchors.iter().copied().find(|one| one.fingerprint() == anchor.fingerprint);
             }
             for (position, upper) in sent.iter().enumerate() {
                 if lower.view().names_as_issuer(upper.view()) && seen.insert(position) {
                     open.push(upper);
                 }
             }
+            next = open.pop();
         }
         None
     };

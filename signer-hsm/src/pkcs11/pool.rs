@@ -34,8 +34,6 @@ pub(super) struct Shared {
     connected: AtomicUsize,
     /// Calls that somebody waits for.
     calls: AtomicUsize,
-    /// Jobs in the queue, for those who look without the lock.
-    pending: AtomicUsize,
     cores: usize,
     queue: Mutex<Queue>,
     work: Condvar,
@@ -106,7 +104,6 @@ impl Pool {
             accept_imported,
             connected: AtomicUsize::new(0),
             calls: AtomicUsize::new(0),
-            pending: AtomicUsize::new(0),
             cores: thread::available_parallelism().map_or(1, NonZeroUsize::get),
             queue: Mutex::default(),
             work: Condvar::new(),
@@ -142,7 +139,6 @@ impl Pool {
         let calls = self.0.calls.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         let mut queue = self.0.lock();
         queue.jobs.push_back(task);
-        self.0.pending.store(queue.jobs.len(), Ordering::Release);
         let somebody_sleeps = queue.idle > 0;
         drop(queue);
         if somebody_sleeps {
@@ -181,7 +177,7 @@ impl Shared {
     /// Looks for the next job for a moment: whoever has got an answer often asks again at once, and to be woken takes longer.
     fn look(&self) {
         let until = Deadline::after(LOOK);
-        while self.pending.load(Ordering::Acquire) == 0 && until.left().is_some() {
+        while self.lock().jobs.is_empty() && until.left().is_some() {
             thread::yield_now();
         }
     }
@@ -191,7 +187,6 @@ impl Shared {
         let mut queue = self.lock();
         loop {
             if let Some(job) = queue.jobs.pop_front() {
-                self.pending.store(queue.jobs.len(), Ordering::Release);
                 return Some(job);
             }
             if queue.closed {
@@ -207,7 +202,6 @@ impl Shared {
     fn leave(&self, job: Box<dyn Job>) {
         let mut queue = self.lock();
         queue.jobs.push_front(job);
-        self.pending.store(queue.jobs.len(), Ordering::Release);
         self.work.notify_one();
         let deadline = Deadline::after(REST);
         while let Some(left) = deadline.left()

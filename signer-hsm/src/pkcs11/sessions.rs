@@ -78,14 +78,14 @@ impl Login {
         let pin = AuthPin::from(Box::<str>::from(pin.ok_or(Pkcs11Error::PinMissing)?.0.as_str()));
         module.note_login();
         match session.login(UserType::User, Some(&pin)).map_err(CallError::from) {
-            Err(call) if call.code() != Some(RvError::UserAlreadyLoggedIn) && !call.is_pin_refusal() => {
-                let failed = self.failed.fetch_add(1, Ordering::AcqRel).saturating_add(1);
-                self.withheld.store(failed >= FAILED_LOGINS_MAX, Ordering::Release);
-                Err(Pkcs11Error::Call(call))
-            }
             Err(call) if call.is_pin_refusal() => {
                 self.withheld.store(true, Ordering::Release);
                 Err(Pkcs11Error::PinRefused(call))
+            }
+            Err(call) if call.code() != Some(RvError::UserAlreadyLoggedIn) => {
+                let failed = self.failed.fetch_add(1, Ordering::AcqRel).saturating_add(1);
+                self.withheld.store(failed >= FAILED_LOGINS_MAX, Ordering::Release);
+                Err(Pkcs11Error::Call(call))
             }
             Ok(()) | Err(_) => {
                 self.failed.store(0, Ordering::Release);

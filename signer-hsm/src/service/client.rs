@@ -24,7 +24,7 @@ use super::protocol::{
     Ask, Hello, LeafAsk, Outcome, ProtocolError, Refusal, Request, RequestId, Response, Service, SignerAsk, VERSION,
     Welcome, push_frame,
 };
-use super::stream::{Ended, Framed, Stream, Timed, Wait, connect_unix};
+use super::stream::{Ended, Framed, Stream, Timed, Wait, connect_unix, left};
 use crate::der::{BIT_STRING, CONTEXT_0, Elements, INTEGER, SEQUENCE};
 
 /// Where a service is.
@@ -61,8 +61,7 @@ impl Endpoint {
             Self::Unix(path) => Ok(Box::new(Timed::new(connect_unix(path, until, &**clock)?, Arc::clone(clock)))),
             #[cfg(feature = "service-tls")]
             Self::Tls { address, name, config } => {
-                let left = until.checked_sub(clock.monotonic()).filter(|left| !left.is_zero());
-                let stream = std::net::TcpStream::connect_timeout(address, left.ok_or(io::ErrorKind::TimedOut)?)?;
+                let stream = std::net::TcpStream::connect_timeout(address, left(until, &**clock)?)?;
                 stream.set_nodelay(true)?;
                 let tls = rustls::ClientConnection::new(Arc::clone(config), name.clone()).map_err(io::Error::other)?;
                 Ok(Box::new(rustls::StreamOwned::new(tls, Timed::new(stream, Arc::clone(clock)))))
@@ -575,10 +574,7 @@ impl Client {
 
     /// What is out of time is not asked any more.
     fn has_time(&self, until: Duration) -> Result<(), ClientError> {
-        match self.clock.monotonic() < until {
-            true => Ok(()),
-            false => Err(ClientError::Unavailable(io::ErrorKind::TimedOut.into())),
-        }
+        left(until, &*self.clock).map(drop).map_err(ClientError::Unavailable)
     }
 }
 

@@ -179,7 +179,7 @@ struct Connection {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Holder {
     /// Nobody's yet: a TLS handshake.
-    #[cfg_attr(not(feature = "service-tls"), expect(dead_code, reason = "only a handshake has nobody"))]
+    #[cfg_attr(all(not(feature = "service-tls"), not(test)), expect(dead_code, reason = "only a handshake has nobody"))]
     Unidentified,
     Stranger,
     Caller(CallerId),
@@ -248,12 +248,11 @@ impl Server {
         let listening = OwnedFd::from(listener.try_clone()?);
         let shared = Arc::clone(&self.shared);
         let thread = thread::Builder::new().name("accept".into()).spawn(move || {
-            while let Some(stream) = shared.accepted(listener.accept().map(|(stream, _)| stream)) {
-                let Some(stream) = stream else { continue };
+            let accept = || listener.accept().and_then(|(stream, _)| Ok((stream.try_clone()?, stream)));
+            while let Some(accepted) = shared.accepted(accept()) {
+                let Some((closer, stream)) = accepted else { continue };
                 let caller = rustix::net::sockopt::socket_peercred(&stream).ok();
                 let caller = caller.and_then(|peer| peers.0.get(&peer.uid.as_raw()).cloned());
-                let Some(closer) = shared.accepted(stream.try_clone()) else { break };
-                let Some(closer) = closer else { continue };
                 let holder = shared.holder(caller);
                 shared.serve(Closer::Unix(closer), holder.clone(), move |shared| {
                     Some((holder, Box::new(Timed::new(stream, Arc::clone(&shared.clock)))))
@@ -280,10 +279,9 @@ impl Server {
         let shared = Arc::clone(&self.shared);
         let caller = Arc::new(caller);
         let thread = thread::Builder::new().name("accept".into()).spawn(move || {
-            while let Some(stream) = shared.accepted(listener.accept().map(|(stream, _)| stream)) {
-                let Some(stream) = stream else { continue };
-                let Some(closer) = shared.accepted(stream.try_clone()) else { break };
-                let Some(closer) = closer else { continue };
+            let accept = || listener.accept().and_then(|(stream, _)| Ok((stream.try_clone()?, stream)));
+            while let Some(accepted) = shared.accepted(accept()) {
+                let Some((closer, stream)) = accepted else { continue };
                 let (config, caller) = (Arc::clone(&config), Arc::clone(&caller));
                 shared.serve(Closer::Tcp(closer), Holder::Unidentified, move |shared| {
                     let mut tls = rustls::ServerConnection::new(config).ok()?;

@@ -3,6 +3,7 @@
 use core::time::Duration;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv6Addr, Shutdown, TcpStream};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
@@ -31,6 +32,13 @@ impl Wait {
     pub(crate) const fn for_the_first(until: Duration, begun: Duration) -> Self {
         Self { until, begun: Some(begun) }
     }
+
+    /// The first octet is there.
+    fn begin(&mut self, clock: &dyn Clock) {
+        if let Some(begun) = self.begun {
+            *self = Self::until(clock.monotonic().saturating_add(begun));
+        }
+    }
 }
 
 /// A stream that is waited for until a moment, however many system calls that takes.
@@ -41,35 +49,18 @@ pub(crate) trait Stream: Read + Write + Send {
     fn begun(&mut self);
 }
 
-/// What a system call may wait is told to the socket before it.
-pub(crate) trait Socket: Read + Write + Send {
-    fn read_wait(&self, wait: Duration) -> io::Result<()>;
-    fn write_wait(&self, wait: Duration) -> io::Result<()>;
-}
-
 /// Zero would mean for ever.
 fn positive(wait: Duration) -> Duration {
     wait.max(Duration::from_millis(1))
 }
 
-impl Socket for UnixStream {
-    fn read_wait(&self, wait: Duration) -> io::Result<()> {
-        self.set_read_timeout(Some(positive(wait)))
-    }
-
-    fn write_wait(&self, wait: Duration) -> io::Result<()> {
-        self.set_write_timeout(Some(positive(wait)))
-    }
-}
-
-impl Socket for TcpStream {
-    fn read_wait(&self, wait: Duration) -> io::Result<()> {
-        self.set_read_timeout(Some(positive(wait)))
-    }
-
-    fn write_wait(&self, wait: Duration) -> io::Result<()> {
-        self.set_write_timeout(Some(positive(wait)))
-    }
+/// What is left until then.
+///
+/// # Errors
+/// [`TimedOut`](io::ErrorKind::TimedOut) when nothing is.
+pub(crate) fn left(until: Duration, clock: &dyn Clock) -> io::Result<Duration> {
+    let left = until.checked_sub(clock.monotonic()).filter(|left| !left.is_zero());
+    left.ok_or_else(|| io::ErrorKind::TimedOut.into())
 }
 
 /// A socket whose system calls together end in time: a peer that gives or takes one octet after another wins nothing.
@@ -86,57 +77,48 @@ pub(crate) struct Timed<S> {
 /// as one.
 const WRITE_LEN: usize = 32 << 10;
 
-impl<S: Socket> Timed<S> {
+impl<S: AsFd> Timed<S> {
     /// One that has no time yet.
     pub(crate) fn new(socket: S, clock: Arc<dyn Clock>) -> Self {
         Self { socket, clock, wait: Wait::until(Duration::ZERO), reads: None, writes: None }
     }
 
-    fn left(&self) -> io::Result<Duration> {
-        let left = self.wait.until.checked_sub(self.clock.monotonic()).filter(|left| !left.is_zero());
-        left.ok_or_else(|| io::ErrorKind::TimedOut.into())
+    /// Makes a call that may wait for what is left. The socket is told a little less, so that it need not be told before every
+    /// call; whatever is left when it gives up is waited for as well.
+    fn in_time<T>(&mut self, side: Timeout, mut call: impl FnMut(&mut S) -> io::Result<T>) -> io::Result<T> {
+        loop {
+            let left = left(self.wait.until, &*self.clock)?;
+            let told = match side {
+                Timeout::Recv => &mut self.reads,
+                Timeout::Send => &mut self.writes,
+            };
+            if told.is_none_or(|told| told > left || left.saturating_sub(told) > left / 8) {
+                let wait = left.saturating_sub(left / 16);
+                set_socket_timeout(&self.socket, side, Some(positive(wait)))?;
+                *told = Some(wait);
+            }
+            match call(&mut self.socket) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => *told = None,
+                ended => return ended,
+            }
+        }
     }
 }
 
-/// A system call is saved where the socket waits about as long already; never longer.
-fn is_near(told: Option<Duration>, wait: Duration) -> bool {
-    told.is_some_and(|told| told <= wait && wait.saturating_sub(told) <= wait / 8)
-}
-
-impl<S: Socket> Read for Timed<S> {
+impl<S: Read + AsFd> Read for Timed<S> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            let left = self.left()?;
-            if !is_near(self.reads, left) {
-                self.socket.read_wait(left)?;
-                self.reads = Some(left);
-            }
-            match self.socket.read(buffer) {
-                // It waited a little less than there was time.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.reads = None,
-                Ok(count) if count > 0 => {
-                    self.begun();
-                    return Ok(count);
-                }
-                ended => return ended,
-            }
+        let count = self.in_time(Timeout::Recv, |socket| socket.read(buffer))?;
+        if count > 0 {
+            self.wait.begin(&*self.clock);
         }
+        Ok(count)
     }
 }
 
-impl<S: Socket> Write for Timed<S> {
+impl<S: Write + AsFd> Write for Timed<S> {
     fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        loop {
-            let left = self.left()?;
-            if !is_near(self.writes, left) {
-                self.socket.write_wait(left)?;
-                self.writes = Some(left);
-            }
-            match self.socket.write(octets.get(..WRITE_LEN).unwrap_or(octets)) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.writes = None,
-                ended => return ended,
-            }
-        }
+        let octets = octets.get(..WRITE_LEN).unwrap_or(octets);
+        self.in_time(Timeout::Send, |socket| socket.write(octets))
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -144,21 +126,20 @@ impl<S: Socket> Write for Timed<S> {
     }
 }
 
-impl<S: Socket> Stream for Timed<S> {
+impl<S: Read + Write + AsFd + Send> Stream for Timed<S> {
     fn wait(&mut self, wait: Wait) {
         self.wait = wait;
     }
 
     fn begun(&mut self) {
-        if let Some(begun) = self.wait.begun {
-            self.wait = Wait::until(self.clock.monotonic().saturating_add(begun));
-        }
+        self.wait.begin(&*self.clock);
     }
 }
 
 #[cfg(feature = "service-tls")]
-impl<C, D, S: Socket> Stream for rustls::StreamOwned<C, Timed<S>>
+impl<C, D, S> Stream for rustls::StreamOwned<C, Timed<S>>
 where
+    S: Read + Write + AsFd + Send,
     C: core::ops::DerefMut<Target = rustls::ConnectionCommon<D>> + Send,
     D: rustls::SideData,
 {
@@ -176,10 +157,8 @@ pub(crate) fn connect_unix(path: &Path, until: Duration, clock: &dyn Clock) -> i
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     let address = SocketAddrUnix::new(path)?;
     loop {
-        let left = until.checked_sub(clock.monotonic()).filter(|left| !left.is_zero());
-        let left = left.ok_or(io::ErrorKind::TimedOut)?;
         // The kernel bounds the wait for a place in the queue by the time for sending.
-        set_socket_timeout(&socket, Timeout::Send, Some(positive(left)))?;
+        set_socket_timeout(&socket, Timeout::Send, Some(positive(left(until, clock)?)))?;
         match connect(&socket, &address) {
             Ok(()) => return Ok(socket.into()),
             Err(Errno::INTR | Errno::AGAIN) => {}
@@ -341,7 +320,7 @@ mod tests {
         Arc::new(RealClock(Instant::now()))
     }
 
-    fn framed<S: Socket>(socket: S, clock: &Arc<dyn Clock>) -> Framed<Timed<S>> {
+    fn framed<S: Read + Write + AsFd + Send + 'static>(socket: S, clock: &Arc<dyn Clock>) -> Framed<Timed<S>> {
         Framed::new(Box::new(Timed::new(socket, Arc::clone(clock))), 1 << 20)
     }
 
@@ -361,7 +340,9 @@ mod tests {
         });
     }
 
-    fn is_cut_off_in_time<S: Socket + 'static, P: Read + Write + Send + 'static>(pair: impl Fn() -> (S, P)) {
+    fn is_cut_off_in_time<S: Read + Write + AsFd + Send + 'static, P: Read + Write + Send + 'static>(
+        pair: impl Fn() -> (S, P),
+    ) {
         let clock = clock();
         let (near, mut far) = pair();
         let mut frame = [&1000_u32.to_be_bytes()[..], &[7; 1000]].concat().into_iter();

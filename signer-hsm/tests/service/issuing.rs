@@ -266,16 +266,7 @@ fn what_is_remembered_is_bounded() {
     let service = signer_hsm::service::IssuingService::open(bench.path(), config).unwrap();
     service.add_cluster(ClusterConfig::new(blue(), policy()).with_caller(caller())).unwrap();
     service.install(&blue(), ROLE, bench.blue.generation()).unwrap();
-    let requests: Vec<_> = (0..3)
-        .map(|_| Request {
-            sequence: 0,
-            id: request_id(),
-            cluster: "blue".into(),
-            role: "cluster".into(),
-            epoch: signer_hsm::service::epoch::SignerEpoch::FIRST,
-            ask: serving(NODE, &[NODE]).0,
-        })
-        .collect();
+    let requests: Vec<_> = (0..3).map(|_| blue_request()).collect();
     let outcomes = |requests: &[Request]| {
         service.answer(&caller(), requests).into_iter().map(|response| response.outcome).collect::<Vec<_>>()
     };
