@@ -43,7 +43,7 @@ fuzz_target!(|der: &[u8]| {
     assert_eq!(strict.extended_key_usage(), dropping.extended_key_usage());
     let presented = presented.expect("what a strict reader takes, upstream's takes too");
     assert_eq!(presented.common_name, strict.subject().common_name());
-    assert_eq!(presented.organizations, strict.subject().organizations());
+    assert!(strict.subject().organizations().eq(&presented.organizations));
     assert_eq!(presented.dns_names.len() + presented.ip_addresses.len(), strict.subject_alt_names().len());
     assert!(presented.email_addresses.is_empty() && presented.uris.is_empty());
 });

@@ -133,6 +133,9 @@ impl SignatureAlgorithm {
     pub(crate) const CERTIFICATES: [Self; 4] =
         [Self::EcdsaP256Sha256, Self::EcdsaP384Sha384, Self::RsaPkcs1Sha256, Self::Ed25519];
 
+    /// The most octets of a signature of any algorithm.
+    pub(crate) const LEN_MAX: usize = 512;
+
     /// An upper bound on the octets of a signature: what a buffer must hold.
     ///
     /// ECDSA is a DER `Ecdsa-Sig-Value`: 8 octets of headers and sign padding
@@ -142,7 +145,7 @@ impl SignatureAlgorithm {
         match self {
             Self::EcdsaP256Sha256 => 72,
             Self::EcdsaP384Sha384 => 104,
-            Self::RsaPkcs1Sha256 | Self::RsaPssSha256 => 512,
+            Self::RsaPkcs1Sha256 | Self::RsaPssSha256 => Self::LEN_MAX,
             Self::Ed25519 => 64,
         }
     }

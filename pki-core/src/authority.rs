@@ -12,12 +12,11 @@ use crate::name::Subject;
 use crate::separation::{AdmittedExternalKey, AdmittedKey};
 use crate::signer::Signer;
 use crate::tbs::{
-    CA_KEY_USAGE, Tbs, assemble, authority_key_identifier, basic_constraints, encode_subject, key_usage,
-    subject_key_identifier,
+    CA_KEY_USAGE, Part, Tbs, assemble, authority_key_identifier, basic_constraints, encode_subject, key_usage,
 };
 use crate::time::Validity;
 use crate::verify::{SubjectPublicKey, Verifiers};
-use crate::{AuthorityId, AuthorityRole, CaCertificate, CaVersion, Serial};
+use crate::{AuthorityId, AuthorityRole, CaCertificate, CaVersion, Serial, SignatureAlgorithm};
 
 /// The subject of a CA: kubeadm's names for the first version, and a subject of its own for each
 /// later one, so that a verifier's error names the right authority and path building never tries
@@ -103,19 +102,19 @@ fn mint_self_signed(
         signature_algorithm: &signature_algorithm,
         issuer: &subject,
         validity,
-        subject: &subject,
+        subject: Part::Encoded(&subject),
         public_key: key.as_der(),
         extensions: &[
-            &key_usage(CA_KEY_USAGE),
-            &basic_constraints(true),
-            &subject_key_identifier(id),
-            &authority_key_identifier(id.as_bytes()),
+            Part::Encoded(&key_usage(CA_KEY_USAGE)),
+            Part::Encoded(&basic_constraints(true)),
+            Part::SubjectKeyId(id.as_bytes()),
+            Part::Encoded(&authority_key_identifier(id.as_bytes())),
         ],
     }
     .encode();
     let mut expected = expected_ca(&subject, id.as_bytes(), &signature_algorithm, validity);
     let serial = serial.as_bytes();
-    expected.decided = Some(Decided { serial, validity, subject: decided, public_key: key.as_der() });
+    expected.decided = Some(Decided { serial, validity, subject: decided.into(), key, id });
     let der = finish(&tbs, lint(&tbs, &expected), key, signer, verifiers)?;
     CaCertificate::parse(der).map_err(IssueError::Issuer)
 }
@@ -151,9 +150,10 @@ fn finish(
         return Err(IssueError::Lint(faults));
     }
     let algorithm = key.algorithm().certificate_signature();
-    let signature = sign_as(key.as_der(), algorithm, signer, tbs)?;
-    verifiers.verify(key, algorithm, tbs, &signature).map_err(IssueError::BadSignature)?;
-    Ok(assemble(tbs, &algorithm.identifier(), &signature))
+    let mut space = [0; SignatureAlgorithm::LEN_MAX];
+    let signature = sign_as(key.as_der(), algorithm, signer, tbs, &mut space)?;
+    verifiers.verify(key, algorithm, tbs, signature).map_err(IssueError::BadSignature)?;
+    Ok(assemble(tbs, &algorithm.identifier(), signature))
 }
 
 #[cfg(test)]

@@ -1,18 +1,24 @@
 //! Certificates as the rest of the crate sees them.
 
 use core::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use der::asn1::{BitStringRef, ObjectIdentifier};
+use der::asn1::ObjectIdentifier;
 use oids as oid;
 use rustls_pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
 use sha2::{Digest, Sha256};
 
 use crate::decode::{DecodeError, Elements};
 use crate::encode::tag;
-use crate::name::{Subject, SubjectAltName};
+use crate::name::{Subject, SubjectAltName, parse_subject, parse_subject_alt_names};
 use crate::verify::SubjectPublicKey;
 use crate::{Limits, Validity};
+
+mod extension;
+
+pub(crate) use extension::{
+    Extension, Extensions, Purposes, parse_basic_constraints, parse_extended_key_usage, parse_key_usage,
+    parse_subject_key_id,
+};
 
 /// The object identifiers of this crate's certificates, from the `const-oid` database.
 pub(crate) mod oids {
@@ -183,180 +189,6 @@ impl fmt::Display for ExtendedKeyUsage {
     }
 }
 
-/// One extension: its identifier, whether it is critical, and the DER inside.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Extension<'a> {
-    pub(crate) oid: ObjectIdentifier,
-    pub(crate) critical: bool,
-    pub(crate) value: &'a [u8],
-}
-
-impl<'a> Extension<'a> {
-    /// Five times what a certificate of this crate has. Each one is compared with all before it.
-    const COUNT_MAX: usize = 32;
-
-    /// Reads the content of an `Extensions` sequence, refusing a repeated identifier (RFC 5280 4.2).
-    pub(crate) fn parse_all(mut list: Elements<'a>) -> Result<Vec<Self>, DecodeError> {
-        let mut extensions: Vec<Self> = Vec::new();
-        while !list.is_empty() {
-            let mut extension = list.enter("Extension", tag::SEQUENCE)?;
-            let oid = extension.object_identifier()?;
-            let critical = extension.default_false()?;
-            let value = extension.content(tag::OCTET_STRING)?;
-            extension.finish()?;
-            if extensions.len() == Self::COUNT_MAX {
-                return Err(DecodeError::value("Extensions", "more than any certificate of a cluster has"));
-            }
-            if extensions.iter().any(|other| other.oid == oid) {
-                return Err(DecodeError::value("Extensions", "one identifier stands twice (RFC 5280 4.2)"));
-            }
-            extensions.push(Self { oid, critical, value });
-        }
-        if extensions.is_empty() {
-            return Err(DecodeError::value("Extensions", "empty (RFC 5280 4.1)"));
-        }
-        Ok(extensions)
-    }
-}
-
-/// The content of an `ExtKeyUsageSyntax`.
-pub(crate) fn parse_extended_key_usage(value: &[u8]) -> Result<Vec<ObjectIdentifier>, DecodeError> {
-    let mut purposes = Elements::of("extKeyUsage", tag::SEQUENCE, value)?;
-    let mut usages = Vec::new();
-    while !purposes.is_empty() {
-        usages.push(purposes.object_identifier()?);
-    }
-    if usages.is_empty() {
-        return Err(DecodeError::value("extKeyUsage", "empty (RFC 5280 4.2.1.12)"));
-    }
-    Ok(usages)
-}
-
-/// The named bits of a `KeyUsage`, of which bit i is named bit i: at least one and no unknown one (RFC 5280 4.2.1.3),
-/// and no zero bit after the last (X.690 11.2.2).
-pub(crate) fn parse_key_usage(value: &[u8]) -> Result<u16, DecodeError> {
-    const WHAT: &str = "keyUsage";
-    /// encipherOnly is bit 7 and decipherOnly bit 8: the last.
-    const NAMED: u32 = 9;
-    let mut usage = Elements::new(WHAT, value)?;
-    let bits: BitStringRef<'_> = usage.decode()?;
-    usage.finish()?;
-    match bits.raw_bytes().last() {
-        Some(last) if last.trailing_zeros() == u32::from(bits.unused_bits()) => {}
-        _ => return Err(DecodeError::value(WHAT, "empty, or with trailing zero bits (X.690 11.2.2)")),
-    }
-    let octets = match *bits.raw_bytes() {
-        [first] => [first, 0],
-        [first, second] => [first, second],
-        _ => return Err(DecodeError::value(WHAT, "a bit without a name (RFC 5280 4.2.1.3)")),
-    };
-    let named = u16::from_be_bytes(octets).reverse_bits();
-    if named >> NAMED != 0 {
-        return Err(DecodeError::value(WHAT, "a bit without a name (RFC 5280 4.2.1.3)"));
-    }
-    Ok(named)
-}
-
-/// Whether a `BasicConstraints` says CA, and its path length.
-pub(crate) fn parse_basic_constraints(value: &[u8]) -> Result<(bool, Option<u8>), DecodeError> {
-    let mut constraints = Elements::of("basicConstraints", tag::SEQUENCE, value)?;
-    let ca = constraints.default_false()?;
-    let path_len = if constraints.is_empty() { None } else { Some(constraints.decode::<u8>()?) };
-    constraints.finish()?;
-    Ok((ca, path_len))
-}
-
-/// The names of a `SubjectAltName`, all of them dNSName or iPAddress.
-pub(crate) fn parse_subject_alt_names(value: &[u8], max: usize) -> Result<Vec<SubjectAltName>, DecodeError> {
-    const WHAT: &str = "subjectAltName";
-    let mut names = Elements::of(WHAT, tag::SEQUENCE, value)?;
-    let mut parsed = Vec::new();
-    while !names.is_empty() {
-        if parsed.len() == max {
-            return Err(DecodeError::value(WHAT, "more names than the limit"));
-        }
-        parsed.push(match names.peek() {
-            Some(tag::DNS_NAME) => core::str::from_utf8(names.content(tag::DNS_NAME)?)
-                .ok()
-                .and_then(|text| SubjectAltName::dns(text).ok())
-                .ok_or(DecodeError::value(WHAT, "a dNSName is not a DNS-1123 subdomain"))?,
-            Some(tag::IP_ADDRESS) => parse_ip_address(names.content(tag::IP_ADDRESS)?)
-                .and_then(|address| SubjectAltName::ip(address).ok())
-                .ok_or(DecodeError::value(WHAT, "an iPAddress is not the address of one host"))?,
-            _ => return Err(DecodeError::value(WHAT, "a name that is neither dNSName nor iPAddress")),
-        });
-    }
-    if parsed.is_empty() {
-        return Err(DecodeError::value(WHAT, "empty (RFC 5280 4.2.1.6)"));
-    }
-    Ok(parsed)
-}
-
-pub(crate) fn parse_ip_address(octets: &[u8]) -> Option<IpAddr> {
-    let v4 = |octets: [u8; 4]| IpAddr::V4(Ipv4Addr::from(octets));
-    let v6 = |octets: [u8; 16]| IpAddr::V6(Ipv6Addr::from(octets));
-    octets.try_into().map(v4).ok().or_else(|| octets.try_into().map(v6).ok())
-}
-
-/// The content of a `Name`: CN and O only, exactly one CN, each a UTF8String or PrintableString.
-///
-/// A relative distinguished name holds one value, or several O in DER order (X.690 11.6), which is how Go writes a
-/// subject of several groups. Kubernetes reads nothing else of a subject, and readers differ over what to do with the
-/// rest.
-pub(crate) fn parse_subject(name: &[u8], len_max: usize) -> Result<Subject, DecodeError> {
-    if name.len() > len_max {
-        return Err(DecodeError::value(NAME, "longer than the limit"));
-    }
-    let mut rdns = Elements::of(NAME, tag::SEQUENCE, name)?;
-    let (mut common_name, mut organizations) = (None, Vec::new());
-    while !rdns.is_empty() {
-        let mut rdn = rdns.enter(NAME, tag::SET)?;
-        let mut previous: Option<&[u8]> = None;
-        loop {
-            let encoded = rdn.element(tag::SEQUENCE)?;
-            let (attribute_type, text) = parse_name_attribute(encoded)?;
-            let is_alone = previous.is_none() && rdn.is_empty();
-            match attribute_type {
-                oid::COMMON_NAME if !is_alone => {
-                    return Err(DecodeError::value(NAME, "a relative distinguished name of several values"));
-                }
-                oid::COMMON_NAME if common_name.is_none() => common_name = Some(text.to_owned()),
-                oid::COMMON_NAME => return Err(DecodeError::value(NAME, "more than one common name")),
-                oid::ORGANIZATION_NAME => organizations.push(text.to_owned()),
-                _ => return Err(DecodeError::value(NAME, "an attribute other than CN and O")),
-            }
-            // Of two whole elements neither is the beginning of the other, so that no padding is needed to compare.
-            if previous.replace(encoded).is_some_and(|previous| previous >= encoded) {
-                return Err(DecodeError::value(NAME, "a SET OF that is not in order (X.690 11.6)"));
-            }
-            if rdn.is_empty() {
-                break;
-            }
-        }
-    }
-    let common_name = common_name.ok_or(DecodeError::value(NAME, "no common name"))?;
-    Ok(Subject::from_parts(common_name, organizations))
-}
-
-/// What errors call a `Name`.
-const NAME: &str = "Name";
-
-fn parse_name_attribute(encoded: &[u8]) -> Result<(ObjectIdentifier, &str), DecodeError> {
-    let mut attribute = Elements::of(NAME, tag::SEQUENCE, encoded)?;
-    let attribute_type = attribute.object_identifier()?;
-    let (kind, value) = attribute.any()?;
-    attribute.finish()?;
-    let printable = |octet: &u8| octet.is_ascii_alphanumeric() || b" '()+,-./:=?".contains(octet);
-    let text = match kind {
-        der::Tag::Utf8String => core::str::from_utf8(value).ok(),
-        der::Tag::PrintableString if value.iter().all(printable) => core::str::from_utf8(value).ok(),
-        _ => None,
-    };
-    text.filter(|text| !text.is_empty() && !text.chars().any(char::is_control))
-        .map(|text| (attribute_type, text))
-        .ok_or(DecodeError::value(NAME, "a value is not a non-empty UTF8String or PrintableString"))
-}
-
 /// A `TBSCertificate`, borrowed, with everything a cluster's certificates have.
 #[derive(Clone, Debug)]
 pub(crate) struct TbsView<'a> {
@@ -366,7 +198,7 @@ pub(crate) struct TbsView<'a> {
     pub(crate) validity: Validity,
     pub(crate) subject: &'a [u8],
     pub(crate) public_key: SubjectPublicKey<'a>,
-    pub(crate) extensions: Vec<Extension<'a>>,
+    pub(crate) extensions: Extensions<'a>,
 }
 
 impl<'a> TbsView<'a> {
@@ -384,27 +216,22 @@ impl<'a> TbsView<'a> {
         let subject = tbs.element(tag::SEQUENCE)?;
         let public_key = SubjectPublicKey::parse(tbs.element(tag::SEQUENCE)?)?;
         let mut explicit = tbs.enter("Extensions", tag::CONTEXT_3)?;
-        let extensions = Extension::parse_all(explicit.enter("Extensions", tag::SEQUENCE)?)?;
+        let extensions = Extensions::parse(explicit.enter("Extensions", tag::SEQUENCE)?)?;
         explicit.finish()?;
         tbs.finish()?;
         Ok(Self { serial, signature, issuer, validity, subject, public_key, extensions })
     }
 
-    pub(crate) fn extension(&self, oid: ObjectIdentifier) -> Option<&Extension<'a>> {
-        self.extensions.iter().find(|extension| extension.oid == oid)
-    }
-
     /// Which key the issuer is said to have (RFC 5280 4.2.1.1).
     pub(crate) fn authority_key_id(&self) -> Option<&'a [u8]> {
-        let extension = self.extension(oid::AUTHORITY_KEY_IDENTIFIER)?;
+        let extension = self.extensions.authority_key_id?;
         let mut id = Elements::of("authorityKeyIdentifier", tag::SEQUENCE, extension.value).ok()?;
         id.content(tag::KEY_IDENTIFIER).ok()
     }
 
     /// How it names its own key (RFC 5280 4.2.1.2).
     pub(crate) fn subject_key_id(&self) -> Option<&'a [u8]> {
-        let extension = self.extension(oid::SUBJECT_KEY_IDENTIFIER)?;
-        Elements::new("subjectKeyIdentifier", extension.value).ok()?.content(tag::OCTET_STRING).ok()
+        parse_subject_key_id(self.extensions.subject_key_id?.value).ok()
     }
 }
 
@@ -428,18 +255,6 @@ pub(crate) struct AuthorityRights {
     usages: Option<Vec<ObjectIdentifier>>,
 }
 
-/// The extensions that path validation understands, so that they may be critical (RFC 5280 4.2). webpki looks at
-/// those of intermediates, and at the name constraints alone of an anchor.
-const UNDERSTOOD: [ObjectIdentifier; 7] = [
-    oid::BASIC_CONSTRAINTS,
-    oid::KEY_USAGE,
-    oid::EXT_KEY_USAGE,
-    oid::NAME_CONSTRAINTS,
-    oid::SUBJECT_ALT_NAME,
-    oid::SUBJECT_KEY_IDENTIFIER,
-    oid::AUTHORITY_KEY_IDENTIFIER,
-];
-
 /// Reads the certificate of an authority, and what it may do.
 ///
 /// A key usage must have keyCertSign where it is there (RFC 5280 6.1.4 (n)). It need not be there: `openssl req -x509`
@@ -456,22 +271,24 @@ pub(crate) fn parse_ca_certificate<'a>(
     if tbs.subject == [tag::SEQUENCE, 0] {
         return Err(DecodeError::value(WHAT, "the subject is empty (RFC 5280 4.1.2.6)"));
     }
-    if tbs.extensions.iter().any(|ext| ext.critical && !UNDERSTOOD.contains(&ext.oid)) {
+    // Those with a place are what path validation understands, so that they may be critical: webpki looks at those of
+    // intermediates, and at the name constraints alone of an anchor.
+    if tbs.extensions.others.iter().any(|ext| ext.critical) {
         return Err(DecodeError::value(WHAT, "a critical extension that nobody here understands (RFC 5280 4.2)"));
     }
-    let constraints = tbs.extension(oid::BASIC_CONSTRAINTS);
+    let constraints = tbs.extensions.basic_constraints;
     let Some(Ok((true, path_len))) = constraints.map(|ext| parse_basic_constraints(ext.value)) else {
         return Err(DecodeError::value(WHAT, "the CA bit is not set (RFC 5280 4.2.1.9)"));
     };
     // Bits 5 and 6 (RFC 5280 4.2.1.3).
-    let (signs_certificates, signs_crls) = match tbs.extension(oid::KEY_USAGE) {
+    let (signs_certificates, signs_crls) = match tbs.extensions.key_usage {
         Some(ext) => parse_key_usage(ext.value).map(|bits| (bits & (1 << 5) != 0, bits & (1 << 6) != 0))?,
         None => (true, true),
     };
     if !signs_certificates {
         return Err(DecodeError::value(WHAT, "keyCertSign is not set (RFC 5280 4.2.1.3)"));
     }
-    let usages = tbs.extension(oid::EXT_KEY_USAGE).map(|ext| parse_extended_key_usage(ext.value)).transpose()?;
+    let usages = tbs.extensions.extended_key_usage.map(|ext| parse_extended_key_usage(ext.value)).transpose()?;
     Ok((tbs, AuthorityRights { path_len, signs_crls, usages }))
 }
 
@@ -508,8 +325,8 @@ impl CaCertificate {
     pub fn parse_within(der: CertificateDer<'static>, limits: &Limits) -> Result<Self, DecodeError> {
         let (tbs, rights) = parse_ca_certificate(&der, limits)?;
         let id = AuthorityId::of(&tbs.public_key);
-        let subject_key_id = match tbs.extension(oid::SUBJECT_KEY_IDENTIFIER) {
-            Some(ext) => Elements::new("subjectKeyIdentifier", ext.value)?.content(tag::OCTET_STRING)?.to_vec(),
+        let subject_key_id = match tbs.extensions.subject_key_id {
+            Some(ext) => parse_subject_key_id(ext.value)?.to_vec(),
             None => id.as_bytes().to_vec(),
         };
         let (subject, public_key) = (tbs.subject.to_vec(), tbs.public_key.to_owned_der());
@@ -617,7 +434,7 @@ impl LeafIdentity {
             return Err(DecodeError::value("Certificate", "longer than the limit"));
         }
         let tbs = parse_certificate(der)?;
-        let subject_alt_names = match tbs.extension(oid::SUBJECT_ALT_NAME) {
+        let subject_alt_names = match tbs.extensions.subject_alt_name {
             Some(ext) => parse_subject_alt_names(ext.value, limits.subject_alt_names_max)?,
             None => Vec::new(),
         };

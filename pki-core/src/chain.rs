@@ -9,7 +9,7 @@ use rustls_pki_types::{CertificateDer, ServerName};
 use time::UtcDateTime;
 use webpki::{EndEntityCert, KeyUsage, VerifiedPath};
 
-use crate::certificate::{ExtendedKeyUsage, TbsView, oids, parse_ca_certificate, parse_certificate};
+use crate::certificate::{ExtendedKeyUsage, TbsView, parse_ca_certificate, parse_certificate};
 use crate::decode::DecodeError;
 use crate::time::unix_time;
 use crate::verify::{SubjectPublicKey, Verifiers};
@@ -105,7 +105,7 @@ pub fn verify_chain(
                 error => ChainError::from_webpki(error),
             })
         })?;
-    if leaf.extension(oids::EXT_KEY_USAGE).is_none() {
+    if leaf.extensions.extended_key_usage.is_none() {
         return Err(ChainError::ExtendedKeyUsage);
     }
     // Which of several does not matter: they have one key.

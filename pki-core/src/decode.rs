@@ -1,13 +1,16 @@
-//! Reading DER as borrowed slices, on the reader of the `der` crate.
+//! Reading DER as borrowed slices.
 //!
 //! The reader enforces DER's lengths and tags; what an element means is the caller's.
 
 use core::fmt;
 
 use der::asn1::{AnyRef, ObjectIdentifier};
-use der::{Decode, Reader, SliceReader, Tag, Tagged};
+use der::{Decode, Length, Reader, SliceReader, Tag, Tagged};
 
 use crate::encode::tag;
+
+/// How long a value may be that is surely not too long for the `der` crate.
+const PLAIN_LEN_MAX: usize = 0xffff;
 
 /// Octets that are not the DER element that should stand there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,21 +57,26 @@ impl fmt::Display for DecodeError {
 impl core::error::Error for DecodeError {}
 
 /// A cursor over the elements of one constructed value.
+///
+/// An element of the ordinary form is read here; whatever is not, the `der` crate judges.
 #[derive(Clone)]
 pub(crate) struct Elements<'a> {
     what: &'static str,
-    reader: SliceReader<'a>,
+    whole: &'a [u8],
+    rest: &'a [u8],
 }
 
 impl<'a> Elements<'a> {
     /// Over the elements in `content`, named `what` in errors.
     pub(crate) fn new(what: &'static str, content: &'a [u8]) -> Result<Self, DecodeError> {
-        let reader = SliceReader::new(content).map_err(|error| DecodeError {
-            what,
-            offset: 0,
-            cause: DecodeErrorCause::Der(error.kind()),
-        })?;
-        Ok(Self { what, reader })
+        if content.len() > PLAIN_LEN_MAX {
+            SliceReader::new(content).map_err(|error| DecodeError {
+                what,
+                offset: 0,
+                cause: DecodeErrorCause::Der(error.kind()),
+            })?;
+        }
+        Ok(Self { what, whole: content, rest: content })
     }
 
     /// Over the content of the single element that `encoded` is.
@@ -80,42 +88,83 @@ impl<'a> Elements<'a> {
     }
 
     fn error(&self, cause: DecodeErrorCause) -> DecodeError {
-        DecodeError { what: self.what, offset: usize::try_from(self.reader.offset()).unwrap_or(usize::MAX), cause }
+        DecodeError { what: self.what, offset: self.offset(), cause }
+    }
+
+    const fn offset(&self) -> usize {
+        self.whole.len().saturating_sub(self.rest.len())
     }
 
     /// Whether nothing is left.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.reader.is_finished()
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.rest.is_empty()
     }
 
     /// The tag octet of the next element.
     pub(crate) fn peek(&self) -> Option<u8> {
-        self.reader.peek_byte()
+        self.rest.first().copied()
     }
 
     /// The next element with its tag and length, which must be `tag`.
     pub(crate) fn element(&mut self, tag: u8) -> Result<&'a [u8], DecodeError> {
         self.expect(tag)?;
-        self.reader.tlv_bytes().map_err(|error| self.error(DecodeErrorCause::Der(error.kind())))
+        match self.take_plain() {
+            Some((_, encoded)) => Ok(encoded),
+            None => self.by_der(|reader| reader.tlv_bytes()),
+        }
     }
 
     /// The content of the next element, which must have `tag`.
     pub(crate) fn content(&mut self, tag: u8) -> Result<&'a [u8], DecodeError> {
         self.expect(tag)?;
-        let any: AnyRef<'a> =
-            self.reader.decode().map_err(|error: der::Error| self.error(DecodeErrorCause::Der(error.kind())))?;
-        Ok(any.value())
+        match self.take_plain() {
+            Some((content, _)) => Ok(content),
+            None => self.decode::<AnyRef<'a>>().map(|any| any.value()),
+        }
     }
 
     /// The next element, decoded as a type of the `der` crate.
     pub(crate) fn decode<T: Decode<'a, Error = der::Error>>(&mut self) -> Result<T, DecodeError> {
-        self.reader.decode().map_err(|error: der::Error| self.error(DecodeErrorCause::Der(error.kind())))
+        self.by_der(|reader| reader.decode())
     }
 
     /// The next element of any tag: its tag and content.
     pub(crate) fn any(&mut self) -> Result<(Tag, &'a [u8]), DecodeError> {
-        let any: AnyRef<'a> = self.decode()?;
-        Ok((any.tag(), any.value()))
+        let tag = match self.peek() {
+            Some(tag::UTF8_STRING) => Tag::Utf8String,
+            Some(tag::PRINTABLE_STRING) => Tag::PrintableString,
+            _ => return self.decode::<AnyRef<'a>>().map(|any| (any.tag(), any.value())),
+        };
+        match self.take_plain() {
+            Some((content, _)) => Ok((tag, content)),
+            None => self.decode::<AnyRef<'a>>().map(|any| (any.tag(), any.value())),
+        }
+    }
+
+    /// Takes the next element, content and whole, if it has a tag of this crate and at most two octets of length, in the
+    /// only form that DER has for it (X.690 10.1).
+    fn take_plain(&mut self) -> Option<(&'a [u8], &'a [u8])> {
+        let (header, content) = match *self.rest {
+            [tag, ..] if !tag::is_known(tag) => return None,
+            [_, len @ ..=0x7f, ..] => (2, usize::from(len)),
+            [_, 0x81, len @ 0x80..=0xff, ..] => (3, usize::from(len)),
+            [_, 0x82, high @ 1..=0xff, low, ..] => (4, usize::from(u16::from_be_bytes([high, low]))),
+            _ => return None,
+        };
+        let (encoded, rest) = self.rest.split_at_checked(header + content)?;
+        let content = encoded.get(header..)?;
+        self.rest = rest;
+        Some((content, encoded))
+    }
+
+    fn by_der<T>(&mut self, read: impl FnOnce(&mut SliceReader<'a>) -> der::Result<T>) -> Result<T, DecodeError> {
+        let skip = |reader: &mut SliceReader<'a>| reader.read_slice(Length::try_from(self.offset())?).map(drop);
+        let reader = SliceReader::new(self.whole).and_then(|mut reader| skip(&mut reader).map(|()| reader));
+        let mut reader = reader.map_err(|error| self.error(DecodeErrorCause::Der(error.kind())))?;
+        let outcome = read(&mut reader);
+        let consumed = usize::try_from(reader.offset()).unwrap_or(usize::MAX);
+        self.rest = self.whole.get(consumed..).unwrap_or_default();
+        outcome.map_err(|error| self.error(DecodeErrorCause::Der(error.kind())))
     }
 
     /// The elements inside the next element, which must have `tag`.
@@ -127,9 +176,16 @@ impl<'a> Elements<'a> {
     ///
     /// The `der` crate reads a padded arc as an identifier of its own, which prints like the one that it imitates.
     pub(crate) fn object_identifier(&mut self) -> Result<ObjectIdentifier, DecodeError> {
-        let identifier: ObjectIdentifier = self.decode()?;
+        let content = self.content(tag::OBJECT_IDENTIFIER)?;
+        self.identifier(content)
+    }
+
+    /// As [`object_identifier`](Self::object_identifier), of one whose content was read.
+    pub(crate) fn identifier(&self, content: &[u8]) -> Result<ObjectIdentifier, DecodeError> {
+        let identifier = ObjectIdentifier::from_bytes(content)
+            .map_err(|_| self.error(DecodeErrorCause::Der(der::ErrorKind::OidMalformed)))?;
         let mut begins_arc = true;
-        for octet in identifier.as_bytes() {
+        for octet in content {
             if begins_arc && *octet == 0x80 {
                 return Err(self.error(DecodeErrorCause::Value("a padded OBJECT IDENTIFIER (X.690 8.19.2)")));
             }
@@ -168,5 +224,61 @@ impl<'a> Elements<'a> {
             Some(found) => Err(self.error(DecodeErrorCause::Tag { expected, found })),
             None => Err(self.error(DecodeErrorCause::Value("ends before a required element"))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the `der` crate reads at the beginning of some octets: content and whole.
+    fn by_der(octets: &[u8]) -> Option<(&[u8], &[u8])> {
+        let mut reader = SliceReader::new(octets).ok()?;
+        let whole = reader.clone().tlv_bytes().ok()?;
+        let any: AnyRef<'_> = reader.decode().ok()?;
+        Some((any.value(), whole))
+    }
+
+    #[test]
+    fn what_is_read_without_the_der_crate_it_would_have_read_so() {
+        let tags: Vec<u8> = (0..=u8::MAX).filter(|octet| tag::is_known(*octet)).collect();
+        assert_eq!(tags.len(), 19);
+        let lengths: [&[u8]; 16] = [
+            &[0],
+            &[1],
+            &[0x7f],
+            &[0x80],
+            &[0x81, 0],
+            &[0x81, 0x7f],
+            &[0x81, 0x80],
+            &[0x81, 0xff],
+            &[0x82, 0, 0xff],
+            &[0x82, 1, 0],
+            &[0x82, 0x7f, 0xff],
+            &[0x82, 0xff, 0xff],
+            &[0x83, 0, 0xff, 0xff],
+            &[0x83, 1, 0, 0],
+            &[0x84, 0, 1, 0, 0],
+            &[0xff],
+        ];
+        let mut plain = 0;
+        for tag in 0..=u8::MAX {
+            for length in lengths {
+                let longest = [&[tag], length, &vec![1; 0x1_0000]].concat();
+                for content in [0, 1, 0x7f, 0x80, 0xff, 0x100, 0x7fff, 0xffff, 0x1_0000] {
+                    let octets = &longest[..1 + length.len() + content];
+                    let mut elements = Elements::new("test", octets).unwrap();
+                    if let Some(taken) = elements.take_plain() {
+                        plain += 1;
+                        assert_eq!(Some(taken), by_der(octets), "{tag:#04x} {length:02x?} {content}");
+                        assert_eq!(taken.1.len() + elements.rest.len(), octets.len());
+                    } else {
+                        assert_eq!(elements.rest, octets, "nothing is taken of what is not read");
+                    }
+                }
+            }
+        }
+        // Of each tag the seven lengths in their shortest form, and as many contents as are long enough.
+        assert_eq!(plain, 19 * (9 + 8 + 7 + 6 + 5 + 4 + 3 + 2));
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod tag {
     pub(crate) const OBJECT_IDENTIFIER: u8 = 0x06;
     pub(crate) const ENUMERATED: u8 = 0x0a;
     pub(crate) const UTF8_STRING: u8 = 0x0c;
+    pub(crate) const PRINTABLE_STRING: u8 = 0x13;
     pub(crate) const UTC_TIME: u8 = 0x17;
     pub(crate) const GENERALIZED_TIME: u8 = 0x18;
     pub(crate) const SEQUENCE: u8 = 0x30;
@@ -27,6 +28,32 @@ pub(crate) mod tag {
     pub(crate) const URI: u8 = 0x86;
     /// `[7]`, primitive: iPAddress of a GeneralName.
     pub(crate) const IP_ADDRESS: u8 = 0x87;
+
+    /// Whether it is one of these.
+    pub(crate) const fn is_known(octet: u8) -> bool {
+        matches!(
+            octet,
+            BOOLEAN
+                | INTEGER
+                | BIT_STRING
+                | OCTET_STRING
+                | OBJECT_IDENTIFIER
+                | ENUMERATED
+                | UTF8_STRING
+                | PRINTABLE_STRING
+                | UTC_TIME
+                | GENERALIZED_TIME
+                | SEQUENCE
+                | SET
+                | CONTEXT_0
+                | CONTEXT_3
+                | KEY_IDENTIFIER
+                | RFC822_NAME
+                | DNS_NAME
+                | URI
+                | IP_ADDRESS
+        )
+    }
 }
 
 /// The octets of tag and length before `content` octets of content.
@@ -48,14 +75,18 @@ pub(crate) const fn element_len(content: usize) -> usize {
 ///
 /// Every caller bounds its content far below the 16 MiB that three length octets hold.
 pub(crate) fn push_header(out: &mut Vec<u8>, tag: u8, content: usize) {
+    with_header(tag, content, |header| out.extend_from_slice(header));
+}
+
+/// Gives tag and length to whoever has a place for them.
+pub(crate) fn with_header<T>(tag: u8, content: usize, place: impl FnOnce(&[u8]) -> T) -> T {
     debug_assert!(content < 1 << 24, "content is bounded by Limits");
-    out.push(tag);
     let [.., high, middle, low] = content.to_be_bytes();
     match content {
-        0..=0x7f => out.push(low),
-        0x80..=0xff => out.extend([0x81, low]),
-        0x100..=0xffff => out.extend([0x82, middle, low]),
-        _ => out.extend([0x83, high, middle, low]),
+        0..=0x7f => place(&[tag, low]),
+        0x80..=0xff => place(&[tag, 0x81, low]),
+        0x100..=0xffff => place(&[tag, 0x82, middle, low]),
+        _ => place(&[tag, 0x83, high, middle, low]),
     }
 }
 

@@ -6,21 +6,19 @@
 
 use core::fmt;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use der::asn1::ObjectIdentifier;
 use time::{Duration, UtcDateTime};
 
 use crate::kubernetes::SignerName;
 use crate::lint::{self, Expected, lint};
-use crate::name::{Subject, SubjectAltName};
+use crate::name::{DecidedSubject, SubjectAltName};
 use crate::request::VerifiedRequest;
-use crate::tbs::{
-    Tbs, authority_key_identifier, basic_constraints, encode_subject, encode_subject_alt_names, extended_key_usage,
-    key_usage, subject_key_identifier,
-};
+use crate::tbs::{Part, Tbs, Unsigned, authority_key_identifier, basic_constraints, extended_key_usage, key_usage};
 use crate::time::Validity;
 use crate::verify::SubjectPublicKey;
-use crate::{AuthorityId, CaCertificate, DecodeError, KeyAlgorithm, LeafKind, Serial, SignatureAlgorithm};
+use crate::{CaCertificate, DecodeError, KeyAlgorithm, LeafKind, Serial, SignatureAlgorithm};
 
 mod approval;
 mod error;
@@ -113,8 +111,9 @@ impl LeafUsages {
 /// A leaf as it was decided on, before its octets are written.
 pub(crate) struct Decided<'d> {
     pub(crate) purpose: Purpose,
-    pub(crate) subject: Subject,
-    pub(crate) subject_alt_names: Vec<SubjectAltName>,
+    pub(crate) subject: DecidedSubject,
+    /// Sorted, each once.
+    pub(crate) subject_alt_names: Arc<[SubjectAltName]>,
     pub(crate) usages: &'d LeafUsages,
     pub(crate) validity: Validity,
 }
@@ -162,8 +161,7 @@ impl Issuer {
     ) -> Result<PreparedIssuance<'_>, IssueError> {
         let usages = self.profile(leaf)?;
         let subject = check_names(leaf, &request, approval)?;
-        let id = AuthorityId::of(request.public_key());
-        if approval.key.is_some_and(|key| key != id) {
+        if approval.key.is_some_and(|key| key != request.key_id()) {
             return Err(IssueError::OtherRequest);
         }
         self.check_validity_at(now)?;
@@ -173,9 +171,9 @@ impl Issuer {
         let validity = Validity::around(now, LEAF_BACKDATE, approval.lifetime)
             .and_then(|validity| validity.within(self.certificate.validity()))
             .map_err(IssueError::Validity)?;
-        let subject_alt_names = approval.subject_alt_names.clone();
+        let subject_alt_names = Arc::clone(&approval.subject_alt_names);
         let decided = Decided { purpose: Purpose::Leaf(leaf), subject, subject_alt_names, usages, validity };
-        self.write(decided, request.public_key(), id, serial)
+        self.write(decided, &request, serial)
     }
 
     pub(crate) fn profile(&self, leaf: LeafKind) -> Result<&LeafUsages, IssueError> {
@@ -191,34 +189,37 @@ impl Issuer {
         if validity.contains(now) { Ok(()) } else { Err(IssueError::IssuerNotValid { validity }) }
     }
 
-    /// Writes the octets for a key and its identifier, and reads them back against what was decided.
+    /// Writes the octets for the key of a request, and reads them back against what was decided.
     pub(crate) fn write(
         &self,
         decided: Decided<'_>,
-        key: &SubjectPublicKey<'_>,
-        id: AuthorityId,
+        request: &VerifiedRequest<'_>,
         serial: Serial,
     ) -> Result<PreparedIssuance<'_>, IssueError> {
+        let (key, id) = (request.public_key(), request.key_id());
         if key.as_der() == &**self.certificate.public_key() {
             return Err(IssueError::OwnKey);
         }
         let Decided { purpose, subject, subject_alt_names, usages, validity } = decided;
         let (key_usage, usage_extensions) = usages.for_key(key.algorithm());
         let signature_algorithm = self.signature_algorithm().identifier();
-        let names =
-            if subject_alt_names.is_empty() { Vec::new() } else { encode_subject_alt_names(&subject_alt_names) };
         let tbs = Tbs {
             serial,
             signature_algorithm: &signature_algorithm,
             issuer: self.certificate.subject_der(),
             validity,
-            subject: &encode_subject(&subject),
+            subject: Part::Subject(subject.parts()),
             public_key: key.as_der(),
-            extensions: &[usage_extensions, &subject_key_identifier(id), &self.authority_key_identifier, &names],
-        }
-        .encode();
+            extensions: &[
+                Part::Encoded(usage_extensions),
+                Part::SubjectKeyId(id.as_bytes()),
+                Part::Encoded(&self.authority_key_identifier),
+                Part::SubjectAltNames(&subject_alt_names),
+            ],
+        };
+        let unsigned = Unsigned::write(Vec::new(), &tbs, self.signature_algorithm());
         let faults = lint(
-            &tbs,
+            unsigned.as_der(),
             &Expected {
                 issuer_name: self.certificate.subject_der(),
                 issuer_key_id: self.certificate.subject_key_id(),
@@ -228,43 +229,48 @@ impl Issuer {
                 key_usage: *key_usage,
                 extended_key_usage: &usages.extended_key_usage,
                 subject_alt_names: &subject_alt_names,
-                decided: Some(lint::Decided {
-                    serial: serial.as_bytes(),
-                    validity,
-                    subject: &subject,
-                    public_key: key.as_der(),
-                }),
+                decided: Some(lint::Decided { serial: serial.as_bytes(), validity, subject: subject.parts(), key, id }),
             },
         );
         if !faults.is_empty() {
             return Err(IssueError::Lint(faults));
         }
-        Ok(PreparedIssuance { issuer: self, tbs, purpose, subject, subject_alt_names, key: id, serial, validity })
+        Ok(PreparedIssuance { issuer: self, unsigned, purpose, subject, subject_alt_names, key: id, serial, validity })
     }
 }
 
 /// Names in the form in which they are compared and written: sorted, each once.
-fn each_once<'n>(names: impl IntoIterator<Item = &'n SubjectAltName>) -> Vec<SubjectAltName> {
+fn each_once<'n>(names: impl IntoIterator<Item = &'n SubjectAltName>) -> Arc<[SubjectAltName]> {
     names.into_iter().collect::<BTreeSet<_>>().into_iter().cloned().collect()
 }
 
-fn check_names(leaf: LeafKind, request: &VerifiedRequest<'_>, approval: &Approval) -> Result<Subject, IssueError> {
-    let expected = leaf.subject(approval.node.as_ref()).ok_or(IssueError::Approval(leaf))?;
-    if *request.subject() != expected {
-        let found = request.subject().clone();
+fn check_names(
+    leaf: LeafKind,
+    request: &VerifiedRequest<'_>,
+    approval: &Approval,
+) -> Result<DecidedSubject, IssueError> {
+    let expected = leaf.decided_subject(approval.node.as_ref()).ok_or(IssueError::Approval(leaf))?;
+    if !expected.parts().is(request.subject()) {
+        let (expected, found) = (expected.parts().to_subject(), request.subject().to_subject());
         return Err(IssueError::Subject(Box::new(NameDifference { expected, found })));
     }
     if approval.subject_alt_names.is_empty() == leaf.has_subject_alt_names() {
         return Err(IssueError::Approval(leaf));
     }
-    let found = each_once(request.subject_alt_names());
-    if found != approval.subject_alt_names {
-        let expected = approval.subject_alt_names.clone();
-        return Err(IssueError::SubjectAltNames(Box::new(NameDifference { expected, found })));
-    }
+    check_alt_names(request, &approval.subject_alt_names)?;
     let allowed = leaf.extended_key_usage();
     match request.extended_key_usage().iter().find(|usage| !allowed.contains(usage)) {
         Some(usage) => Err(IssueError::ExtendedKeyUsage { purpose: Purpose::Leaf(leaf), found: *usage }),
         None => Ok(expected),
     }
+}
+
+/// Whether a request asks for these names, whatever their order and however often.
+fn check_alt_names(request: &VerifiedRequest<'_>, expected: &[SubjectAltName]) -> Result<(), IssueError> {
+    let found = request.subject_alt_names();
+    if found.are(expected) {
+        return Ok(());
+    }
+    let (expected, found) = (expected.to_vec(), each_once(&found.to_vec()).to_vec());
+    Err(IssueError::SubjectAltNames(Box::new(NameDifference { expected, found })))
 }

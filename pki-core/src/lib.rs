@@ -70,7 +70,10 @@ pub use crate::kubeconfig::{Kubeconfig, KubeconfigError};
 pub use crate::layout::{Artifact, ArtifactKind, Layout};
 pub use crate::limits::Limits;
 pub use crate::lint::Lint;
-pub use crate::name::{DnsName, NameError, NameErrorKind, NodeName, Subject, SubjectAltName};
+pub use crate::name::{
+    DnsName, NameError, NameErrorKind, NodeName, Subject, SubjectAltName, SubjectAltNameRef, SubjectAltNamesRef,
+    SubjectRef,
+};
 pub use crate::path::{ClientCredential, ComponentKind, Endpoint, Path, Plane, ServerAuthority, TrustSlot};
 pub use crate::presented::PresentedNames;
 pub use crate::printable::Printable;

@@ -7,13 +7,12 @@ use core::fmt;
 
 use der::asn1::ObjectIdentifier;
 
-use crate::certificate::{
-    TbsView, oids, parse_basic_constraints, parse_extended_key_usage, parse_key_usage, parse_subject,
-    parse_subject_alt_names,
-};
+use crate::certificate::{Purposes, TbsView, parse_basic_constraints, parse_key_usage, parse_subject_key_id};
 use crate::decode::Elements;
 use crate::encode::tag;
-use crate::{AuthorityId, CaCertificate, Subject, SubjectAltName, Validity};
+use crate::name::{SubjectAltNamesRef, SubjectParts, SubjectRef};
+use crate::verify::SubjectPublicKey;
+use crate::{AuthorityId, CaCertificate, SubjectAltName, Validity};
 
 /// One structural fault in a `TBSCertificate`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -102,19 +101,11 @@ pub(crate) struct Expected<'a> {
 pub(crate) struct Decided<'a> {
     pub(crate) serial: &'a [u8],
     pub(crate) validity: Validity,
-    pub(crate) subject: &'a Subject,
-    pub(crate) public_key: &'a [u8],
+    pub(crate) subject: SubjectParts<'a>,
+    pub(crate) key: &'a SubjectPublicKey<'a>,
+    /// The identifier of that key.
+    pub(crate) id: AuthorityId,
 }
-
-/// The extensions that a certificate of this crate may have.
-const KNOWN: [ObjectIdentifier; 6] = [
-    oids::BASIC_CONSTRAINTS,
-    oids::KEY_USAGE,
-    oids::EXT_KEY_USAGE,
-    oids::SUBJECT_ALT_NAME,
-    oids::SUBJECT_KEY_IDENTIFIER,
-    oids::AUTHORITY_KEY_IDENTIFIER,
-];
 
 /// Every fault of `tbs_der`, in the order of its fields; empty when there is none.
 pub(crate) fn lint(tbs_der: &[u8], expected: &Expected<'_>) -> Vec<Lint> {
@@ -145,21 +136,23 @@ fn faults(tbs_der: &[u8], expected: &Expected<'_>, repeated: Option<&CaCertifica
         (
             tbs.subject != [tag::SEQUENCE, 0]
                 && repeated.is_none_or(|root| tbs.subject == root.subject_der())
-                && decided(&|decided| parse_subject(tbs.subject, tbs.subject.len()).as_ref() == Ok(decided.subject)),
+                && decided(&|decided| {
+                    SubjectRef::parse(tbs.subject, tbs.subject.len()).is_ok_and(|read| decided.subject.is(read))
+                }),
             Lint::Subject,
         ),
         (
             repeated.is_none_or(|root| tbs.public_key.as_der() == &**root.public_key())
-                && decided(&|decided| tbs.public_key.as_der() == decided.public_key),
+                && decided(&|decided| tbs.public_key.as_der() == decided.key.as_der()),
             Lint::PublicKey,
         ),
         (basic_constraints_are_sound(&tbs, expected.ca), Lint::BasicConstraints),
         (key_usage_is_sound(&tbs, expected), Lint::KeyUsage),
         (extended_key_usage_is_sound(&tbs, expected), Lint::ExtendedKeyUsage),
         (subject_alt_names_are_sound(&tbs, expected.subject_alt_names), Lint::SubjectAltName),
-        (subject_key_id_is_sound(&tbs, repeated), Lint::SubjectKeyIdentifier),
+        (subject_key_id_is_sound(&tbs, repeated, expected.decided.as_ref()), Lint::SubjectKeyIdentifier),
         (authority_key_id_is(&tbs, expected.issuer_key_id), Lint::AuthorityKeyIdentifier),
-        (tbs.extensions.iter().all(|extension| KNOWN.contains(&extension.oid)), Lint::Extension),
+        (tbs.extensions.others.is_empty() && tbs.extensions.name_constraints.is_none(), Lint::Extension),
     ];
     checks.into_iter().filter(|(sound, _)| !sound).map(|(_, lint)| lint).collect()
 }
@@ -173,7 +166,7 @@ fn serial_is_sound(serial: &[u8]) -> bool {
 }
 
 fn basic_constraints_are_sound(tbs: &TbsView<'_>, ca: bool) -> bool {
-    tbs.extension(oids::BASIC_CONSTRAINTS).is_some_and(|extension| {
+    tbs.extensions.basic_constraints.is_some_and(|extension| {
         // A path length belongs to a CA only.
         extension.critical
             && parse_basic_constraints(extension.value)
@@ -182,7 +175,7 @@ fn basic_constraints_are_sound(tbs: &TbsView<'_>, ca: bool) -> bool {
 }
 
 fn key_usage_is_sound(tbs: &TbsView<'_>, expected: &Expected<'_>) -> bool {
-    let found = match tbs.extension(oids::KEY_USAGE) {
+    let found = match tbs.extensions.key_usage {
         None => Some(0),
         Some(extension) => parse_key_usage(extension.value).ok().filter(|_| extension.critical),
     };
@@ -193,37 +186,38 @@ fn key_usage_is_sound(tbs: &TbsView<'_>, expected: &Expected<'_>) -> bool {
 }
 
 fn extended_key_usage_is_sound(tbs: &TbsView<'_>, expected: &Expected<'_>) -> bool {
-    match tbs.extension(oids::EXT_KEY_USAGE) {
+    match tbs.extensions.extended_key_usage {
         None => expected.extended_key_usage.is_empty(),
         Some(extension) => {
-            !expected.ca
-                && parse_extended_key_usage(extension.value).is_ok_and(|found| found == expected.extended_key_usage)
+            let wanted = expected.extended_key_usage.iter().map(|purpose| Ok(*purpose));
+            !expected.ca && Purposes::of(extension.value).is_ok_and(|found| found.eq(wanted))
         }
     }
 }
 
 fn subject_alt_names_are_sound(tbs: &TbsView<'_>, approved: &[SubjectAltName]) -> bool {
-    match tbs.extension(oids::SUBJECT_ALT_NAME) {
+    match tbs.extensions.subject_alt_name {
         None => approved.is_empty(),
-        Some(extension) => parse_subject_alt_names(extension.value, approved.len()).is_ok_and(|mut names| {
-            names.sort_unstable();
-            names == approved
+        // They are written in their order.
+        Some(extension) => SubjectAltNamesRef::parse(extension.value, approved.len()).is_ok_and(|names| {
+            names.len() == approved.len()
+                && names.iter().zip(approved).all(|(read, approved)| approved.cmp_read(read).is_eq())
         }),
     }
 }
 
-fn subject_key_id_is_sound(tbs: &TbsView<'_>, repeated: Option<&CaCertificate>) -> bool {
-    let own = AuthorityId::of(&tbs.public_key);
+fn subject_key_id_is_sound(tbs: &TbsView<'_>, repeated: Option<&CaCertificate>, decided: Option<&Decided<'_>>) -> bool {
+    // Whose key is the one that was decided on has its identifier.
+    let known = decided.filter(|decided| decided.key.bits() == tbs.public_key.bits()).map(|decided| decided.id);
+    let own = known.unwrap_or_else(|| AuthorityId::of(&tbs.public_key));
     // A root that was adopted has the identifier that its maker chose, and its leaves name that one.
     let expected = repeated.map_or(own.as_bytes().as_slice(), CaCertificate::subject_key_id);
-    let content = tbs.extension(oids::SUBJECT_KEY_IDENTIFIER).and_then(|extension| {
-        Elements::new("subjectKeyIdentifier", extension.value).and_then(|mut id| id.content(tag::OCTET_STRING)).ok()
-    });
+    let content = tbs.extensions.subject_key_id.and_then(|extension| parse_subject_key_id(extension.value).ok());
     content == Some(expected)
 }
 
 fn authority_key_id_is(tbs: &TbsView<'_>, expected: &[u8]) -> bool {
-    let content = tbs.extension(oids::AUTHORITY_KEY_IDENTIFIER).and_then(|extension| {
+    let content = tbs.extensions.authority_key_id.and_then(|extension| {
         // By key identifier only: naming issuer and serial would break a cross-signed issuer.
         let mut id = Elements::of("authorityKeyIdentifier", tag::SEQUENCE, extension.value).ok()?;
         let key_id = id.content(tag::KEY_IDENTIFIER).ok()?;
@@ -238,10 +232,10 @@ mod tests {
     use time::UtcDateTime;
 
     use super::*;
-    use crate::SignatureAlgorithm;
+    use crate::certificate::oids;
     use crate::encode;
     use crate::tbs::{CA_KEY_USAGE, assemble, encode_oid};
-    use crate::verify::SubjectPublicKey;
+    use crate::{SignatureAlgorithm, Subject};
 
     const CRITICAL: &[u8] = &[tag::BOOLEAN, 1, 0xff];
     const ISSUER_KEY_ID: &[u8] = &[7; 20];
@@ -388,6 +382,9 @@ mod tests {
 
         fn faults_beside(&self, repeated: Option<&CaCertificate>) -> Vec<Lint> {
             let approved = [SubjectAltName::dns("a").unwrap()];
+            let decided = self.decided.as_ref().map(|(serial, validity, subject, key)| {
+                (serial, validity, subject, SubjectPublicKey::parse(key).unwrap())
+            });
             let expected = Expected {
                 issuer_name: &name(b"kubernetes"),
                 issuer_key_id: ISSUER_KEY_ID,
@@ -397,11 +394,12 @@ mod tests {
                 key_usage: if self.ca { CA_KEY_USAGE } else { 1 },
                 extended_key_usage: if self.ca { &[] } else { &[oids::SERVER_AUTH] },
                 subject_alt_names: if self.ca { &[] } else { &approved },
-                decided: self.decided.as_ref().map(|(serial, validity, subject, key)| Decided {
+                decided: decided.as_ref().map(|(serial, validity, subject, key)| Decided {
                     serial,
-                    validity: *validity,
-                    subject,
-                    public_key: key,
+                    validity: **validity,
+                    subject: (*subject).into(),
+                    key,
+                    id: AuthorityId::of(key),
                 }),
             };
             faults(&self.encode(), &expected, repeated)

@@ -6,6 +6,14 @@
 use core::fmt;
 use core::str::FromStr;
 use std::net::IpAddr;
+use std::sync::Arc;
+
+mod encoded;
+mod parts;
+
+pub use encoded::{SubjectAltNameRef, SubjectAltNamesRef, SubjectRef};
+pub(crate) use encoded::{parse_ip_address, parse_subject, parse_subject_alt_names};
+pub(crate) use parts::{DecidedSubject, SubjectParts};
 
 /// The longest DNS label (RFC 1035 2.3.4).
 const DNS_LABEL_LEN_MAX: usize = 63;
@@ -76,32 +84,40 @@ impl fmt::Display for NameError {
 impl core::error::Error for NameError {}
 
 pub(crate) fn check_dns_label(text: &str) -> Result<(), NameError> {
-    let error = |kind| Err(NameError::new(text, kind));
-    if text.is_empty() {
-        return error(NameErrorKind::Empty);
+    check_label(text.as_bytes()).map_err(|kind| NameError::new(text, kind))
+}
+
+fn check_label(label: &[u8]) -> Result<(), NameErrorKind> {
+    match label.len() {
+        0 => Err(NameErrorKind::Empty),
+        1..=DNS_LABEL_LEN_MAX if is_label_text(label) => Ok(()),
+        1..=DNS_LABEL_LEN_MAX => Err(NameErrorKind::Character),
+        _ => Err(NameErrorKind::TooLong { max: DNS_LABEL_LEN_MAX }),
     }
-    if text.len() > DNS_LABEL_LEN_MAX {
-        return error(NameErrorKind::TooLong { max: DNS_LABEL_LEN_MAX });
-    }
-    if is_dns_label_text(text) { Ok(()) } else { error(NameErrorKind::Character) }
 }
 
 /// Whether a text has the characters of a label in their places (RFC 1123 2.1), whatever its length.
 pub(crate) fn is_dns_label_text(text: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    !text.is_empty() && text.bytes().all(allowed) && !text.starts_with('-') && !text.ends_with('-')
+    is_label_text(text.as_bytes())
+}
+
+fn is_label_text(text: &[u8]) -> bool {
+    let allowed = |octet: &u8| matches!(octet, b'a'..=b'z' | b'0'..=b'9' | b'-');
+    !text.is_empty() && text.iter().all(allowed) && !text.starts_with(b"-") && !text.ends_with(b"-")
 }
 
 fn check_dns_subdomain(text: &str) -> Result<(), NameError> {
     if text.len() > DNS_SUBDOMAIN_LEN_MAX {
         return Err(NameError::new(text, NameErrorKind::TooLong { max: DNS_SUBDOMAIN_LEN_MAX }));
     }
-    text.split('.').try_for_each(check_dns_label)
+    text.as_bytes()
+        .split(|octet| *octet == b'.')
+        .try_for_each(|label| check_label(label).map_err(|kind| NameError::new(&String::from_utf8_lossy(label), kind)))
 }
 
 /// The name of a node or etcd member: a DNS-1123 subdomain of at most 253 octets.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct NodeName(String);
+pub struct NodeName(Arc<str>);
 
 impl NodeName {
     /// The name.
@@ -116,7 +132,7 @@ impl FromStr for NodeName {
 
     fn from_str(text: &str) -> Result<Self, NameError> {
         check_dns_subdomain(text)?;
-        Ok(Self(text.to_owned()))
+        Ok(Self(text.into()))
     }
 }
 
@@ -152,15 +168,20 @@ impl SubjectAltName {
     /// When `address` is of no single host: multicast, the broadcast address, or in 0.0.0.0/8 or `::` (RFC 1122
     /// 3.2.1.3); or an IPv4-mapped IPv6 address (RFC 4291 2.5.5.2).
     pub fn ip(address: IpAddr) -> Result<Self, NameError> {
-        let is_of_no_host = match address {
-            IpAddr::V4(address) => address.octets().starts_with(&[0]) || address.is_broadcast(),
-            IpAddr::V6(address) => address.is_unspecified() || address.to_ipv4_mapped().is_some(),
-        };
-        if is_of_no_host || address.is_multicast() {
-            return Err(NameError::new(&address.to_string(), NameErrorKind::NotAHost));
-        }
+        check_host(address)?;
         Ok(Self::Ip(address))
     }
+}
+
+fn check_host(address: IpAddr) -> Result<(), NameError> {
+    let is_of_no_host = match address {
+        IpAddr::V4(address) => address.octets().starts_with(&[0]) || address.is_broadcast(),
+        IpAddr::V6(address) => address.is_unspecified() || address.to_ipv4_mapped().is_some(),
+    };
+    if is_of_no_host || address.is_multicast() {
+        return Err(NameError::new(&address.to_string(), NameErrorKind::NotAHost));
+    }
+    Ok(())
 }
 
 impl fmt::Display for SubjectAltName {
@@ -173,10 +194,9 @@ impl fmt::Display for SubjectAltName {
 }
 
 /// Decimal, or hexadecimal behind `0x`: what `inet_aton` takes as the last part of an address.
-fn is_number(label: &str) -> bool {
-    let hexadecimal =
-        label.strip_prefix("0x").is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
-    hexadecimal || label.bytes().all(|byte| byte.is_ascii_digit())
+fn is_number(label: &[u8]) -> bool {
+    let hexadecimal = label.strip_prefix(b"0x").is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+    hexadecimal || label.iter().all(u8::is_ascii_digit)
 }
 
 /// A DNS-1123 subdomain: what a dNSName of a cluster component may be.
@@ -211,12 +231,17 @@ impl FromStr for DnsName {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        check_dns_subdomain(text)?;
-        if text.rsplit('.').next().is_some_and(is_number) {
-            return Err(NameError::new(text, NameErrorKind::Address));
-        }
+        check_dns_name(text)?;
         Ok(Self(text.to_owned()))
     }
+}
+
+fn check_dns_name(text: &str) -> Result<(), NameError> {
+    check_dns_subdomain(text)?;
+    if text.as_bytes().rsplit(|octet| *octet == b'.').next().is_some_and(is_number) {
+        return Err(NameError::new(text, NameErrorKind::Address));
+    }
+    Ok(())
 }
 
 impl fmt::Display for DnsName {

@@ -3,9 +3,10 @@
 use std::net::IpAddr;
 
 use crate::Limits;
-use crate::certificate::{oids, parse_ip_address};
+use crate::certificate::oids;
 use crate::decode::{DecodeError, Elements};
 use crate::encode::tag;
+use crate::name::parse_ip_address;
 
 /// What a request asks to be called, read the way Go's crypto/x509 reads it and therefore the way upstream's signer
 /// rules see it: nothing here is checked.

@@ -7,7 +7,7 @@
 use core::fmt;
 
 use crate::certificate::ExtendedKeyUsage;
-use crate::name::{NodeName, Subject};
+use crate::name::{DecidedSubject, NodeName, Subject};
 
 /// Every kind of leaf that an authority of a cluster issues.
 ///
@@ -150,10 +150,15 @@ impl LeafKind {
     /// The subject of the leaf, or `None` when a node's name is missing or does not belong.
     #[must_use]
     pub fn subject(self, node: Option<&NodeName>) -> Option<Subject> {
-        let fixed = |common_name: &str, groups: &[&str]| match node {
-            None => Some(Subject::new(common_name, groups)),
+        self.decided_subject(node).map(|subject| subject.parts().to_subject())
+    }
+
+    pub(crate) fn decided_subject(self, node: Option<&NodeName>) -> Option<DecidedSubject> {
+        let fixed = |common_name, groups| match node {
+            None => Some(DecidedSubject::Fixed { common_name, groups }),
             Some(_) => None,
         };
+        let of_node = |prefix, groups| node.map(|node| DecidedSubject::Node { prefix, node: node.clone(), groups });
         match self {
             Self::ApiServer => fixed("kube-apiserver", &[]),
             Self::ApiServerKubeletClient => fixed("kube-apiserver-kubelet-client", &[]),
@@ -168,12 +173,9 @@ impl LeafKind {
             Self::KonnectivityClient => fixed("kube-apiserver-konnectivity-client", &[]),
             Self::AggregatedApiServer => fixed("aggregated-apiserver", &[]),
             Self::Webhook => fixed("webhook", &[]),
-            Self::EtcdServer | Self::EtcdPeer => node.map(|node| Subject::new(node.as_str(), &[])),
-            Self::KonnectivityAgent => node
-                .map(|node| Subject::new(format!("system:konnectivity-agent:{node}"), &["system:konnectivity-agents"])),
-            Self::KubeletClient | Self::KubeletServing => {
-                node.map(|node| Subject::new(format!("system:node:{node}"), &["system:nodes"]))
-            }
+            Self::EtcdServer | Self::EtcdPeer => of_node("", &[]),
+            Self::KonnectivityAgent => of_node("system:konnectivity-agent:", &["system:konnectivity-agents"]),
+            Self::KubeletClient | Self::KubeletServing => of_node("system:node:", &["system:nodes"]),
             Self::ServiceAccountToken => None,
         }
     }

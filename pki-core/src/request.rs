@@ -9,17 +9,14 @@
 
 use std::borrow::Cow;
 
-use crate::certificate::{
-    Extension, oids, parse_basic_constraints, parse_extended_key_usage, parse_key_usage, parse_subject,
-    parse_subject_alt_names,
-};
+use crate::certificate::{Extensions, Purposes, oids, parse_basic_constraints, parse_key_usage};
 use crate::decode::Elements;
 use crate::encode::tag;
-use crate::name::{Subject, SubjectAltName};
+use crate::name::{SubjectAltNamesRef, SubjectRef};
 use crate::pem::{CERTIFICATE_REQUEST, decode_single_pem};
 use crate::verify::{SubjectPublicKey, Verifiers, VerifyError};
 use crate::weak_key::{self, KeyBlocklist, WeakKey};
-use crate::{ExtendedKeyUsage, Fingerprint, Limits, PresentedNames, SignatureAlgorithm};
+use crate::{AuthorityId, ExtendedKeyUsage, Fingerprint, Limits, PresentedNames, SignatureAlgorithm};
 
 mod create;
 mod error;
@@ -34,7 +31,7 @@ pub struct CertificationRequest<'a> {
     info: &'a [u8],
     subject: &'a [u8],
     public_key: SubjectPublicKey<'a>,
-    extensions: Vec<Extension<'a>>,
+    extensions: Extensions<'a>,
     algorithm: SignatureAlgorithm,
     signature: &'a [u8],
     limits: Limits,
@@ -49,10 +46,11 @@ pub struct ProvenRequest<'a>(CertificationRequest<'a>);
 /// A proven request that asks for what a leaf may have, and for nothing that readers understand differently.
 #[derive(Debug)]
 pub struct VerifiedRequest<'a> {
-    subject: Subject,
-    subject_alt_names: Vec<SubjectAltName>,
+    subject: SubjectRef<'a>,
+    subject_alt_names: SubjectAltNamesRef<'a>,
     extended_key_usage: Vec<ExtendedKeyUsage>,
     public_key: SubjectPublicKey<'a>,
+    key_id: AuthorityId,
 }
 
 /// What to do with an extension that a request asks for and no leaf gets from a request.
@@ -143,7 +141,7 @@ impl<'a> CertificationRequest<'a> {
 }
 
 /// The content of the one `extensionRequest` that there may be.
-fn read_attributes(mut attributes: Elements<'_>) -> Result<Vec<Extension<'_>>, RequestError> {
+fn read_attributes(mut attributes: Elements<'_>) -> Result<Extensions<'_>, RequestError> {
     let mut extensions = None;
     while !attributes.is_empty() {
         let mut attribute = attributes.enter("Attribute", tag::SEQUENCE)?;
@@ -153,7 +151,7 @@ fn read_attributes(mut attributes: Elements<'_>) -> Result<Vec<Extension<'_>>, R
         }
         let mut values = attribute.enter("extensionRequest", tag::SET)?;
         attribute.finish()?;
-        let found = Extension::parse_all(values.enter("extensionRequest", tag::SEQUENCE)?)?;
+        let found = Extensions::parse(values.enter("extensionRequest", tag::SEQUENCE)?)?;
         // A second attribute or a second value is where parsers differ over which one counts.
         if !values.is_empty() || extensions.replace(found).is_some() {
             return Err(RequestError::RepeatedExtensionRequest);
@@ -186,8 +184,8 @@ impl<'a> ProvenRequest<'a> {
     /// # Errors
     /// When they cannot be read at all.
     pub fn presented_names(&self) -> Result<PresentedNames, RequestError> {
-        let names = self.0.extensions.iter().find(|extension| extension.oid == oids::SUBJECT_ALT_NAME);
-        Ok(PresentedNames::read(self.0.subject, names.map(|extension| extension.value), &self.0.limits)?)
+        let names = self.0.extensions.subject_alt_name.map(|extension| extension.value);
+        Ok(PresentedNames::read(self.0.subject, names, &self.0.limits)?)
     }
 
     /// Reads what the request asks for.
@@ -198,15 +196,35 @@ impl<'a> ProvenRequest<'a> {
     /// # Errors
     /// Whatever else it asks for is refused by name; see [`RequestError`].
     pub fn read(self, unused: UnusedExtensions) -> Result<VerifiedRequest<'a>, RequestError> {
-        let Self(request) = self;
-        let mut verified = VerifiedRequest {
-            subject: parse_subject(request.subject, request.limits.subject_len_max)?,
-            subject_alt_names: Vec::new(),
-            extended_key_usage: Vec::new(),
-            public_key: request.public_key,
+        let Self(CertificationRequest { subject, public_key, extensions, limits, .. }) = self;
+        let subject = SubjectRef::parse(subject, limits.subject_len_max)?;
+        let names = extensions.subject_alt_name;
+        let names = names.map(|names| SubjectAltNamesRef::parse(names.value, limits.subject_alt_names_max));
+        let subject_alt_names = names.transpose()?.unwrap_or_default();
+        let extended_key_usage = match extensions.extended_key_usage {
+            Some(usages) => read_purposes(usages.value, unused)?,
+            None => Vec::new(),
         };
-        request.extensions.iter().try_for_each(|extension| verified.read(extension, unused, &request.limits))?;
-        Ok(verified)
+        // Bits 5 and 6: a leaf signs neither certificates nor CRLs (RFC 5280 4.2.1.3).
+        if let Some(usage) = extensions.key_usage {
+            refuse_authority(parse_key_usage(usage.value)? & (1 << 5 | 1 << 6) != 0)?;
+        }
+        if let Some(constraints) = extensions.basic_constraints {
+            refuse_authority(parse_basic_constraints(constraints.value)? != (false, None))?;
+        }
+        if unused == UnusedExtensions::Refuse {
+            let without_use = [
+                (extensions.subject_key_id.is_some(), oids::SUBJECT_KEY_IDENTIFIER),
+                (extensions.authority_key_id.is_some(), oids::AUTHORITY_KEY_IDENTIFIER),
+                (extensions.name_constraints.is_some(), oids::NAME_CONSTRAINTS),
+            ];
+            let known = without_use.iter().filter(|(is_there, _)| *is_there).map(|(_, oid)| oid);
+            if let Some(oid) = known.chain(extensions.others.iter().map(|other| &other.oid)).next() {
+                return Err(RequestError::Extension(oid.to_string()));
+            }
+        }
+        let key_id = AuthorityId::of(&public_key);
+        Ok(VerifiedRequest { subject, subject_alt_names, extended_key_usage, public_key, key_id })
     }
 }
 
@@ -214,45 +232,30 @@ const fn refuse_authority(asked_for: bool) -> Result<(), RequestError> {
     if asked_for { Err(RequestError::CertificateAuthority) } else { Ok(()) }
 }
 
-impl<'a> VerifiedRequest<'a> {
-    fn read(
-        &mut self,
-        extension: &Extension<'_>,
-        unused: UnusedExtensions,
-        limits: &Limits,
-    ) -> Result<(), RequestError> {
-        match extension.oid {
-            oids::SUBJECT_ALT_NAME => {
-                self.subject_alt_names = parse_subject_alt_names(extension.value, limits.subject_alt_names_max)?;
-            }
-            oids::EXT_KEY_USAGE => {
-                let purposes = parse_extended_key_usage(extension.value)?;
-                if unused == UnusedExtensions::Refuse {
-                    let usages = purposes.into_iter().map(ExtendedKeyUsage::from_oid);
-                    self.extended_key_usage = usages.collect::<Option<_>>().ok_or(RequestError::ExtendedKeyUsage)?;
-                }
-            }
-            // Bits 5 and 6: a leaf signs neither certificates nor CRLs (RFC 5280 4.2.1.3).
-            oids::KEY_USAGE => refuse_authority(parse_key_usage(extension.value)? & (1 << 5 | 1 << 6) != 0)?,
-            oids::BASIC_CONSTRAINTS => {
-                refuse_authority(parse_basic_constraints(extension.value)? != (false, None))?;
-            }
-            other if unused == UnusedExtensions::Refuse => return Err(RequestError::Extension(other.to_string())),
-            _ => {}
+fn read_purposes(value: &[u8], unused: UnusedExtensions) -> Result<Vec<ExtendedKeyUsage>, RequestError> {
+    let mut purposes = Purposes::of(value)?;
+    match unused {
+        UnusedExtensions::Refuse => {
+            purposes.map(|purpose| ExtendedKeyUsage::from_oid(purpose?).ok_or(RequestError::ExtendedKeyUsage)).collect()
         }
-        Ok(())
+        UnusedExtensions::Drop => {
+            purposes.try_for_each(|purpose| purpose.map(drop))?;
+            Ok(Vec::new())
+        }
     }
+}
 
+impl<'a> VerifiedRequest<'a> {
     /// The subject asked for.
     #[must_use]
-    pub const fn subject(&self) -> &Subject {
-        &self.subject
+    pub const fn subject(&self) -> SubjectRef<'a> {
+        self.subject
     }
 
     /// The alternative names asked for.
     #[must_use]
-    pub fn subject_alt_names(&self) -> &[SubjectAltName] {
-        &self.subject_alt_names
+    pub const fn subject_alt_names(&self) -> SubjectAltNamesRef<'a> {
+        self.subject_alt_names
     }
 
     /// The extended key usages asked for; empty when the request names none, or when they were dropped.
@@ -265,5 +268,11 @@ impl<'a> VerifiedRequest<'a> {
     #[must_use]
     pub const fn public_key(&self) -> &SubjectPublicKey<'a> {
         &self.public_key
+    }
+
+    /// The identifier of that key, as its certificate will have it.
+    #[must_use]
+    pub const fn key_id(&self) -> AuthorityId {
+        self.key_id
     }
 }

@@ -98,7 +98,12 @@ impl Validity {
         (self.not_before..=self.not_after).contains(&now.truncate_to_second())
     }
 
-    /// Octets of the encoding, which both forms of time decide.
+    /// How many octets the encoding has, which both forms of time decide.
+    pub(crate) fn encoded_len(self) -> usize {
+        let len = |time: UtcDateTime| if time.year() < FIRST_GENERALIZED { 15 } else { 17 };
+        crate::encode::element_len(len(self.not_before) + len(self.not_after))
+    }
+
     pub(crate) fn encode(self, out: &mut Vec<u8>) {
         let (mut content, mut len) = ([0; 34], 0);
         for time in [self.not_before, self.not_after] {
@@ -115,17 +120,33 @@ impl Validity {
     }
 }
 
+/// The first year that is written in four digits.
+const FIRST_GENERALIZED: i32 = 2050;
+
 /// Writes `YYMMDDHHMMSSZ` until 2049 and `YYYYMMDDHHMMSSZ` from 2050 on (RFC 5280 4.1.2.5).
 fn encode_time(time: UtcDateTime, out: &mut [u8]) -> usize {
     let year = u16::try_from(time.year()).unwrap_or_default();
-    let (date, clock) = ((u8::from(time.month()), time.day()), time.as_hms());
     let two_digits = |value: u8| [b'0' + value / 10 % 10, b'0' + value % 10];
     let [century, decade] = [year / 100, year % 100].map(|half| two_digits(u8::try_from(half).unwrap_or_default()));
-    let [rest, minute_second] = [[date.0, date.1, clock.0], [clock.1, clock.2, 0]].map(|part| part.map(two_digits));
-    let digits = [century, decade].into_iter().chain(rest).chain(minute_second.into_iter().take(2)).flatten();
-    let (form, skip, len) = if year < 2050 { (tag::UTC_TIME, 2, 13) } else { (tag::GENERALIZED_TIME, 0, 15) };
-    let encoded = [form, len].into_iter().chain(digits.skip(skip)).chain([b'Z']);
-    out.iter_mut().zip(encoded).map(|(slot, octet)| *slot = octet).count()
+    let [month, day] = [u8::from(time.month()), time.day()].map(two_digits);
+    let (hour, minute, second) = time.as_hms();
+    let [hour, minute, second] = [hour, minute, second].map(two_digits);
+    let (form, len, digits) = if time.year() < FIRST_GENERALIZED {
+        (tag::UTC_TIME, 13, [[0; 2], decade, month, day, hour, minute, second])
+    } else {
+        (tag::GENERALIZED_TIME, 15, [century, decade, month, day, hour, minute, second])
+    };
+    let digits = digits.as_flattened();
+    let digits = digits.get(digits.len().saturating_sub(len - 1)..).unwrap_or_default();
+    let parts: [&[u8]; 3] = [&[form, u8::try_from(len).unwrap_or_default()], digits, b"Z"];
+    let mut written = 0;
+    for part in parts {
+        if let Some(place) = out.get_mut(written..written + part.len()) {
+            place.copy_from_slice(part);
+            written += part.len();
+        }
+    }
+    written
 }
 
 /// Writes one `Time`.

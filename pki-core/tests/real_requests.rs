@@ -92,12 +92,12 @@ mod tests {
         let verified = proven.read(expected.unused).unwrap_or_else(|error| panic!("{file}: {error}"));
         assert_eq!(verified.subject().to_string(), expected.subject, "{file}");
         assert_eq!(verified.public_key().algorithm(), expected.algorithm, "{file}");
-        let read: Vec<_> = verified.subject_alt_names().iter().map(name).collect();
+        let read: Vec<_> = verified.subject_alt_names().to_vec().iter().map(name).collect();
         assert_eq!(read, expected.names, "{file}");
         assert_eq!(verified.extended_key_usage(), expected.usages, "{file}");
         // Upstream sees the same names.
         assert_eq!(presented.common_name, verified.subject().common_name(), "{file}");
-        assert_eq!(presented.organizations, verified.subject().organizations(), "{file}");
+        assert!(verified.subject().organizations().eq(&presented.organizations), "{file}");
         assert_eq!(presented.dns_names.len() + presented.ip_addresses.len(), read.len(), "{file}");
         assert!(presented.email_addresses.is_empty() && presented.uris.is_empty(), "{file}");
     }

@@ -165,7 +165,7 @@ mod tests {
             match case.refusal.0 {
                 "request.extension" | "request.extended_key_usage" => {
                     let request = read.unwrap_or_else(|error| panic!("{}: {error}", case.name));
-                    assert_eq!(request.subject_alt_names(), [], "{}", case.name);
+                    assert_eq!(request.subject_alt_names().to_vec(), [], "{}", case.name);
                     assert_eq!(request.extended_key_usage(), [], "{}", case.name);
                     dropped += 1;
                 }
@@ -322,7 +322,7 @@ mod tests {
             let request = accept(&der).unwrap_or_else(|error| panic!("{algorithm}: {error}"));
             assert_eq!(request.public_key().algorithm(), algorithm);
             assert_eq!(request.subject().to_string(), "O=system:nodes,CN=system:node:node-1");
-            assert_eq!(request.subject_alt_names(), serving_names());
+            assert_eq!(request.subject_alt_names().to_vec(), serving_names());
             assert_eq!(request.extended_key_usage(), [ExtendedKeyUsage::ServerAuth]);
         }
     }
@@ -332,8 +332,8 @@ mod tests {
         let der = openssl_request("plain", &["-newkey", "ed25519"], &["-subj", "/O=a/O=b/CN=Jürgen"]);
         let request = accept(&der).unwrap();
         assert_eq!(request.subject().common_name(), "Jürgen");
-        assert_eq!(request.subject().organizations(), ["a", "b"]);
-        assert_eq!((request.subject_alt_names(), request.extended_key_usage()), (&[][..], &[][..]));
+        assert_eq!(request.subject().to_subject().organizations(), ["a", "b"]);
+        assert!(request.subject_alt_names().is_empty() && request.extended_key_usage().is_empty());
     }
 
     #[test]
@@ -350,7 +350,8 @@ mod tests {
         for algorithm in KeyAlgorithm::ALL {
             let der = create_request(&subject, &serving_names(), &key(algorithm)).unwrap();
             let request = accept(&der).unwrap_or_else(|error| panic!("{algorithm}: {error}"));
-            assert_eq!((request.subject(), request.subject_alt_names()), (&subject, &serving_names()[..]));
+            assert_eq!(request.subject(), subject);
+            assert_eq!(request.subject_alt_names().to_vec(), serving_names());
             let arguments = ["req", "-verify", "-noout", "-text", "-nameopt", "RFC2253", "-inform", "DER"];
             let (verified, _, said) = run("openssl", &arguments, &der);
             // Up to version 3.0 openssl succeeds whatever the outcome: what it says decides.
@@ -373,6 +374,6 @@ mod tests {
         let names: Vec<_> = (0..100).map(|index| SubjectAltName::dns(&format!("n{index}")).unwrap()).collect();
         let subject = LeafKind::Webhook.subject(None).unwrap();
         let der = create_request(&subject, &names, &key(KeyAlgorithm::P256)).unwrap();
-        assert_eq!(accept(&der).unwrap().subject_alt_names(), names);
+        assert_eq!(accept(&der).unwrap().subject_alt_names().to_vec(), names);
     }
 }

@@ -7,15 +7,14 @@ use rustls_pki_types::CertificateDer;
 use time::UtcDateTime;
 
 use super::{base_name, expected_ca, finish};
-use crate::certificate::{oids, parse_certificate, parse_subject};
+use crate::certificate::parse_certificate;
 use crate::decode::{DecodeError, Elements};
 use crate::encode::tag;
 use crate::issuance::IssueError;
 use crate::lint::lint_cross;
+use crate::name::parse_subject;
 use crate::signer::Signer;
-use crate::tbs::{
-    CA_KEY_USAGE, Tbs, authority_key_identifier, basic_constraints, key_usage, repeated_subject_key_identifier,
-};
+use crate::tbs::{CA_KEY_USAGE, Part, Tbs, authority_key_identifier, basic_constraints, key_usage};
 use crate::time::Validity;
 use crate::verify::{SubjectPublicKey, Verifiers, VerifyError};
 use crate::{AuthorityId, AuthorityRole, CaCertificate, Limits, Serial};
@@ -123,13 +122,13 @@ pub fn cross_sign(
         signature_algorithm: &signature_algorithm,
         issuer: old.subject_der(),
         validity,
-        subject: new.subject_der(),
+        subject: Part::Encoded(new.subject_der()),
         public_key: new.public_key(),
         extensions: &[
-            &key_usage(CA_KEY_USAGE),
-            &basic_constraints(true),
-            &repeated_subject_key_identifier(new.subject_key_id()),
-            &authority_key_identifier(old.subject_key_id()),
+            Part::Encoded(&key_usage(CA_KEY_USAGE)),
+            Part::Encoded(&basic_constraints(true)),
+            Part::SubjectKeyId(new.subject_key_id()),
+            Part::Encoded(&authority_key_identifier(old.subject_key_id())),
         ],
     }
     .encode();
@@ -144,9 +143,9 @@ fn check_unlimited(root: &CaCertificate) -> Result<(), CrossSignError> {
     let tbs = parse_certificate(root.der()).map_err(CrossSignError::NewRoot)?;
     let limit = if root.path_len().is_some() {
         RootLimit::PathLength
-    } else if tbs.extension(oids::EXT_KEY_USAGE).is_some() {
+    } else if tbs.extensions.extended_key_usage.is_some() {
         RootLimit::ExtendedKeyUsage
-    } else if tbs.extension(oids::NAME_CONSTRAINTS).is_some() {
+    } else if tbs.extensions.name_constraints.is_some() {
         RootLimit::NameConstraints
     } else {
         return Ok(());

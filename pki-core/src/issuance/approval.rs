@@ -1,5 +1,7 @@
 //! What was decided about one request.
 
+use std::sync::Arc;
+
 use time::Duration;
 
 use crate::AuthorityId;
@@ -10,7 +12,8 @@ use crate::verify::SubjectPublicKey;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Approval {
     pub(super) node: Option<NodeName>,
-    pub(super) subject_alt_names: Vec<SubjectAltName>,
+    /// Sorted, each once.
+    pub(super) subject_alt_names: Arc<[SubjectAltName]>,
     pub(super) lifetime: Duration,
     pub(super) key: Option<AuthorityId>,
 }
@@ -18,8 +21,8 @@ pub struct Approval {
 impl Approval {
     /// A leaf that is bound to no node and has no alternative names, valid for `lifetime` from now on.
     #[must_use]
-    pub const fn new(lifetime: Duration) -> Self {
-        Self { node: None, subject_alt_names: Vec::new(), lifetime, key: None }
+    pub fn new(lifetime: Duration) -> Self {
+        Self { node: None, subject_alt_names: Arc::default(), lifetime, key: None }
     }
 
     /// For this node or etcd member.
@@ -32,9 +35,10 @@ impl Approval {
     /// With exactly these alternative names.
     #[must_use]
     pub fn with_names(mut self, names: impl IntoIterator<Item = SubjectAltName>) -> Self {
-        self.subject_alt_names = names.into_iter().collect();
-        self.subject_alt_names.sort_unstable();
-        self.subject_alt_names.dedup();
+        let mut names: Vec<_> = names.into_iter().collect();
+        names.sort_unstable();
+        names.dedup();
+        self.subject_alt_names = names.into();
         self
     }
 

@@ -1,11 +1,13 @@
 //! What lacks its signature, and what has it.
 
+use std::sync::Arc;
+
 use rustls_pki_types::CertificateDer;
 
 use super::{IssuanceRecord, IssueError, Issuer, Purpose};
-use crate::name::{Subject, SubjectAltName};
-use crate::signer::{Custody, Signer, sign_to_vec};
-use crate::tbs::assemble;
+use crate::name::{DecidedSubject, SubjectAltName};
+use crate::signer::{Custody, SignError, SignErrorKind, Signer};
+use crate::tbs::Unsigned;
 use crate::time::Validity;
 use crate::verify::{SubjectPublicKey, Verifiers};
 use crate::{AuthorityId, Fingerprint, Serial, SignatureAlgorithm};
@@ -15,10 +17,10 @@ use crate::{AuthorityId, Fingerprint, Serial, SignatureAlgorithm};
 #[derive(Debug)]
 pub struct PreparedIssuance<'i> {
     pub(super) issuer: &'i Issuer,
-    pub(super) tbs: Vec<u8>,
+    pub(super) unsigned: Unsigned,
     pub(super) purpose: Purpose,
-    pub(super) subject: Subject,
-    pub(super) subject_alt_names: Vec<SubjectAltName>,
+    pub(super) subject: DecidedSubject,
+    pub(super) subject_alt_names: Arc<[SubjectAltName]>,
     pub(super) key: AuthorityId,
     pub(super) serial: Serial,
     pub(super) validity: Validity,
@@ -43,7 +45,7 @@ impl PreparedIssuance<'_> {
     /// The octets to sign.
     #[must_use]
     pub fn tbs_der(&self) -> &[u8] {
-        &self.tbs
+        self.unsigned.as_der()
     }
 
     /// The serial.
@@ -77,10 +79,11 @@ impl PreparedIssuance<'_> {
         check: SelfCheck,
     ) -> Result<IssuedCertificate, IssueError> {
         let key = self.issuer.certificate().public_key();
-        let signature = sign_as(key, self.issuer.signature_algorithm(), signer, &self.tbs)?;
+        let mut space = [0; SignatureAlgorithm::LEN_MAX];
+        let signature = sign_as(key, self.issuer.signature_algorithm(), signer, self.tbs_der(), &mut space)?;
         match (check, signer.custody()) {
-            (SelfCheck::ExceptInProcess, Custody::InProcess) => Ok(self.finish(&signature)),
-            _ => self.attach_signature(&signature, verifiers),
+            (SelfCheck::ExceptInProcess, Custody::InProcess) => Ok(self.finish(signature)),
+            _ => self.attach_signature(signature, verifiers),
         }
     }
 
@@ -94,25 +97,26 @@ impl PreparedIssuance<'_> {
     pub fn attach_signature(self, signature: &[u8], verifiers: Verifiers<'_>) -> Result<IssuedCertificate, IssueError> {
         let key = SubjectPublicKey::parse(self.issuer.certificate().public_key()).map_err(IssueError::Issuer)?;
         verifiers
-            .verify(&key, self.issuer.signature_algorithm(), &self.tbs, signature)
+            .verify(&key, self.issuer.signature_algorithm(), self.tbs_der(), signature)
             .map_err(IssueError::BadSignature)?;
         Ok(self.finish(signature))
     }
 
     fn finish(self, signature: &[u8]) -> IssuedCertificate {
-        let Self { issuer, tbs, purpose, serial, validity, .. } = self;
-        let der = assemble(&tbs, &issuer.signature_algorithm().identifier(), signature);
+        let Self { issuer, unsigned, purpose, serial, validity, .. } = self;
+        let der = unsigned.sign(issuer.signature_algorithm(), signature).into();
         IssuedCertificate { der, purpose, serial, validity, issuer: issuer.certificate().id() }
     }
 }
 
-/// Asks a signer, if it holds this key and signs in this way.
-pub(crate) fn sign_as(
+/// Asks a signer, if it holds this key and signs in this way; gives the signature, which stands in `space` then.
+pub(crate) fn sign_as<'s>(
     key: &[u8],
     expected: SignatureAlgorithm,
     signer: &dyn Signer,
     tbs: &[u8],
-) -> Result<Vec<u8>, IssueError> {
+    space: &'s mut [u8; SignatureAlgorithm::LEN_MAX],
+) -> Result<&'s [u8], IssueError> {
     if **signer.public_key() != *key {
         return Err(IssueError::ForeignKey);
     }
@@ -120,7 +124,9 @@ pub(crate) fn sign_as(
     if found != expected {
         return Err(IssueError::SignerAlgorithm { expected, found });
     }
-    sign_to_vec(signer, tbs).map_err(IssueError::Sign)
+    let space = space.get_mut(..expected.signature_len_max()).unwrap_or_default();
+    let written = signer.sign(tbs, space).map_err(IssueError::Sign)?;
+    space.get(..written).ok_or_else(|| IssueError::Sign(SignError::new(SignErrorKind::Other)))
 }
 
 /// A certificate as it leaves.

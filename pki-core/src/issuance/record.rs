@@ -54,11 +54,11 @@ impl IssuanceRecord {
             serial: prepared.serial,
             issuer: prepared.issuer.certificate().id(),
             purpose: prepared.purpose.clone(),
-            subject: prepared.subject.clone(),
-            subject_alt_names: prepared.subject_alt_names.clone(),
+            subject: prepared.subject.parts().to_subject(),
+            subject_alt_names: prepared.subject_alt_names.to_vec(),
             subject_key_id: prepared.key,
             validity: prepared.validity,
-            tbs_sha256: TbsHash(Sha256::digest(&prepared.tbs).into()),
+            tbs_sha256: TbsHash(Sha256::digest(prepared.tbs_der()).into()),
         }
     }
 }

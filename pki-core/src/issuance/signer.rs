@@ -2,12 +2,15 @@
 
 use time::UtcDateTime;
 
-use super::{Decided, IssueError, Issuer, LeafUsages, NameDifference, PreparedIssuance, Purpose, each_once};
+use super::{
+    Decided, IssueError, Issuer, LeafUsages, NameDifference, PreparedIssuance, Purpose, check_alt_names, each_once,
+};
 #[cfg(doc)]
 use crate::kubernetes::SigningRequest;
 use crate::kubernetes::{Granted, SignerName, SigningTimes};
+use crate::name::DecidedSubject;
 use crate::request::VerifiedRequest;
-use crate::{AuthorityId, LeafKind, Serial};
+use crate::{LeafKind, Serial};
 
 impl Issuer {
     /// Writes and lints what a signer is to sign for a request that its policy has granted.
@@ -26,18 +29,15 @@ impl Issuer {
         now: UtcDateTime,
     ) -> Result<PreparedIssuance<'_>, IssueError> {
         self.profile(leaf_of(granted.signer()))?;
-        let id = AuthorityId::of(request.public_key());
-        if granted.key() != Some(id) {
+        if granted.key() != Some(request.key_id()) {
             return Err(IssueError::OtherRequest);
         }
-        if request.subject() != granted.subject() {
-            let (expected, found) = (granted.subject().clone(), request.subject().clone());
+        if request.subject() != *granted.subject() {
+            let (expected, found) = (granted.subject().clone(), request.subject().to_subject());
             return Err(IssueError::Subject(Box::new(NameDifference { expected, found })));
         }
-        let (expected, found) = (each_once(granted.subject_alt_names()), each_once(request.subject_alt_names()));
-        if found != expected {
-            return Err(IssueError::SubjectAltNames(Box::new(NameDifference { expected, found })));
-        }
+        let subject_alt_names = each_once(granted.subject_alt_names());
+        check_alt_names(request, &subject_alt_names)?;
         let purpose = Purpose::Signer(granted.signer().clone());
         let allowed = granted.extended_key_usages();
         if let Some(found) = request.extended_key_usage().iter().find(|usage| !allowed.contains(&usage.oid())) {
@@ -49,12 +49,12 @@ impl Issuer {
         let usages = LeafUsages::new(granted.key_usage_bits(), granted.extended_key_usages().to_vec());
         let decided = Decided {
             purpose,
-            subject: granted.subject().clone(),
-            subject_alt_names: expected,
+            subject: DecidedSubject::Granted(granted.subject().clone()),
+            subject_alt_names,
             usages: &usages,
             validity,
         };
-        self.write(decided, request.public_key(), id, serial)
+        self.write(decided, request, serial)
     }
 }
 

@@ -206,9 +206,7 @@ pub(crate) fn extensions() -> Vec<Case> {
         refuse(
             "purpose as INTEGER",
             purposes(&[&[2, 1, 1]]),
-            malformed(
-                "extKeyUsage: not DER (X.690) at octet 2: unexpected ASN.1 DER tag: expected OBJECT IDENTIFIER, got INTEGER",
-            ),
+            malformed("extKeyUsage: expected tag 0x06, found 0x02 at octet 0"),
         ),
         refuse(
             "unknown critical extension",

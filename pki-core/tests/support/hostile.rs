@@ -283,9 +283,7 @@ pub(crate) fn attributes() -> Vec<Case> {
         refuse(
             "nesting of 2000",
             with_attributes(&[&(0..2000).fold(Vec::new(), |inner, _| tlv(SEQUENCE, &inner))]),
-            malformed(
-                "Attribute: not DER (X.690) at octet 4: unexpected ASN.1 DER tag: expected OBJECT IDENTIFIER, got SEQUENCE",
-            ),
+            malformed("Attribute: expected tag 0x06, found 0x30 at octet 0"),
         ),
         refuse(
             "attribute that is no SEQUENCE",

@@ -241,8 +241,8 @@ impl Expected {
     /// When it is not an acceptable request: no service would take it either.
     pub fn of_request(csr: &[u8], verifiers: Verifiers<'_>) -> Result<Self, RequestError> {
         let request = CertificationRequest::parse(csr, &Limits::DEFAULT)?.verify(verifiers)?;
-        let names = request.subject_alt_names().iter().cloned();
-        Ok(Self::new(request.public_key().to_owned_der(), request.subject().clone(), names))
+        let names = request.subject_alt_names().to_vec();
+        Ok(Self::new(request.public_key().to_owned_der(), request.subject().to_subject(), names))
     }
 
     /// Checks a certificate: signature and name of the issuer, key, names, and that it is valid now.

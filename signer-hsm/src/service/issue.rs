@@ -342,11 +342,11 @@ fn prepare_leaf<'g>(
     }
     let request = CertificationRequest::parse(&ask.csr, &Limits::DEFAULT).map_err(bad_request)?;
     let request = request.verify(verifiers).map_err(bad_request)?;
-    if let Some(name) = request.subject_alt_names().iter().find(|name| !rule.names.allows(name, node.as_ref())) {
+    let names = request.subject_alt_names().to_vec();
+    if let Some(name) = names.iter().find(|name| !rule.names.allows(name, node.as_ref())) {
         return Err(off_policy("policy.name", format!("`{name}` is none of the allowed names")));
     }
-    let mut approval =
-        Approval::new(lifetime).with_names(request.subject_alt_names().iter().cloned()).for_key(request.public_key());
+    let mut approval = Approval::new(lifetime).with_names(names).for_key(request.public_key());
     if let Some(node) = node {
         approval = approval.for_node(node);
     }

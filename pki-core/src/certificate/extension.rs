@@ -1,0 +1,191 @@
+//! Extensions, and what stands in those that a cluster uses.
+
+use der::asn1::{BitStringRef, ObjectIdentifier};
+
+use super::oids;
+use crate::decode::{DecodeError, Elements};
+use crate::encode::tag;
+
+/// One extension: its identifier, whether it is critical, and the DER inside.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Extension<'a> {
+    pub(crate) oid: ObjectIdentifier,
+    pub(crate) critical: bool,
+    pub(crate) value: &'a [u8],
+}
+
+impl<'a> Extension<'a> {
+    /// Five times what a certificate of this crate has. Each one is compared with all before it.
+    const COUNT_MAX: usize = 32;
+
+    /// Reads the content of an `Extensions` sequence, refusing a repeated identifier (RFC 5280 4.2).
+    pub(crate) fn parse_all(mut list: Elements<'a>) -> Result<Vec<Self>, DecodeError> {
+        let mut extensions: Vec<Self> = Vec::new();
+        while !list.is_empty() {
+            let mut extension = list.enter(WHAT, tag::SEQUENCE)?;
+            let oid = extension.object_identifier()?;
+            let Found { critical, value } = Found::parse(extension)?;
+            Self { oid, critical, value }.push_to(&mut extensions)?;
+        }
+        if extensions.is_empty() { Err(EMPTY) } else { Ok(extensions) }
+    }
+
+    fn push_to(self, others: &mut Vec<Self>) -> Result<(), DecodeError> {
+        if others.len() == Self::COUNT_MAX {
+            return Err(DecodeError::value("Extensions", "more than any certificate of a cluster has"));
+        }
+        if others.iter().any(|other| other.oid == self.oid) {
+            return Err(TWICE);
+        }
+        others.push(self);
+        Ok(())
+    }
+}
+
+/// What errors call an `Extension`.
+const WHAT: &str = "Extension";
+const EMPTY: DecodeError = DecodeError::value("Extensions", "empty (RFC 5280 4.1)");
+const TWICE: DecodeError = DecodeError::value("Extensions", "one identifier stands twice (RFC 5280 4.2)");
+
+/// What stands behind the identifier of an extension.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found<'a> {
+    pub(crate) critical: bool,
+    pub(crate) value: &'a [u8],
+}
+
+impl<'a> Found<'a> {
+    fn parse(mut extension: Elements<'a>) -> Result<Self, DecodeError> {
+        let critical = extension.default_false()?;
+        let value = extension.content(tag::OCTET_STRING)?;
+        extension.finish()?;
+        Ok(Self { critical, value })
+    }
+}
+
+/// The extensions of a certificate or request, those that a cluster's certificates have each in a place of its own: the
+/// ordinary ones are read without memory of their own.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Extensions<'a> {
+    pub(crate) basic_constraints: Option<Found<'a>>,
+    pub(crate) key_usage: Option<Found<'a>>,
+    pub(crate) extended_key_usage: Option<Found<'a>>,
+    pub(crate) subject_alt_name: Option<Found<'a>>,
+    pub(crate) subject_key_id: Option<Found<'a>>,
+    pub(crate) authority_key_id: Option<Found<'a>>,
+    pub(crate) name_constraints: Option<Found<'a>>,
+    /// Those without a place, in their order.
+    pub(crate) others: Vec<Extension<'a>>,
+}
+
+impl<'a> Extensions<'a> {
+    /// Reads the content of an `Extensions` sequence, refusing a repeated identifier (RFC 5280 4.2).
+    pub(crate) fn parse(mut list: Elements<'a>) -> Result<Self, DecodeError> {
+        if list.is_empty() {
+            return Err(EMPTY);
+        }
+        let mut extensions = Self::default();
+        while !list.is_empty() {
+            let mut extension = list.enter(WHAT, tag::SEQUENCE)?;
+            let identifier = extension.content(tag::OBJECT_IDENTIFIER)?;
+            match extensions.place(identifier) {
+                Some(place) => {
+                    if place.replace(Found::parse(extension)?).is_some() {
+                        return Err(TWICE);
+                    }
+                }
+                None => {
+                    let oid = extension.identifier(identifier)?;
+                    let Found { critical, value } = Found::parse(extension)?;
+                    Extension { oid, critical, value }.push_to(&mut extensions.others)?;
+                }
+            }
+        }
+        Ok(extensions)
+    }
+
+    fn place(&mut self, identifier: &[u8]) -> Option<&mut Option<Found<'a>>> {
+        const BASIC_CONSTRAINTS: &[u8] = oids::BASIC_CONSTRAINTS.as_bytes();
+        const KEY_USAGE: &[u8] = oids::KEY_USAGE.as_bytes();
+        const EXT_KEY_USAGE: &[u8] = oids::EXT_KEY_USAGE.as_bytes();
+        const SUBJECT_ALT_NAME: &[u8] = oids::SUBJECT_ALT_NAME.as_bytes();
+        const SUBJECT_KEY_IDENTIFIER: &[u8] = oids::SUBJECT_KEY_IDENTIFIER.as_bytes();
+        const AUTHORITY_KEY_IDENTIFIER: &[u8] = oids::AUTHORITY_KEY_IDENTIFIER.as_bytes();
+        const NAME_CONSTRAINTS: &[u8] = oids::NAME_CONSTRAINTS.as_bytes();
+        Some(match identifier {
+            BASIC_CONSTRAINTS => &mut self.basic_constraints,
+            KEY_USAGE => &mut self.key_usage,
+            EXT_KEY_USAGE => &mut self.extended_key_usage,
+            SUBJECT_ALT_NAME => &mut self.subject_alt_name,
+            SUBJECT_KEY_IDENTIFIER => &mut self.subject_key_id,
+            AUTHORITY_KEY_IDENTIFIER => &mut self.authority_key_id,
+            NAME_CONSTRAINTS => &mut self.name_constraints,
+            _ => return None,
+        })
+    }
+}
+
+/// The purposes of an `ExtKeyUsageSyntax`, in their order.
+pub(crate) struct Purposes<'a>(Elements<'a>);
+
+impl<'a> Purposes<'a> {
+    pub(crate) fn of(value: &'a [u8]) -> Result<Self, DecodeError> {
+        let purposes = Elements::of("extKeyUsage", tag::SEQUENCE, value)?;
+        if purposes.is_empty() {
+            return Err(DecodeError::value("extKeyUsage", "empty (RFC 5280 4.2.1.12)"));
+        }
+        Ok(Self(purposes))
+    }
+}
+
+impl Iterator for Purposes<'_> {
+    type Item = Result<ObjectIdentifier, DecodeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        (!self.0.is_empty()).then(|| self.0.object_identifier())
+    }
+}
+
+/// The content of an `ExtKeyUsageSyntax`.
+pub(crate) fn parse_extended_key_usage(value: &[u8]) -> Result<Vec<ObjectIdentifier>, DecodeError> {
+    Purposes::of(value)?.collect()
+}
+
+/// The named bits of a `KeyUsage`, of which bit i is named bit i: at least one and no unknown one (RFC 5280 4.2.1.3),
+/// and no zero bit after the last (X.690 11.2.2).
+pub(crate) fn parse_key_usage(value: &[u8]) -> Result<u16, DecodeError> {
+    const WHAT: &str = "keyUsage";
+    /// encipherOnly is bit 7 and decipherOnly bit 8: the last.
+    const NAMED: u32 = 9;
+    let mut usage = Elements::new(WHAT, value)?;
+    let bits: BitStringRef<'_> = usage.decode()?;
+    usage.finish()?;
+    match bits.raw_bytes().last() {
+        Some(last) if last.trailing_zeros() == u32::from(bits.unused_bits()) => {}
+        _ => return Err(DecodeError::value(WHAT, "empty, or with trailing zero bits (X.690 11.2.2)")),
+    }
+    let octets = match *bits.raw_bytes() {
+        [first] => [first, 0],
+        [first, second] => [first, second],
+        _ => return Err(DecodeError::value(WHAT, "a bit without a name (RFC 5280 4.2.1.3)")),
+    };
+    let named = u16::from_be_bytes(octets).reverse_bits();
+    if named >> NAMED != 0 {
+        return Err(DecodeError::value(WHAT, "a bit without a name (RFC 5280 4.2.1.3)"));
+    }
+    Ok(named)
+}
+
+/// Whether a `BasicConstraints` says CA, and its path length.
+pub(crate) fn parse_basic_constraints(value: &[u8]) -> Result<(bool, Option<u8>), DecodeError> {
+    let mut constraints = Elements::of("basicConstraints", tag::SEQUENCE, value)?;
+    let ca = constraints.default_false()?;
+    let path_len = if constraints.is_empty() { None } else { Some(constraints.decode::<u8>()?) };
+    constraints.finish()?;
+    Ok((ca, path_len))
+}
+
+/// The octets of a `SubjectKeyIdentifier`.
+pub(crate) fn parse_subject_key_id(value: &[u8]) -> Result<&[u8], DecodeError> {
+    Elements::new("subjectKeyIdentifier", value)?.content(tag::OCTET_STRING)
+}
