@@ -2,8 +2,9 @@
 //!
 //! It enforces profiles, names, lifetimes and the isolation of clusters itself, by `pki-core`'s rules and its own policy
 //! ([`policy`]): whoever owns an API server gets nothing that the policy does not have, nothing of another cluster, and
-//! nothing once the epoch that it knows is fenced off ([`epoch`]). Every certificate and every refusal stands in a
-//! hash-chained log before it is answered ([`log`]).
+//! nothing once the epoch that it knows is fenced off ([`epoch`]). Who signs is changed by an operator of the cluster, who gets no
+//! certificates for it. Every certificate, every refusal and every order stands in a hash-chained log before it is answered
+//! ([`log`]).
 //!
 //! It signs no octets for anybody; that is the [`agent`](crate::agent). It starts no clock and draws no entropy: both are
 //! given. It retries nothing; a [`client`] does, with the same identifier, and receives the same octets.
@@ -37,6 +38,7 @@ mod issue;
 pub mod limits;
 mod lock;
 pub mod log;
+mod operate;
 mod owners;
 pub mod policy;
 pub mod protocol;
@@ -51,6 +53,7 @@ use epoch::{CurrentSigner, SignerEpoch};
 use index::Index;
 use limits::{Clock, Rate, TokenBucket};
 use log::{Durability, Entry, Head, IssuanceLog, LogError, TornEntry};
+use operate::signer_entry;
 use owners::{Owner, Owners};
 use policy::ClusterPolicy;
 
@@ -142,21 +145,33 @@ pub struct ClusterConfig {
     id: ClusterId,
     policy: ClusterPolicy,
     callers: BTreeSet<CallerId>,
+    operators: BTreeSet<CallerId>,
     rate: Rate,
     refusals: Rate,
+    operations: Rate,
 }
 
 impl ClusterConfig {
     /// A cluster that nobody may ask for yet.
     #[must_use]
     pub const fn new(id: ClusterId, policy: ClusterPolicy) -> Self {
-        Self { id, policy, callers: BTreeSet::new(), rate: Rate::DEFAULT, refusals: Rate::REFUSALS }
+        let (rate, refusals, operations) = (Rate::DEFAULT, Rate::REFUSALS, Rate::OPERATIONS);
+        Self { id, policy, callers: BTreeSet::new(), operators: BTreeSet::new(), rate, refusals, operations }
     }
 
     /// This caller may ask for it.
     #[must_use]
     pub fn with_caller(mut self, caller: CallerId) -> Self {
         self.callers.insert(caller);
+        self
+    }
+
+    /// This caller may say which generation signs: [`Ask::Switch`](protocol::Ask::Switch) and
+    /// [`Ask::Retire`](protocol::Ask::Retire). He gets no certificates for it, unless he is a caller of
+    /// [`with_caller`](Self::with_caller), too.
+    #[must_use]
+    pub fn with_operator(mut self, operator: CallerId) -> Self {
+        self.operators.insert(operator);
         self
     }
 
@@ -175,6 +190,18 @@ impl ClusterConfig {
     pub const fn with_refusal_rate(mut self, refusals: Rate) -> Self {
         self.refusals = refusals;
         self
+    }
+
+    /// With another rate of what operators ask. It is their own, so that a caller who is to be fenced off cannot use it up; and
+    /// each of their refusals is written.
+    #[must_use]
+    pub const fn with_operation_rate(mut self, operations: Rate) -> Self {
+        self.operations = operations;
+        self
+    }
+
+    fn knows(&self, caller: &CallerId) -> bool {
+        self.callers.contains(caller) || self.operators.contains(caller)
     }
 }
 
@@ -204,6 +231,10 @@ impl Generation {
     #[must_use]
     pub const fn certificate(&self) -> &CaCertificate {
         self.issuer.certificate()
+    }
+
+    fn key(&self) -> [u8; 20] {
+        *self.certificate().id().as_bytes()
     }
 }
 
@@ -251,6 +282,20 @@ pub enum ServiceError {
         /// The key that was given.
         found: AuthorityId,
     },
+    /// The generation was retired, and signs no more.
+    Retired {
+        /// The authority.
+        role: AuthorityRole,
+        /// The generation.
+        version: CaVersion,
+    },
+    /// The generation signs, and is not retired before another one does.
+    Signing {
+        /// The authority.
+        role: AuthorityRole,
+        /// The generation.
+        version: CaVersion,
+    },
     /// There is no epoch after this one.
     LastEpoch,
 }
@@ -274,6 +319,8 @@ impl fmt::Display for ServiceError {
             Self::OtherKey { version, found } => {
                 write!(f, "generation {version} has another key already than {found}")
             }
+            Self::Retired { role, version } => write!(f, "generation {version} of the authority `{role}` was retired"),
+            Self::Signing { role, version } => write!(f, "generation {version} of the authority `{role}` signs"),
             Self::LastEpoch => f.write_str("there is no epoch after this one"),
         }
     }
@@ -320,13 +367,14 @@ struct Cluster {
     bucket: TokenBucket,
     /// Of refusals that are written.
     refusals: TokenBucket,
+    operations: TokenBucket,
     index: Mutex<Index>,
     authorities: RwLock<BTreeMap<AuthorityRole, Arc<Authority>>>,
 }
 
 #[derive(Debug, Default)]
 struct Authority {
-    /// Held by whoever installs or switches: one after another, and without holding up whoever issues.
+    /// Held by whoever installs, switches or retires: one after another, and without holding up whoever issues.
     changing: Mutex<()>,
     generations: RwLock<BTreeMap<CaVersion, Arc<Generation>>>,
     /// Read while a certificate is made, written to switch: after a switch no certificate of the one before is begun or
@@ -366,6 +414,11 @@ impl IssuingService {
             Entry::Signer { cluster, role, epoch, version, key, .. } => {
                 owners.learn(&Owner { cluster: cluster.clone(), role: role.clone(), version }, key);
                 history.signers.insert((cluster, role), (epoch, version));
+            }
+            Entry::Retired { cluster, role, version, key, .. } => {
+                let owner = Owner { cluster, role, version };
+                owners.learn(&owner, key);
+                owners.retire(owner);
             }
             Entry::Issued { of, .. } => {
                 let index = history.indices.entry(of.cluster).or_insert_with(|| Index::new(config.remembered));
@@ -409,9 +462,10 @@ impl IssuingService {
         let index = locked(&self.history).indices.remove(config.id.as_str());
         let index = Mutex::new(index.unwrap_or_else(|| Index::new(self.config.remembered)));
         let now = self.clock.monotonic();
-        let (bucket, refusals) = (TokenBucket::new(config.rate, now), TokenBucket::new(config.refusals, now));
+        let bucket = |rate| TokenBucket::new(rate, now);
+        let (bucket, refusals, operations) = (bucket(config.rate), bucket(config.refusals), bucket(config.operations));
         let (id, authorities) = (config.id.clone(), RwLock::default());
-        clusters.insert(id, Arc::new(Cluster { config, bucket, refusals, index, authorities }));
+        clusters.insert(id, Arc::new(Cluster { config, bucket, refusals, operations, index, authorities }));
         Ok(())
     }
 
@@ -422,7 +476,8 @@ impl IssuingService {
     ///
     /// # Errors
     /// [`ServiceError`], and nothing is known that was not before. A key that is another's, of another generation, role or
-    /// cluster, is [`ServiceError::KeyReuse`], also when that one signed before a restart.
+    /// cluster, is [`ServiceError::KeyReuse`], also when that one signed before a restart; a generation that was retired is
+    /// [`ServiceError::Retired`].
     pub fn install(
         &self,
         cluster: &ClusterId,
@@ -440,6 +495,9 @@ impl IssuingService {
         };
         let _changing = locked(&authority.changing);
         let owner = Owner { cluster: cluster.to_string(), role: role.id().to_owned(), version: version.number() };
+        if locked(&self.owners).is_retired(&owner) {
+            return Err(ServiceError::Retired { role, version });
+        }
         let claim = owners::claim(&self.owners, owner, version, key)?;
         let generation = Arc::new(generation);
         let mut signing = read(&authority.current).clone();
@@ -449,7 +507,8 @@ impl IssuingService {
             signing = match named {
                 Some((epoch, number)) => (number == version.number()).then_some(Current { epoch, generation }),
                 None => {
-                    self.log.append_synced(&[self.signer_entry(cluster, role, SignerEpoch::FIRST, &generation)])?;
+                    let now = self.clock.now();
+                    self.log.append_synced(&[signer_entry(now, cluster, role, SignerEpoch::FIRST, &generation)])?;
                     Some(Current { epoch: SignerEpoch::FIRST, generation })
                 }
             };
@@ -469,57 +528,9 @@ impl IssuingService {
         told.ok_or(ServiceError::UnknownGeneration { role, version: None })
     }
 
-    /// Lets another generation sign from here on, in one step: when it returns, the disk has it, no key of the generation
-    /// before is asked any more, and whatever names an epoch before is refused.
-    ///
-    /// It waits for the certificates that this authority makes, and so for their signatures: a backend needs a deadline of its
-    /// own. Other authorities issue meanwhile.
-    ///
-    /// # Errors
-    /// [`ServiceError::StaleEpoch`] when somebody else has switched since `follows`; [`ServiceError::UnknownGeneration`];
-    /// [`ServiceError::Log`], after which nothing is switched, unless the log has failed: then the service issues nothing
-    /// until it is opened again, and what the log says holds.
-    pub fn switch(
-        &self,
-        cluster: &ClusterId,
-        role: AuthorityRole,
-        follows: SignerEpoch,
-        to: CaVersion,
-    ) -> Result<CurrentSigner, ServiceError> {
-        let authority = self.authority(cluster, role)?;
-        let _changing = locked(&authority.changing);
-        let generation = read(&authority.generations).get(&to).map(Arc::clone);
-        let generation = generation.ok_or(ServiceError::UnknownGeneration { role, version: Some(to) })?;
-        let mut current = authority.current.write().unwrap_or_else(PoisonError::into_inner);
-        let signing = current.as_ref().ok_or(ServiceError::UnknownGeneration { role, version: None })?.epoch;
-        if signing != follows {
-            return Err(ServiceError::StaleEpoch { expected: signing, found: follows });
-        }
-        let epoch = follows.next().ok_or(ServiceError::LastEpoch)?;
-        self.log.append_synced(&[self.signer_entry(cluster, role, epoch, &generation)])?;
-        Ok(current.insert(Current { epoch, generation }).told())
-    }
-
-    fn signer_entry(
-        &self,
-        cluster: &ClusterId,
-        role: AuthorityRole,
-        epoch: SignerEpoch,
-        generation: &Generation,
-    ) -> Entry {
-        Entry::Signer {
-            time: self.clock.now().unix_timestamp(),
-            cluster: cluster.to_string(),
-            role: role.id().to_owned(),
-            epoch,
-            version: generation.version.number(),
-            key: *generation.certificate().id().as_bytes(),
-        }
-    }
-
-    /// Whether anybody of a cluster is this caller.
+    /// Whether this is a caller or an operator of any cluster.
     fn is_caller(&self, caller: &CallerId) -> bool {
-        read(&self.clusters).values().any(|cluster| cluster.config.callers.contains(caller))
+        read(&self.clusters).values().any(|cluster| cluster.config.knows(caller))
     }
 
     fn cluster(&self, cluster: &ClusterId) -> Result<Arc<Cluster>, ServiceError> {

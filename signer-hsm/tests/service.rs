@@ -16,6 +16,9 @@ mod issuing;
 #[path = "service/log.rs"]
 mod log;
 #[cfg(test)]
+#[path = "service/operate.rs"]
+mod operate;
+#[cfg(test)]
 #[path = "support/service.rs"]
 mod support;
 #[cfg(test)]

@@ -21,8 +21,8 @@ use time::UtcDateTime;
 use super::epoch::SignerEpoch;
 use super::limits::{Clock, ServerLimits};
 use super::protocol::{
-    Ask, Hello, LeafAsk, Outcome, ProtocolError, Refusal, Request, RequestId, Response, Service, SignerAsk, VERSION,
-    Welcome, push_frame,
+    Ask, GenerationAsk, Hello, LeafAsk, Outcome, ProtocolError, Refusal, Request, RequestId, Response, Service,
+    SignerAsk, VERSION, Welcome, push_frame,
 };
 use super::stream::{Ended, Framed, Stream, Timed, Wait, connect_unix, left};
 use crate::der::{BIT_STRING, CONTEXT_0, Elements, INTEGER, SEQUENCE};
@@ -191,6 +191,8 @@ pub enum AnswerFault {
     Validity,
     /// The signature is not the issuer's.
     Signature(VerifyError),
+    /// Another signer is named than the one that was ordered.
+    OtherSigner,
     /// The outcome is of another kind than what was asked.
     OtherKind,
 }
@@ -206,6 +208,7 @@ impl fmt::Display for AnswerFault {
             Self::Names => f.write_str("it has other alternative names"),
             Self::Validity => f.write_str("it is not valid now"),
             Self::Signature(error) => write!(f, "{error}"),
+            Self::OtherSigner => f.write_str("it names another signer than the one that was ordered"),
             Self::OtherKind => f.write_str("it is an answer of another kind"),
         }
     }
@@ -356,6 +359,28 @@ impl Order {
     }
 }
 
+/// Where an operator's order goes, and which epoch it follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operation {
+    id: RequestId,
+    cluster: ClusterId,
+    role: AuthorityRole,
+    epoch: SignerEpoch,
+}
+
+impl Operation {
+    /// To an authority of a cluster, under an identifier from the caller's entropy, in the epoch that the caller knows.
+    #[must_use]
+    pub const fn new(id: RequestId, cluster: ClusterId, role: AuthorityRole, epoch: SignerEpoch) -> Self {
+        Self { id, cluster, role, epoch }
+    }
+
+    fn request(&self, ask: Ask) -> Request {
+        let (cluster, role) = (self.cluster.to_string(), self.role.id().to_owned());
+        Request { sequence: 0, id: self.id, cluster, role, epoch: self.epoch, ask }
+    }
+}
+
 impl Ask {
     /// A leaf of a component, for as long as the policy has it.
     #[must_use]
@@ -420,15 +445,43 @@ impl Client {
             epoch: SignerEpoch::FIRST,
             ask: Ask::Current,
         };
-        match self.again(&request)? {
-            Outcome::Authority { epoch, version, certificate } => {
-                let certificate = CaCertificate::parse(CertificateDer::from(certificate));
-                let certificate = certificate.map_err(|error| ClientError::Answer(AnswerFault::Malformed(error)))?;
-                let version = CaVersion::new(version).ok_or(ClientError::Answer(AnswerFault::OtherKind))?;
-                Ok(CurrentAuthority { epoch, version, certificate })
-            }
-            outcome => Err(refused(outcome)),
-        }
+        authority_of(self.again(&request)?)
+    }
+
+    /// Has this generation, which the service holds, sign from here on. The service must take the caller for an operator of the
+    /// cluster. When the connection breaks the same order is given again, which is harmless: it follows one epoch, and is carried
+    /// out once at most.
+    ///
+    /// # Errors
+    /// [`ClientError`]. After [`Refusal::StaleEpoch`] somebody else has switched, or this order was carried out and something
+    /// has followed it: [`current`](Self::current) says which.
+    pub fn switch(
+        &mut self,
+        operation: &Operation,
+        to: CaVersion,
+        certificate: &CaCertificate,
+    ) -> Result<CurrentAuthority, ClientError> {
+        let ask = Ask::Switch(GenerationAsk { version: to, key: *certificate.id().as_bytes() });
+        let now = authority_of(self.again(&operation.request(ask))?)?;
+        let is_done = operation.epoch.next() == Some(now.epoch) && now.version == to && now.certificate == *certificate;
+        if is_done { Ok(now) } else { Err(ClientError::Answer(AnswerFault::OtherSigner)) }
+    }
+
+    /// Ends this generation, which must not be the one that signs: nothing switches to it any more, and there is no way back. The
+    /// service lets go of its key. Harmless when it is done again.
+    ///
+    /// # Errors
+    /// [`ClientError`]; [`Refusal::Signing`] for the one that signs.
+    pub fn retire(
+        &mut self,
+        operation: &Operation,
+        version: CaVersion,
+        certificate: &CaCertificate,
+    ) -> Result<CurrentAuthority, ClientError> {
+        let ask = Ask::Retire(GenerationAsk { version, key: *certificate.id().as_bytes() });
+        let now = authority_of(self.again(&operation.request(ask))?)?;
+        let is_possible = now.epoch >= operation.epoch && now.version != version;
+        if is_possible { Ok(now) } else { Err(ClientError::Answer(AnswerFault::OtherSigner)) }
     }
 
     /// Asks for a certificate, and checks it. When the connection breaks the same request is made again.
@@ -613,6 +666,18 @@ fn outcome_of(response: Response, expected: u64, id: RequestId) -> Result<Outcom
         return Err(ClientError::Protocol(ProtocolError::OtherRequest));
     }
     Ok(response.outcome)
+}
+
+fn authority_of(outcome: Outcome) -> Result<CurrentAuthority, ClientError> {
+    match outcome {
+        Outcome::Authority { epoch, version, certificate } => {
+            let certificate = CaCertificate::parse(CertificateDer::from(certificate));
+            let certificate = certificate.map_err(|error| ClientError::Answer(AnswerFault::Malformed(error)))?;
+            let version = CaVersion::new(version).ok_or(ClientError::Answer(AnswerFault::OtherKind))?;
+            Ok(CurrentAuthority { epoch, version, certificate })
+        }
+        outcome => Err(refused(outcome)),
+    }
 }
 
 fn refused(outcome: Outcome) -> ClientError {

@@ -11,12 +11,31 @@ use time::{Duration, UtcDateTime};
 use super::index::{self, Key, Lookup};
 use super::limits::TokenBucket;
 use super::log::{Entry, LogError, Origin, digest};
+use super::operate::authority_outcome;
 use super::policy::{ClusterPolicy, LeafRule, SignerRule, node_of};
 use super::protocol::{Ask, LeafAsk, Outcome, Refusal, Request, Response, SignerAsk, TEXT_LEN_MAX, cut};
 use super::{CallerId, Cluster, Current, Generation, IssuingService, locked, read};
 
 /// Where the digest of a request begins: behind its number and its identifier.
 const BOUND_FROM: usize = 24;
+
+/// What a caller needs a right for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Look,
+    Issue,
+    Order,
+}
+
+impl Kind {
+    const fn of(ask: &Ask) -> Self {
+        match ask {
+            Ask::Current => Self::Look,
+            Ask::Leaf(_) | Ask::Signer(_) => Self::Issue,
+            Ask::Switch(_) | Ask::Retire(_) => Self::Order,
+        }
+    }
+}
 
 /// One request of a run, and how far it is.
 struct Item<'g> {
@@ -57,12 +76,17 @@ impl Item<'_> {
 impl IssuingService {
     /// Answers the requests of one caller, in order.
     ///
-    /// Every outcome that is a certificate or a refusal of a request stands in the log when this returns. What is turned
-    /// away by a rate, that of the cluster's requests or that of its refusals, or since the log itself fails, does not.
+    /// Every outcome that is a certificate, an order carried out or a refusal of a request stands in the log when this returns.
+    /// What is turned away by a rate, such as that of the cluster's requests or that of its refusals, or since the log itself
+    /// fails, does not.
     #[must_use]
     pub fn answer(&self, caller: &CallerId, requests: &[Request]) -> Vec<Response> {
         let mut responses = Vec::with_capacity(requests.len());
-        for run in requests.chunk_by(|one, next| one.cluster == next.cluster && one.role == next.role) {
+        let is_of_one_run = |one: &Request, next: &Request| {
+            let (kind, next_kind) = (Kind::of(&one.ask), Kind::of(&next.ask));
+            one.cluster == next.cluster && one.role == next.role && kind == next_kind && kind != Kind::Order
+        };
+        for run in requests.chunk_by(is_of_one_run) {
             let outcomes = self.answer_run(caller, run);
             responses.extend(run.iter().zip(outcomes).map(|(request, outcome)| Response {
                 sequence: request.sequence,
@@ -73,30 +97,47 @@ impl IssuingService {
         responses
     }
 
-    /// Answers requests to one authority.
+    /// Answers requests of one kind to one authority; a single one, if it is an order.
     fn answer_run(&self, caller: &CallerId, run: &[Request]) -> Vec<Outcome> {
-        let (cluster, role) = run.first().map_or(("", ""), |request| (&*request.cluster, &*request.role));
+        let Some(first) = run.first() else { return Vec::new() };
+        let (cluster, role, kind) = (&*first.cluster, &*first.role, Kind::of(&first.ask));
         let cluster = cluster.parse().ok().and_then(|cluster| self.cluster(&cluster).ok());
-        let cluster = cluster.filter(|cluster| cluster.config.callers.contains(caller));
+        let cluster = cluster.filter(|cluster| cluster.config.knows(caller));
         let Some(cluster) = cluster else {
             return self.refuse_run(caller, run, &Refusal::ClusterDenied, &[&self.strays]);
         };
-        let rates = [&cluster.bucket, &cluster.refusals];
-        let role = AuthorityRole::ALL.into_iter().find(|known| known.id() == role);
-        let authority = role.and_then(|role| read(&cluster.authorities).get(&role).cloned());
-        let Some(authority) = authority else {
-            return self.refuse_run(caller, run, &Refusal::UnknownAuthority, &rates);
+        let (is_caller, is_operator) =
+            (cluster.config.callers.contains(caller), cluster.config.operators.contains(caller));
+        // Neither uses up what the other one has.
+        let as_operator = is_operator && !(is_caller && kind == Kind::Issue);
+        let rates: &[_] = if as_operator { &[&cluster.operations] } else { &[&cluster.bucket, &cluster.refusals] };
+        let is_allowed = match kind {
+            Kind::Look => is_caller || is_operator,
+            Kind::Issue => is_caller,
+            Kind::Order => is_operator,
         };
+        if !is_allowed {
+            return self.refuse_run(caller, run, &Refusal::RoleDenied, rates);
+        }
+        let role = AuthorityRole::ALL.into_iter().find(|known| known.id() == role);
+        let authority = role.and_then(|role| Some((role, read(&cluster.authorities).get(&role).cloned()?)));
+        let Some((role, authority)) = authority else {
+            return self.refuse_run(caller, run, &Refusal::UnknownAuthority, rates);
+        };
+        if kind == Kind::Order {
+            return vec![self.operate(caller, &cluster, role, first)];
+        }
 
         // Held until every certificate of the run is written: a switch comes before or after it.
         let guard = read(&authority.current);
         let Some(current) = &*guard else {
-            return self.refuse_run(caller, run, &Refusal::UnknownAuthority, &rates);
+            return self.refuse_run(caller, run, &Refusal::UnknownAuthority, rates);
         };
         // Behind a switch that was waited for, so that the times of the log are in its order.
         let now = self.clock.now();
         let mut in_progress = InProgress { cluster: &cluster, keys: Vec::new() };
-        let begin = |request| self.begin(caller, &mut in_progress, current, request, now);
+        let bucket = if as_operator { &cluster.operations } else { &cluster.bucket };
+        let begin = |request| self.begin(caller, bucket, &mut in_progress, current, request, now);
         let mut items: Vec<_> = run.iter().map(begin).collect();
         for item in items.iter_mut().filter(|item| matches!(item.step, Step::Refuse(_))) {
             if let Err(wait) = cluster.refusals.take(self.clock.monotonic()) {
@@ -168,7 +209,7 @@ impl IssuingService {
     }
 
     /// Refuses requests that reach no authority. So many of them are written and answered as come at these rates.
-    fn refuse_run(
+    pub(super) fn refuse_run(
         &self,
         caller: &CallerId,
         run: &[Request],
@@ -194,6 +235,7 @@ impl IssuingService {
     fn begin<'g>(
         &self,
         caller: &CallerId,
+        bucket: &TokenBucket,
         in_progress: &mut InProgress<'_>,
         current: &'g Current,
         request: &Request,
@@ -201,13 +243,11 @@ impl IssuingService {
     ) -> Item<'g> {
         let (digest, cluster) = (bound_digest(request), in_progress.cluster);
         let item = |key, step| Item { of: origin(caller, request, digest, now), key, step };
-        if let Err(wait) = cluster.bucket.take(self.clock.monotonic()) {
+        if let Err(wait) = bucket.take(self.clock.monotonic()) {
             return item(None, Step::Done(Outcome::Refused(rate_limited(wait))));
         }
         if request.ask == Ask::Current {
-            let certificate = current.generation.certificate().der().to_vec();
-            let (epoch, version) = (current.epoch, current.generation.version.number());
-            return item(None, Step::Done(Outcome::Authority { epoch, version, certificate }));
+            return item(None, Step::Done(authority_outcome(current)));
         }
         if request.epoch != current.epoch {
             let (expected, found) = (current.epoch, request.epoch);
@@ -256,7 +296,7 @@ impl IssuingService {
                 let rule = rule.ok_or(Refusal::UnknownProfile)?;
                 prepare_for_signer(generation, rule, ask, serial()?, self.config.verifiers, now)
             }
-            Ask::Current => Err(Refusal::UnknownProfile),
+            Ask::Current | Ask::Switch(_) | Ask::Retire(_) => Err(Refusal::UnknownProfile),
         }
     }
 
@@ -270,7 +310,7 @@ impl IssuingService {
     }
 }
 
-fn origin(caller: &CallerId, request: &Request, digest: [u8; 32], now: UtcDateTime) -> Origin {
+pub(super) fn origin(caller: &CallerId, request: &Request, digest: [u8; 32], now: UtcDateTime) -> Origin {
     Origin {
         time: now.unix_timestamp(),
         caller: caller.as_str().to_owned(),
@@ -283,15 +323,15 @@ fn origin(caller: &CallerId, request: &Request, digest: [u8; 32], now: UtcDateTi
 }
 
 /// Over everything that makes two requests different: cluster, role, epoch and what is asked.
-fn bound_digest(request: &Request) -> [u8; 32] {
+pub(super) fn bound_digest(request: &Request) -> [u8; 32] {
     digest(request.encode().get(BOUND_FROM..).unwrap_or_default())
 }
 
-fn rate_limited(wait: core::time::Duration) -> Refusal {
+pub(super) fn rate_limited(wait: core::time::Duration) -> Refusal {
     Refusal::RateLimited { retry_after_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1) }
 }
 
-fn log_refusal(error: &LogError) -> Refusal {
+pub(super) fn log_refusal(error: &LogError) -> Refusal {
     match error {
         LogError::Full(_) => Refusal::LogFull,
         _ => Refusal::LogUnavailable,

@@ -35,6 +35,9 @@ impl Rate {
 
     /// How many refusals are written into a log: 1,000 at once and one per second, which is less than 100 MB in a day.
     pub const REFUSALS: Self = Self { burst: 1000, interval: Duration::from_secs(1) };
+
+    /// What operators of one cluster may ask: 100 at once and two per second.
+    pub const OPERATIONS: Self = Self { burst: 100, interval: Duration::from_millis(500) };
 }
 
 impl Default for Rate {

@@ -359,6 +359,10 @@ pub struct Verified {
     pub prepared: u64,
     /// How often a signer was named.
     pub signers: u64,
+    /// How many generations were retired.
+    pub retired: u64,
+    /// How many orders of operators were carried out, or were about to be.
+    pub ordered: u64,
     /// Octets at the end, of an entry that is not whole: of a service that works on it now, or that was killed.
     pub unfinished: u64,
 }
@@ -384,6 +388,8 @@ pub fn verify(
             Entry::Prepared { .. } => &mut verified.prepared,
             Entry::Issued { .. } => &mut verified.issued,
             Entry::Refused { .. } => &mut verified.refused,
+            Entry::Retired { .. } => &mut verified.retired,
+            Entry::Ordered { .. } => &mut verified.ordered,
         };
         *count = count.saturating_add(1);
         is_met |= expected == Some(head);

@@ -1,7 +1,7 @@
 //! Which key each generation of each authority has: one key never serves two of them, and none of them has two.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 use pki_core::{AuthorityId, CaVersion};
@@ -20,6 +20,7 @@ pub(super) struct Owner {
 pub(super) struct Owners {
     owners: BTreeMap<[u8; 20], Owner>,
     keys: BTreeMap<Owner, [u8; 20]>,
+    retired: BTreeSet<Owner>,
 }
 
 impl Owners {
@@ -27,6 +28,19 @@ impl Owners {
     pub(super) fn learn(&mut self, owner: &Owner, key: [u8; 20]) {
         self.owners.entry(key).or_insert_with(|| owner.clone());
         self.keys.entry(owner.clone()).or_insert(key);
+    }
+
+    pub(super) fn key_of(&self, owner: &Owner) -> Option<[u8; 20]> {
+        self.keys.get(owner).copied()
+    }
+
+    /// It keeps its key, which is nobody else's, and never signs again.
+    pub(super) fn retire(&mut self, owner: Owner) {
+        self.retired.insert(owner);
+    }
+
+    pub(super) fn is_retired(&self, owner: &Owner) -> bool {
+        self.retired.contains(owner)
     }
 }
 

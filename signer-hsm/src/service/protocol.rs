@@ -7,7 +7,7 @@
 use core::error::Error;
 use core::fmt;
 
-use pki_core::SignErrorKind;
+use pki_core::{CaVersion, SignErrorKind};
 
 use super::epoch::SignerEpoch;
 use super::wire::{Reader, Writer};
@@ -253,7 +253,7 @@ pub struct Request {
     pub cluster: String,
     /// The authority, by the identifier of its role.
     pub role: String,
-    /// The epoch of the signer that the caller expects; ignored by [`Ask::Current`].
+    /// The epoch of the signer that the caller expects, and an operator's order follows; ignored by [`Ask::Current`].
     pub epoch: SignerEpoch,
     /// What is asked.
     pub ask: Ask,
@@ -269,6 +269,30 @@ pub enum Ask {
     Leaf(LeafAsk),
     /// What a signer of `certificates.k8s.io` signs.
     Signer(SignerAsk),
+    /// An operator's order: this generation signs from here on.
+    Switch(GenerationAsk),
+    /// An operator's order: this generation never signs again.
+    Retire(GenerationAsk),
+}
+
+/// A generation that the service holds, as an operator means it: one of this number with another key is another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GenerationAsk {
+    /// The generation.
+    pub version: CaVersion,
+    /// The key identifier.
+    pub key: [u8; 20],
+}
+
+impl GenerationAsk {
+    fn write(self, writer: &mut Writer) {
+        writer.u32(self.version.number());
+        writer.octets(&self.key);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        Some(Self { version: CaVersion::new(reader.u32()?)?, key: reader.array()? })
+    }
 }
 
 /// A leaf of a component.
@@ -329,6 +353,14 @@ impl Request {
                 writer.texts(&ask.groups);
                 writer.counted(&ask.csr);
             }
+            Ask::Switch(ask) => {
+                writer.u8(3);
+                ask.write(&mut writer);
+            }
+            Ask::Retire(ask) => {
+                writer.u8(4);
+                ask.write(&mut writer);
+            }
         }
         writer.0
     }
@@ -361,6 +393,8 @@ impl Request {
                 groups: reader.texts(GROUPS_MAX, USER_LEN_MAX)?,
                 csr: reader.counted(LONG_MAX)?.to_vec(),
             }),
+            3 => Ask::Switch(GenerationAsk::read(&mut reader)?),
+            4 => Ask::Retire(GenerationAsk::read(&mut reader)?),
             _ => return None,
         };
         reader.finish()?;
@@ -385,7 +419,7 @@ pub struct Response {
 pub enum Outcome {
     /// The certificate, DER: of now, or of the first time that this request was made.
     Certificate(Vec<u8>),
-    /// Who signs now.
+    /// Who signs now, also after an order.
     Authority {
         /// Since which switch.
         epoch: SignerEpoch,
@@ -411,8 +445,17 @@ pub enum Refusal {
     },
     /// The cluster is none of the caller's. Whether it exists is not said.
     ClusterDenied,
+    /// The caller is of the cluster, and this is not his to ask: a switch of who is no operator, or a certificate of who is
+    /// nothing else.
+    RoleDenied,
     /// The cluster has no such authority here.
     UnknownAuthority,
+    /// The authority has no such generation here, with this key.
+    UnknownGeneration,
+    /// The generation was retired.
+    Retired,
+    /// The generation signs, and is not retired before another one does.
+    Signing,
     /// There is no such profile or signer, or the cluster's policy does not have it.
     UnknownProfile,
     /// The request breaks the policy, or is not an acceptable one.
@@ -451,7 +494,11 @@ impl Refusal {
         match self {
             Self::StaleEpoch { .. } => "service.stale_epoch",
             Self::ClusterDenied => "service.cluster_denied",
+            Self::RoleDenied => "service.role_denied",
             Self::UnknownAuthority => "service.unknown_authority",
+            Self::UnknownGeneration => "service.unknown_generation",
+            Self::Retired => "service.retired",
+            Self::Signing => "service.signing",
             Self::UnknownProfile => "service.unknown_profile",
             Self::OffPolicy { code, .. } | Self::Unable { code } => code,
             Self::RequestIdReused => "service.request_id_reused",
@@ -479,7 +526,11 @@ impl fmt::Display for Refusal {
         match self {
             Self::StaleEpoch { expected, found } => write!(f, "the signer's epoch is {expected}, found {found}"),
             Self::ClusterDenied => f.write_str("the cluster is none of the caller's"),
+            Self::RoleDenied => f.write_str("this is not the caller's to ask"),
             Self::UnknownAuthority => f.write_str("the cluster has no such authority here"),
+            Self::UnknownGeneration => f.write_str("the authority has no such generation here, with this key"),
+            Self::Retired => f.write_str("the generation was retired"),
+            Self::Signing => f.write_str("the generation signs"),
             Self::UnknownProfile => f.write_str("no such profile in the cluster's policy"),
             Self::OffPolicy { code, text } => write!(f, "{code}: {}", text.escape_debug()),
             Self::RequestIdReused => f.write_str("the request identifier was used for another request"),
@@ -610,6 +661,10 @@ fn write_refusal(writer: &mut Writer, refusal: &Refusal) {
             writer.u8(12);
             writer.text(cut(code, CODE_LEN_MAX));
         }
+        Refusal::RoleDenied => writer.u8(13),
+        Refusal::UnknownGeneration => writer.u8(14),
+        Refusal::Retired => writer.u8(15),
+        Refusal::Signing => writer.u8(16),
     }
 }
 
@@ -632,6 +687,10 @@ fn read_refusal(reader: &mut Reader<'_>) -> Option<Refusal> {
         10 => Refusal::LogUnavailable,
         11 => Refusal::Signer(sign_error_kind(reader.u8()?)?),
         12 => Refusal::Unable { code: reader.text(CODE_LEN_MAX)?.to_owned() },
+        13 => Refusal::RoleDenied,
+        14 => Refusal::UnknownGeneration,
+        15 => Refusal::Retired,
+        16 => Refusal::Signing,
         _ => return None,
     })
 }

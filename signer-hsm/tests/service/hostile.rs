@@ -342,6 +342,7 @@ proptest! {
             Refusal::StaleEpoch { expected: epoch(expected), found: epoch(found) },
             Refusal::OffPolicy { code: "policy.name".into(), text: text.clone() },
             Refusal::RateLimited { retry_after_ms: ms },
+            Refusal::RoleDenied, Refusal::UnknownGeneration, Refusal::Retired, Refusal::Signing,
             Refusal::ClusterDenied, Refusal::LogFull, Refusal::Signer(pki_core::SignErrorKind::TimedOut),
         ] {
             let response = Response { sequence, id: request_id(), outcome: Outcome::Refused(refusal) };

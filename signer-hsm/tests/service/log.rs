@@ -169,6 +169,33 @@ fn a_certificate_of_another_epoch_is_no_sound_log() {
 }
 
 #[test]
+fn a_retired_generation_signs_no_more_in_a_sound_log() {
+    let (cluster, role) = (|| "blue".to_owned(), || "cluster".to_owned());
+    let signer = |epoch, version| {
+        let (epoch, key) = (SignerEpoch::new(epoch).unwrap(), [0; 20]);
+        Entry::Signer { time: 1, cluster: cluster(), role: role(), epoch, version, key }
+    };
+    let retired = |epoch, version| {
+        let (epoch, key) = (SignerEpoch::new(epoch).unwrap(), [0; 20]);
+        Entry::Retired { time: 1, cluster: cluster(), role: role(), epoch, version, key }
+    };
+    for (entries, is_sound) in [
+        (vec![signer(1, 1), signer(2, 2), retired(2, 1), signer(3, 3)], true),
+        (vec![signer(1, 1), retired(1, 2)], true),
+        (vec![signer(1, 1), signer(2, 2), retired(2, 1), signer(3, 1)], false),
+        (vec![signer(1, 1), retired(1, 1)], false),
+        (vec![signer(1, 1), signer(2, 2), retired(1, 1)], false),
+        (vec![retired(1, 1)], false),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        open(directory.path()).unwrap().0.append(&entries).unwrap();
+        let verified = verify_directory(directory.path(), None, |_| {});
+        assert_eq!(verified.is_ok(), is_sound, "{entries:?}: {verified:?}");
+        assert_eq!(open(directory.path()).is_ok(), is_sound, "a service would not begin with it either");
+    }
+}
+
+#[test]
 fn a_log_has_one_process_and_is_missed_when_it_is_gone() {
     let (directory, octets, _) = written();
     let first = open(directory.path()).unwrap();

@@ -156,7 +156,7 @@ pub(crate) fn caller() -> CallerId {
     CallerId::new("kcm")
 }
 
-/// A service for the clusters `blue` and `green`, of which the caller has `blue` only.
+/// A service for the clusters `blue` and `green`, of which the caller has `blue` only. The operator of each is its controller.
 pub(crate) struct Bench {
     pub(crate) directory: tempfile::TempDir,
     pub(crate) clock: Arc<TestClock>,
@@ -185,9 +185,9 @@ impl Bench {
     pub(crate) fn empty_service(&self) -> IssuingService {
         let service = IssuingService::open(self.path(), config(&self.clock, self.durability)).unwrap();
         for (cluster, caller) in [("blue", caller()), ("green", CallerId::new("other"))] {
-            let config =
-                ClusterConfig::new(cluster.parse().unwrap(), policy()).with_caller(caller).with_rate(self.rate);
-            service.add_cluster(config).unwrap();
+            let config = ClusterConfig::new(cluster.parse().unwrap(), policy()).with_caller(caller);
+            let config = config.with_operator(CallerId::new(format!("{cluster}-controller")));
+            service.add_cluster(config.with_rate(self.rate)).unwrap();
         }
         service
     }

@@ -3,7 +3,7 @@
 //! A frame is the length of its content, four octets that vouch for the length, the content, SHA-256 over the hash before it and
 //! all of this, and an octet that is not zero.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Read};
 
 use aws_lc_rs::digest::{Context, SHA256};
@@ -112,26 +112,39 @@ pub(super) fn scan(
     Ok(scanned)
 }
 
-/// What the entries of a sound log say together: epochs count up by one, and nothing is issued or prepared in another than
-/// the current one.
+/// What the entries of a sound log say together: epochs count up by one, nothing is issued or prepared in another than the
+/// current one, none that signs is retired, and none that was retired signs.
 #[derive(Default)]
 struct Rules {
-    epochs: HashMap<(String, String), SignerEpoch>,
+    signing: HashMap<(String, String), (SignerEpoch, u32)>,
+    retired: HashSet<(String, String, u32)>,
 }
 
 impl Rules {
     fn judge(&mut self, entry: &Entry) -> Result<(), &'static str> {
         match entry {
-            Entry::Signer { cluster, role, epoch, .. } => {
-                let before = self.epochs.insert((cluster.clone(), role.clone()), *epoch);
-                let expected = before.map_or(Some(SignerEpoch::FIRST), SignerEpoch::next);
+            Entry::Signer { cluster, role, epoch, version, .. } => {
+                if self.retired.contains(&(cluster.clone(), role.clone(), *version)) {
+                    return Err("a signer that was retired");
+                }
+                let before = self.signing.insert((cluster.clone(), role.clone()), (*epoch, *version));
+                let expected = before.map_or(Some(SignerEpoch::FIRST), |(epoch, _)| epoch.next());
                 if expected == Some(*epoch) { Ok(()) } else { Err("an epoch that does not follow the one before") }
             }
+            Entry::Retired { cluster, role, epoch, version, .. } => {
+                match self.signing.get(&(cluster.clone(), role.clone())) {
+                    Some((current, signing)) if current == epoch && signing != version => {
+                        self.retired.insert((cluster.clone(), role.clone(), *version));
+                        Ok(())
+                    }
+                    _ => Err("the end of a generation that signs, or in another epoch than the current"),
+                }
+            }
             Entry::Prepared { of, .. } | Entry::Issued { of, .. } => {
-                let current = self.epochs.get(&(of.cluster.clone(), of.role.clone()));
+                let current = self.signing.get(&(of.cluster.clone(), of.role.clone())).map(|(epoch, _)| epoch);
                 if current == Some(&of.epoch) { Ok(()) } else { Err("a certificate of another epoch than the current") }
             }
-            Entry::Refused { .. } => Ok(()),
+            Entry::Refused { .. } | Entry::Ordered { .. } => Ok(()),
         }
     }
 }

@@ -54,6 +54,26 @@ pub enum Entry {
         /// In words, cut.
         text: String,
     },
+    /// From here on this generation never signs again.
+    Retired {
+        /// When, in seconds since 1970.
+        time: i64,
+        /// The cluster.
+        cluster: String,
+        /// The authority, by the identifier of its role.
+        role: String,
+        /// The epoch in which it ended.
+        epoch: SignerEpoch,
+        /// The generation.
+        version: u32,
+        /// The key identifier.
+        key: [u8; 20],
+    },
+    /// An operator's order is about to be carried out. What came of it is written with it, and stands behind it.
+    Ordered {
+        /// By which request.
+        of: Origin,
+    },
 }
 
 /// Which request an entry is about.
@@ -135,6 +155,19 @@ impl Entry {
                 writer.text(code);
                 writer.text(text);
             }
+            Self::Retired { time, cluster, role, epoch, version, key } => {
+                writer.u8(5);
+                writer.octets(&time.to_be_bytes());
+                writer.text(cluster);
+                writer.text(role);
+                writer.u64(epoch.number());
+                writer.u32(*version);
+                writer.octets(key);
+            }
+            Self::Ordered { of } => {
+                writer.u8(6);
+                of.write(&mut writer);
+            }
         }
         writer.0
     }
@@ -143,9 +176,9 @@ impl Entry {
     pub(super) fn is_bounded(&self) -> bool {
         let fit = |texts: &[&str]| texts.iter().all(|text| text.len() <= TEXT_LEN_MAX);
         match self {
-            Self::Signer { cluster, role, .. } => fit(&[cluster, role]),
+            Self::Signer { cluster, role, .. } | Self::Retired { cluster, role, .. } => fit(&[cluster, role]),
             Self::Prepared { of, record, .. } => fit(&of.texts()) && fit(&[record]),
-            Self::Issued { of, .. } => fit(&of.texts()),
+            Self::Issued { of, .. } | Self::Ordered { of } => fit(&of.texts()),
             Self::Refused { of, code, text } => fit(&of.texts()) && fit(&[code, text]),
         }
     }
@@ -174,6 +207,15 @@ impl Entry {
                 code: reader.text(TEXT_LEN_MAX)?.to_owned(),
                 text: reader.text(TEXT_LEN_MAX)?.to_owned(),
             },
+            5 => Self::Retired {
+                time: reader.array().map(i64::from_be_bytes)?,
+                cluster: reader.text(TEXT_LEN_MAX)?.to_owned(),
+                role: reader.text(TEXT_LEN_MAX)?.to_owned(),
+                epoch: SignerEpoch::new(reader.u64()?)?,
+                version: reader.u32()?,
+                key: reader.array()?,
+            },
+            6 => Self::Ordered { of: Origin::read(&mut reader)? },
             _ => return None,
         };
         reader.finish()?;
@@ -190,6 +232,12 @@ impl fmt::Display for Entry {
                 write!(f, "{time} signer cluster={cluster} role={role} epoch={epoch} version={version} key=")?;
                 key.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
             }
+            Self::Retired { time, cluster, role, epoch, version, key } => {
+                let (cluster, role) = (cluster.escape_debug(), role.escape_debug());
+                write!(f, "{time} retired cluster={cluster} role={role} epoch={epoch} version={version} key=")?;
+                key.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
+            }
+            Self::Ordered { of } => write!(f, "{of} ordered"),
             Self::Prepared { of, record, .. } => write!(f, "{of} prepared {record}"),
             Self::Issued { of, certificate } => {
                 write!(f, "{of} issued fingerprint={}", pki_core::Fingerprint::of(certificate))
