@@ -6,6 +6,9 @@
 #[path = "support/backends.rs"]
 mod backends;
 #[cfg(test)]
+#[path = "support/interop.rs"]
+mod interop;
+#[cfg(test)]
 #[path = "support/kinds.rs"]
 mod kinds;
 #[cfg(test)]
@@ -16,18 +19,12 @@ mod openssl;
 #[cfg(test)]
 mod tests {
     use std::error::Error;
-    use std::fs;
-    use std::str::FromStr;
     use std::sync::Arc;
-    use std::time::Duration;
 
     use pki_core::{
-        KeyAlgorithm, RcgenSigner, RustlsSigner, SignError, SignErrorKind, SignatureAlgorithm, Signer, X509Signature,
-        X509Signer,
+        KeyAlgorithm, RcgenSigner, RustlsSigner, SignError, SignErrorKind, SignatureAlgorithm, Signer, X509Signer,
     };
-    use rcgen::{
-        BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyIdMethod, KeyUsagePurpose, SerialNumber,
-    };
+    use rcgen::Issuer;
     use rustls::server::ResolvesServerCert;
     use rustls::sign::{CertifiedKey, SigningKey, SingleCertAndKey};
     use rustls::version::{TLS12, TLS13};
@@ -38,17 +35,10 @@ mod tests {
     use rustls_pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer};
     use signer_hsm::testing::{FaultySigner, SignFault};
     use signer_hsm::{ExportableKey, KeyLabel, KeySpec, Provider, SoftwareKey};
-    use x509_cert::builder::{Builder, CertificateBuilder, profile};
-    use x509_cert::der::Encode;
-    use x509_cert::name::Name;
-    use x509_cert::spki::SubjectPublicKeyInfo;
-    use x509_cert::time::Validity;
 
     use crate::backends::backends;
+    use crate::interop::{SERVER, params, rcgen_issues, x509_cert_issues};
     use crate::kinds::kinds;
-    use crate::openssl::openssl;
-
-    const SERVER: &str = "server.example";
 
     fn label(text: &str) -> KeyLabel {
         text.parse().unwrap()
@@ -70,72 +60,14 @@ mod tests {
         }
     }
 
-    /// rcgen's parameters of an authority or of a server, without what it would need a provider of its own for.
-    fn params(name: &str, number: u64, is_ca: bool) -> CertificateParams {
-        let names = if is_ca { Vec::new() } else { vec![name.to_owned()] };
-        let mut params = CertificateParams::new(names).unwrap();
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.serial_number = Some(SerialNumber::from(number));
-        params.key_identifier_method = KeyIdMethod::PreSpecified(number.to_be_bytes().to_vec());
-        if is_ca {
-            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-            params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
-        }
-        params
-    }
-
-    /// `openssl` builds the path from `leaf` to `root`, and refuses a root of the same name with another key.
-    fn openssl_accepts(name: &str, root: &[u8], leaf: &[u8]) {
-        let room = tempfile::tempdir().unwrap();
-        let [root_file, leaf_file] = ["root", "leaf"].map(|file| room.path().join(file));
-        for (file, der) in [(&root_file, root), (&leaf_file, leaf)] {
-            fs::write(file, pki_core::pem::encode_pem("CERTIFICATE", der)).unwrap();
-        }
-        let (root, leaf) = (root_file.to_str().unwrap(), leaf_file.to_str().unwrap());
-        let said = openssl(["verify", "-x509_strict", "-check_ss_sig", "-CAfile", root, leaf], &[]);
-        assert!(String::from_utf8(said).unwrap().ends_with(": OK\n"), "{name}");
-    }
-
     #[test]
     fn rcgen_issues_through_every_backend() {
-        on_every_backend(|name, signer| {
-            let key = RcgenSigner::new(&*signer).unwrap();
-            let root_params = params("root", 1, true);
-            let root = root_params.self_signed(&key).unwrap();
-            let leaf_key = generate(KeyAlgorithm::P256);
-            let mut leaf_params = params(SERVER, 2, false);
-            leaf_params.use_authority_key_identifier_extension = true;
-            let leaf = leaf_params
-                .signed_by(&RcgenSigner::new(&*leaf_key).unwrap(), &Issuer::from_params(&root_params, key))
-                .unwrap();
-            openssl_accepts(name, root.der(), leaf.der());
-        });
+        on_every_backend(|name, signer| rcgen_issues(name, &*signer));
     }
 
     #[test]
     fn the_builder_of_x509_cert_issues_through_every_backend() {
-        on_every_backend(|name, signer| {
-            let key = X509Signer::new(&*signer).unwrap();
-            let subject = Name::from_str("CN=root,O=Test,C=US").unwrap();
-            let spki = |signer: &dyn Signer| SubjectPublicKeyInfo::try_from(signer.public_key().as_ref()).unwrap();
-            let validity = || Validity::from_now(Duration::from_secs(3600)).unwrap();
-
-            let root = profile::cabf::Root::new(false, subject.clone()).unwrap();
-            let root = CertificateBuilder::new(root, 1_u32.into(), validity(), spki(&*signer)).unwrap();
-            let root = root.build::<_, X509Signature>(&key).unwrap();
-
-            let below = profile::cabf::tls::Subordinate {
-                issuer: subject,
-                subject: Name::from_str("CN=below,O=Test,C=US").unwrap(),
-                path_len_constraint: Some(0),
-                client_auth: false,
-                emits_ocsp_response: false,
-            };
-            let owner = generate(KeyAlgorithm::P256);
-            let below = CertificateBuilder::new(below, 2_u32.into(), validity(), spki(&*owner)).unwrap();
-            let below = below.build::<_, X509Signature>(&key).unwrap();
-            openssl_accepts(name, &root.to_der().unwrap(), &below.to_der().unwrap());
-        });
+        on_every_backend(|name, signer| x509_cert_issues(name, &*signer));
     }
 
     /// A signer whose public key is not of the algorithm that it names.

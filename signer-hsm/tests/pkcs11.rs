@@ -18,9 +18,15 @@ use webpki::aws_lc_rs::{
     ECDSA_P256_SHA256, ECDSA_P384_SHA384, ED25519, RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA256_LEGACY_KEY,
 };
 
+#[path = "support/interop.rs"]
+mod interop;
+#[path = "support/openssl.rs"]
+#[expect(dead_code, reason = "no keys of openssl are needed here, only its judgement")]
+mod openssl;
 #[path = "support/token.rs"]
 mod token;
 
+use interop::{rcgen_issues, x509_cert_issues};
 use token::{PIN, SOFTHSM, in_own_process, wait_until};
 
 static VERIFY: &[&dyn SignatureVerificationAlgorithm] =
@@ -85,6 +91,22 @@ fn the_contract_holds_in_process() {
         let refused = store.open_pss(&label("ec")).unwrap_err();
         assert_eq!(refused.kind(), KeyStoreErrorKind::UnsupportedAlgorithm);
         drop((store, pss));
+        finalize(&module);
+    });
+}
+
+#[test]
+fn rcgen_and_the_builder_of_x509_cert_issue_with_a_key_of_a_token() {
+    in_own_process("rcgen_and_the_builder_of_x509_cert_issue_with_a_key_of_a_token", &[], |token| {
+        let module = token.softhsm();
+        let store = token.store(&module);
+        for kind in [KeyAlgorithm::P256, KeyAlgorithm::P384, KeyAlgorithm::Rsa2048, KeyAlgorithm::Ed25519] {
+            let (name, described) = (label(&format!("interop/{kind}")), format!("a token's {kind}"));
+            let signer = store.generate(&name, KeySpec::new(kind)).unwrap();
+            rcgen_issues(&described, &*signer);
+            x509_cert_issues(&described, &*signer);
+        }
+        drop(store);
         finalize(&module);
     });
 }
