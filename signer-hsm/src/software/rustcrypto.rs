@@ -71,6 +71,13 @@ struct P256(p256::ecdsa::SigningKey);
 struct P384(p384::ecdsa::SigningKey);
 struct Ed25519(ed25519_dalek::SigningKey);
 
+/// `KeypairBytes`, through which a seed goes to and from PKCS#8, wipes it only with `ed25519/zeroize`. It has no trait that says
+/// so; a signature has, with the same feature, so that without it this is not compiled.
+const _: fn() = || {
+    fn is_wiped<T: zeroize::Zeroize>() {}
+    is_wiped::<ed25519_dalek::Signature>();
+};
+
 impl KeyPair for P256 {
     fn spki(&self) -> Option<Vec<u8>> {
         spki(self.0.verifying_key())
@@ -109,9 +116,7 @@ impl KeyPair for Ed25519 {
     fn to_pkcs8(&self) -> Option<Zeroizing<Vec<u8>>> {
         // Without the public key it is version 1.
         let bytes = KeypairBytes { secret_key: self.0.to_bytes(), public_key: None };
-        let encoded = pkcs8(&bytes);
-        drop(Zeroizing::new(bytes.secret_key));
-        encoded
+        pkcs8(&bytes)
     }
 
     fn sign(&self, _: SignatureAlgorithm, message: &[u8], signature: &mut [u8]) -> Result<usize, SignError> {
