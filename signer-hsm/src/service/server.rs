@@ -199,7 +199,17 @@ struct Door {
     listener: OwnedFd,
     thread: Option<JoinHandle<()>>,
     /// The socket's file, and the lock that says that its process lives.
-    file: Option<(PathBuf, Lock)>,
+    file: Option<(SocketFile, Lock)>,
+}
+
+/// The file of a socket, gone with whoever listens there, or was about to.
+#[derive(Debug)]
+struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let _is_gone = fs::remove_file(&self.0);
+    }
 }
 
 impl Server {
@@ -244,6 +254,7 @@ impl Server {
             Err(error) => return Err(error.into()),
         }
         let listener = UnixListener::bind(path)?;
+        let file = SocketFile(path.to_owned());
         fs::set_permissions(path, Permissions::from_mode(mode))?;
         let listening = OwnedFd::from(listener.try_clone()?);
         let shared = Arc::clone(&self.shared);
@@ -259,7 +270,7 @@ impl Server {
                 });
             }
         })?;
-        self.watch(listening, thread, Some((path.to_owned(), lock)));
+        self.watch(listening, thread, Some((file, lock)));
         Ok(())
     }
 
@@ -299,7 +310,7 @@ impl Server {
         Ok(())
     }
 
-    fn watch(&self, listener: OwnedFd, thread: JoinHandle<()>, file: Option<(PathBuf, Lock)>) {
+    fn watch(&self, listener: OwnedFd, thread: JoinHandle<()>, file: Option<(SocketFile, Lock)>) {
         locked(&self.doors).push(Door { listener, thread: Some(thread), file });
     }
 
@@ -423,9 +434,10 @@ impl Drop for Server {
 impl Door {
     fn close(mut self) {
         // The file goes first: whoever comes from now on finds nobody, instead of being let in and sent away.
-        if let Some((path, _lock)) = &self.file {
-            let _is_gone = fs::remove_file(path);
-        }
+        let _lock = self.file.take().map(|(file, lock)| {
+            drop(file);
+            lock
+        });
         let _is_shut = rustix::net::shutdown(self.listener.as_fd(), rustix::net::Shutdown::Both);
         if let Some(thread) = self.thread.take() {
             let _ended = thread.join();

@@ -295,6 +295,27 @@ fn the_socket_of_the_dead_is_taken_over_and_that_of_the_living_is_not() {
 }
 
 #[test]
+fn a_server_whose_thread_cannot_be_begun_leaves_no_socket() {
+    const CHILD: &str = "NO_THREADS_HERE";
+    if std::env::var_os(CHILD).is_none() {
+        // No thread has a stack of so much, so none is begun in that process.
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        child.args(["hostile::a_server_whose_thread_cannot_be_begun_leaves_no_socket", "--exact", "--test-threads=1"]);
+        let output = child.env(CHILD, "").env("RUST_MIN_STACK", (1_u64 << 46).to_string()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains("1 passed"), "{said}");
+        return;
+    }
+    let bench = Bench::new();
+    let server = Server::issuing(bench.service(), ServerLimits::DEFAULT);
+    for _ in 0..2 {
+        let refused = server.listen_unix(&bench.socket(), 0o600, Peers::new());
+        assert!(matches!(refused, Err(ListenError::Io(_))), "{refused:?}");
+        assert!(!bench.socket().exists(), "nothing was changed");
+    }
+}
+
+#[test]
 fn frames_are_bounded_and_cut_wherever_they_are_split() {
     let octets = [frame(b"one"), frame(b""), frame(&[7; 50])].concat();
     for split in 0..octets.len() {
