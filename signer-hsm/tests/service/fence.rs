@@ -6,14 +6,15 @@ use std::thread;
 use std::time::Duration;
 
 use pki_core::{AuthorityRole, CaVersion, ClusterId, LeafIdentity, Limits};
+use signer_hsm::SoftwareKey;
 use signer_hsm::service::client::ClientError;
 use signer_hsm::service::epoch::SignerEpoch;
 use signer_hsm::service::limits::ServerLimits;
 use signer_hsm::service::log::{Entry, verify_directory};
 use signer_hsm::service::protocol::{Outcome, Refusal, Request};
-use signer_hsm::service::{IssuingService, ServiceError};
+use signer_hsm::service::{CallerId, ClusterConfig, IssuingService, ServiceError};
 
-use crate::support::{Bench, Ca, NODE, ROLE, blue, caller, order, request_id, serving};
+use crate::support::{Bench, Ca, NODE, ROLE, blue, caller, order, policy, request_id, serving};
 
 #[test]
 fn a_request_of_an_older_epoch_is_refused_also_after_a_restart() {
@@ -95,6 +96,21 @@ fn a_key_that_is_anothers_is_not_installed() {
     let refused = service.install(&blue(), ROLE, Ca::mint("blue", 1).generation());
     assert!(matches!(refused, Err(ServiceError::OtherKey { .. })));
     service.install(&blue(), ROLE, bench.blue.generation()).unwrap();
+}
+
+#[test]
+fn a_cluster_is_added_once_and_a_certificate_is_not_installed_with_another_key() {
+    let bench = Bench::new();
+    let service = bench.service();
+    let config = ClusterConfig::new(blue(), policy()).with_caller(CallerId::new("mallory"));
+    assert!(matches!(service.add_cluster(config), Err(ServiceError::ClusterExists(cluster)) if cluster == blue()));
+    assert!(matches!(ask(&service, ROLE), Outcome::Certificate(_)), "the callers are those of before");
+    let (second, other) = (Ca::mint("blue", 2), Ca::mint("blue", 2));
+    let signer = Arc::new(SoftwareKey::from_pem(other.key.as_bytes()).unwrap());
+    let refused = service.install(&blue(), ROLE, second.generation_with(signer));
+    assert!(matches!(refused, Err(ServiceError::ForeignKey)), "{refused:?}");
+    // Neither key is anybody's by it.
+    service.install(&blue(), ROLE, other.generation()).unwrap();
 }
 
 fn ask(service: &IssuingService, role: AuthorityRole) -> Outcome {
