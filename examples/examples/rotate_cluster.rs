@@ -12,7 +12,9 @@ use clap::error::ErrorKind as Misuse;
 use clap::{Parser, ValueEnum};
 use comfy_table::{CellAlignment, Table, presets};
 use examples::keys::{self, CaKeys, TokenDirectory};
-use examples::{ConnectionReport, CostReport, Fault, KeysReport, Options, Outcome, Progress, Row, UnitReport, run};
+use examples::{
+    ConnectionReport, CostReport, Fault, IssuingReport, KeysReport, Options, Outcome, Progress, Row, UnitReport, run,
+};
 use indicatif::{ProgressBar, ProgressStyle};
 use pki_core::{NodeName, Preset};
 use rotation_fsm::Strategy;
@@ -46,7 +48,7 @@ const EXIT_UNUSABLE: u8 = 2;
                                                    turn back, and see the new CA refused
   rotate_cluster --sleeping-node node-0            a node sleeps through stages, and is waited for
   rotate_cluster --signer pkcs11                   every CA key in a SoftHSM2 token, and what taking one comes to
-  rotate_cluster --signer service                  every CA key in another process, behind a socket
+  rotate_cluster --signer service                  every CA key in another process, which signs for nodes by a policy of its own
   rotate_cluster --plant retire-old-ca-early       see the check fail
   rotate_cluster --preset gke --plant keep-orphaned
                                                    connections outlive the CA that vouched for them
@@ -149,7 +151,7 @@ fn main() -> ExitCode {
         Err(error) => return unusable(error.to_string().lines().next().unwrap_or("error: unusable arguments")),
     };
     if let Some(socket) = &arguments.serve_keys {
-        return match keys::serve(socket) {
+        return match keys::serve(socket, arguments.preset, arguments.nodes.get().into()) {
             Ok(()) => ExitCode::from(EXIT_CLEAN),
             Err(error) => unusable(&format!("error: {error}")),
         };
@@ -158,8 +160,8 @@ fn main() -> ExitCode {
     options.nodes = arguments.nodes.into();
     options.strategy = arguments.strategy;
     options.emergency = arguments.emergency;
-    options.rollback_at = arguments.rollback_at;
-    options.sleeping_node = arguments.sleeping_node;
+    options.rollback_at.clone_from(&arguments.rollback_at);
+    options.sleeping_node.clone_from(&arguments.sleeping_node);
     options.fault = arguments.plant;
     options.dwell = Duration::from_millis(arguments.dwell);
 
@@ -174,11 +176,11 @@ fn main() -> ExitCode {
         Err(error) => return unusable(&format!("error: {error}")),
     };
 
-    let keys = match open_keys(arguments.signer, &arguments.module) {
+    let keys = match open_keys(&arguments) {
         Ok(keys) => keys,
         Err(error) => return unusable(&format!("error: {error}")),
     };
-    options.keys = keys.store();
+    (options.keys, options.issuing) = (keys.store(), keys.issuing());
 
     allow_descriptors();
     let mut screen = Screen::new(arguments.format);
@@ -210,14 +212,15 @@ fn main() -> ExitCode {
     }
 }
 
-fn open_keys(place: KeyPlace, module: &Path) -> Result<CaKeys, Box<dyn Error + Send + Sync>> {
-    match place {
+fn open_keys(arguments: &Arguments) -> Result<CaKeys, Box<dyn Error + Send + Sync>> {
+    match arguments.signer {
         KeyPlace::Software => Ok(CaKeys::software()),
-        KeyPlace::Pkcs11 => CaKeys::token(module),
+        KeyPlace::Pkcs11 => CaKeys::token(&arguments.module),
         KeyPlace::Service => {
             let mut command = Command::new(std::env::current_exe()?);
-            command.arg("--serve-keys");
-            CaKeys::process(command)
+            let (preset, nodes) = (arguments.preset.to_string(), arguments.nodes.to_string());
+            command.args(["--preset", &preset, "--nodes", &nodes, "--serve-keys"]);
+            CaKeys::process(command, arguments.preset)
         }
     }
 }
@@ -294,8 +297,8 @@ fn conclude(outcome: &Outcome, out: &Output, format: Format) -> std::io::Result<
         "connections held: {held}  kept while trust was added: {kept}  closed with their authority: {retired}  \
          ended with a process: {stopped}  broken: {broken}  there at the end: {remained}"
     ))?;
-    if let Some(KeysReport { place, keys, exports, control, .. }) = &outcome.report.signer {
-        let told = match control {
+    if let Some(KeysReport { place, keys, exports, control, issuing, .. }) = &outcome.report.signer {
+        let mut told = match control {
             Some(control) => format!(
                 "; read, wrapped and copied in vain: {}/{}; of `{}`, made to be taken: {:?} octets",
                 exports.iter().filter(|export| export.octets() == [0; 3]).count(),
@@ -305,6 +308,12 @@ fn conclude(outcome: &Outcome, out: &Output, format: Format) -> std::io::Result<
             ),
             None => String::new(),
         };
+        if let Some(IssuingReport { issued, refused, switches, retired, .. }) = issuing {
+            told += &format!(
+                "; certificates issued there: {issued}  refused: {refused}  switches of its epoch: {switches}  \
+                 generations retired: {retired}"
+            );
+        }
         say(format!("keys in `{place}` at the end: {}{told}", keys.len()))?;
     }
     let probes = outcome.report.probes;

@@ -20,6 +20,9 @@ use signer_hsm::{KeyLabel, KeySpec, KeyStore, KeyStoreError, SoftwareKey};
 use time::{Duration, UtcDateTime};
 use trust_model::tls::{IdentityError, TlsIdentity};
 
+use crate::clock::Clock;
+use crate::keys::{Issuing, ServiceFailure};
+
 /// Who signs service-account tokens, as their `iss` claim says, and for whom: the API server is both.
 pub(crate) const TOKEN_ISSUER: &str = "https://kubernetes.default.svc";
 
@@ -59,6 +62,8 @@ pub enum AuthorityError {
     Name(NameError),
     /// The operating system has no entropy.
     Entropy(getrandom::Error),
+    /// The issuing service in another process gave nothing.
+    Service(ServiceFailure),
 }
 
 impl fmt::Display for AuthorityError {
@@ -80,6 +85,7 @@ impl fmt::Display for AuthorityError {
             Self::Identity(error) => write!(f, "{error}"),
             Self::Name(error) => write!(f, "{error}"),
             Self::Entropy(error) => write!(f, "{error}"),
+            Self::Service(error) => write!(f, "{error}"),
         }
     }
 }
@@ -101,6 +107,7 @@ wraps! {
     ValidityError => Validity,
     IdentityError => Identity,
     getrandom::Error => Entropy,
+    ServiceFailure => Service,
     NameError => Name,
 }
 
@@ -220,6 +227,8 @@ pub(crate) struct Authorities {
     cluster: ClusterId,
     hierarchy: Hierarchy,
     keys: Arc<dyn KeyStore>,
+    /// Who signs what nodes ask for, where it is not this process.
+    issuing: Option<Arc<Issuing>>,
     verifiers: Verifiers<'static>,
     /// Whose every key is: no key serves two roles, the org CA's included.
     ledger: Mutex<KeyLedger>,
@@ -238,6 +247,17 @@ impl Authorities {
         keys: Arc<dyn KeyStore>,
         born: UtcDateTime,
     ) -> Result<Self, AuthorityError> {
+        Self::with_issuing(cluster, hierarchy, keys, None, born)
+    }
+
+    /// The same, with this service for what nodes ask to be signed.
+    pub(crate) fn with_issuing(
+        cluster: ClusterId,
+        hierarchy: Hierarchy,
+        keys: Arc<dyn KeyStore>,
+        issuing: Option<Arc<Issuing>>,
+        born: UtcDateTime,
+    ) -> Result<Self, AuthorityError> {
         let verifiers = pki_core::verify::aws_lc_rs();
         let mut ledger = KeyLedger::new();
         let external = if hierarchy.external_serving() {
@@ -251,11 +271,15 @@ impl Authorities {
         };
         let ledger = Mutex::new(ledger);
         let (generations, crossed) = (Mutex::default(), Mutex::default());
-        let authorities = Self { cluster, hierarchy, keys, verifiers, ledger, generations, crossed, external };
+        let authorities = Self { cluster, hierarchy, keys, issuing, verifiers, ledger, generations, crossed, external };
         for role in authorities.hierarchy.roles() {
             authorities.ensure(*role, CaVersion::FIRST, born)?;
         }
         Ok(authorities)
+    }
+
+    fn issuing_for(&self, role: AuthorityRole) -> Option<&Issuing> {
+        self.issuing.as_deref().filter(|issuing| issuing.serves(role))
     }
 
     fn label(&self, role: AuthorityRole, version: CaVersion) -> KeyLabel {
@@ -293,6 +317,9 @@ impl Authorities {
             }
             None => Generation::Key(signer.public_key().clone()),
         };
+        if let (Some(issuing), Generation::Certificate(issuer)) = (self.issuing_for(role), &generation) {
+            issuing.install(version, issuer.certificate())?;
+        }
         let record = record(&generation, version)?;
         generations.insert((role, version), generation);
         Ok(record)
@@ -352,8 +379,36 @@ impl Authorities {
         named.map(|(of, _)| *of)
     }
 
+    /// Has a generation sign what nodes ask for from here on. A service in another process has that on its disk, and signs nothing
+    /// with the one before from then on; here it is for whoever asks to say.
+    pub(crate) fn switch(&self, role: AuthorityRole, to: CaVersion) -> Result<(), AuthorityError> {
+        match self.issuing_for(role) {
+            Some(issuing) => Ok(issuing.switch(to, self.issuer(role, to)?.certificate())?),
+            None => Ok(()),
+        }
+    }
+
+    /// Answers what a node asks for itself, with the generation that the CSR signer has.
+    pub(crate) fn sign_for_node(
+        &self,
+        leaf: LeafKind,
+        version: CaVersion,
+        holder: &Holder,
+        request: &[u8],
+        clock: &Clock,
+    ) -> Result<CertificateDer<'static>, AuthorityError> {
+        let role = self.hierarchy.issuer_of(leaf).ok_or(IssueError::NotACertificate(leaf))?;
+        match self.issuing_for(role).filter(|issuing| issuing.signs(role, leaf)) {
+            Some(issuing) => Ok(issuing.ask(leaf, version, holder.node.as_ref(), request, clock.skipped())?),
+            None => self.sign_request(leaf, version, holder, request, clock.now()),
+        }
+    }
+
     /// Destroys a generation's private key. Its certificate stays, to be recognised.
     pub(crate) fn destroy_key(&self, role: AuthorityRole, version: CaVersion) -> Result<(), AuthorityError> {
+        if let (Some(issuing), Ok(issuer)) = (self.issuing_for(role), self.issuer(role, version)) {
+            issuing.retire(version, issuer.certificate())?;
+        }
         Ok(self.keys.destroy(&self.label(role, version))?)
     }
 

@@ -27,6 +27,13 @@ impl Clock {
     }
 }
 
+impl Clock {
+    /// How many seconds the cluster's time is ahead.
+    pub(crate) fn skipped(&self) -> i64 {
+        self.skipped_seconds.load(Ordering::SeqCst)
+    }
+}
+
 impl TimeProvider for Clock {
     fn current_time(&self) -> Option<UnixTime> {
         Some(unix_time(self.now()))
@@ -65,6 +72,11 @@ impl ServiceClock {
     #[must_use]
     pub fn start() -> Self {
         Self { day: Clock::default(), began: Stopwatch::start() }
+    }
+
+    /// Is so many seconds ahead from now on, as the cluster is that it serves.
+    pub(crate) fn set_skipped(&self, seconds: i64) {
+        self.day.skipped_seconds.store(seconds, Ordering::SeqCst);
     }
 }
 

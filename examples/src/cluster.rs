@@ -31,7 +31,7 @@ use crate::clock::{Clock, Stopwatch};
 use crate::component::{Component, Environment};
 use crate::dial::NoAnswer;
 use crate::fault::Fault;
-use crate::keys;
+use crate::keys::{self, Issuing};
 use crate::timeline::{Change, Holding};
 
 pub use self::executor::ClusterExecutor;
@@ -55,6 +55,8 @@ pub struct ClusterSpec {
     pub age: Duration,
     /// Where the keys of its authorities are.
     pub keys: Arc<dyn KeyStore>,
+    /// Who signs what nodes ask for, where it is not this process.
+    pub issuing: Option<Arc<Issuing>>,
     /// What is done wrong, if anything.
     pub fault: Option<Fault>,
 }
@@ -63,7 +65,7 @@ impl ClusterSpec {
     /// A new cluster of this hierarchy with so many nodes, and its keys in this store.
     #[must_use]
     pub const fn new(hierarchy: Hierarchy, nodes: NonZeroUsize, keys: Arc<dyn KeyStore>) -> Self {
-        Self { hierarchy, nodes, strategy: Strategy::Staged, age: Duration::ZERO, keys, fault: None }
+        Self { hierarchy, nodes, strategy: Strategy::Staged, age: Duration::ZERO, keys, issuing: None, fault: None }
     }
 
     /// The consumers, as the rotation machine sees them.
@@ -216,8 +218,10 @@ impl MiniCluster {
         let hierarchy = spec.hierarchy.clone();
         let born = clock.now().saturating_sub(spec.age);
         let cluster: ClusterId = keys::CLUSTER.parse().map_err(AuthorityError::Name)?;
+        let (keys, issuing) = (Arc::clone(&spec.keys), spec.issuing.clone());
+        let authorities = Authorities::with_issuing(cluster, hierarchy.clone(), keys, issuing, born)?;
         let shared = Arc::new(Shared {
-            authorities: Authorities::new(cluster, hierarchy.clone(), Arc::clone(&spec.keys), born)?,
+            authorities,
             environment: Environment {
                 hierarchy: hierarchy.clone(),
                 clock,

@@ -1,5 +1,7 @@
 //! Where the private keys of the miniature cluster's authorities are: here, in a token, or in another process.
 
+mod issuing;
+
 use core::fmt;
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Write as _};
@@ -25,6 +27,9 @@ use signer_hsm::{KeyLabel, KeyStore, SoftwareKeyStore};
 use crate::clock::ServiceClock;
 use crate::report::{ExportReport, KeysReport};
 
+use self::issuing::Serving;
+pub use self::issuing::{Issuing, ServiceFailure};
+
 type Attempted<T> = Result<T, Box<dyn core::error::Error + Send + Sync>>;
 
 /// The cluster, as labels of keys begin.
@@ -48,7 +53,7 @@ pub struct CaKeys {
 enum Keeper {
     Memory,
     Token { token: Arc<Pkcs11KeyStore>, module: Pkcs11Module },
-    Process { child: Child, _directory: tempfile::TempDir },
+    Process { child: Child, issuing: Arc<Issuing>, _directory: tempfile::TempDir },
 }
 
 impl fmt::Debug for Keeper {
@@ -87,30 +92,39 @@ impl CaKeys {
     }
 
     /// In the memory of another process, which `command` begins and which calls [`serve`] with the path that is added
-    /// to its arguments. It ends with this one.
+    /// to its arguments. It ends with this one. Beside the keys it has an issuing service for the nodes of this preset.
     ///
     /// # Errors
     /// When the process cannot be begun, or is not ready.
-    pub fn process(mut command: Command) -> Attempted<Self> {
+    pub fn process(mut command: Command, preset: Preset) -> Attempted<Self> {
         let directory = tempfile::tempdir()?;
         let socket = directory.path().join("keys.sock");
         let mut child = command.arg(&socket).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        let mut said = String::new();
-        if let Some(stdout) = child.stdout.take() {
-            BufReader::new(stdout).read_line(&mut said)?;
-        }
+        let (stdin, stdout) = child.stdin.take().zip(child.stdout.take()).ok_or("the process has no pipes")?;
+        let (mut stdout, mut said) = (BufReader::new(stdout), String::new());
+        stdout.read_line(&mut said)?;
         if said.trim_end() != READY {
             return Err(format!("the process with the keys is not ready: {}", child.wait()?).into());
         }
+        let issuing = Arc::new(Issuing::new(&socket, preset, stdin, stdout)?);
         let clock: Arc<dyn Clock> = Arc::new(ServiceClock::start());
         let store = Arc::new(AgentKeyStore::new(Endpoint::Unix(socket), clock, TIMEOUT));
-        Ok(Self { store, keeper: Keeper::Process { child, _directory: directory } })
+        Ok(Self { store, keeper: Keeper::Process { child, issuing, _directory: directory } })
     }
 
     /// What the cluster's authorities sign with.
     #[must_use]
     pub fn store(&self) -> Arc<dyn KeyStore> {
         Arc::clone(&self.store)
+    }
+
+    /// The service that signs what nodes ask for, where it is not this process that does.
+    #[must_use]
+    pub fn issuing(&self) -> Option<Arc<Issuing>> {
+        match &self.keeper {
+            Keeper::Process { issuing, .. } => Some(Arc::clone(issuing)),
+            _ => None,
+        }
     }
 
     /// Tries to take every key that is left after a run of this preset, where there is a way to try, and ends whatever
@@ -147,9 +161,9 @@ impl CaKeys {
                 drop((token, self.store));
                 module.finalize(TIMEOUT)?;
             }
-            Keeper::Process { mut child, .. } => {
+            Keeper::Process { mut child, issuing, .. } => {
                 // It ends when nobody can speak to it any more.
-                drop(child.stdin.take());
+                report.issuing = Some(issuing.finish()?);
                 let status = child.wait()?;
                 if !status.success() {
                     return Err(format!("the process with the keys ended with {status}").into());
@@ -240,21 +254,32 @@ fn make_control_key(module: &Path) -> Attempted<()> {
 }
 
 /// Keeps the keys of a miniature cluster behind a socket at this path, for the user of this process, until standard input
-/// ends. Says on standard output when it can be asked.
+/// ends. Says on standard output when it can be asked. Beside it an issuing service signs what so many nodes of this preset ask
+/// for, with generations that are installed over standard input; at the end it says how many, and how often its epoch was
+/// switched.
 ///
 /// # Errors
 /// When it cannot listen.
-pub fn serve(socket: &Path) -> Attempted<()> {
+pub fn serve(socket: &Path, preset: Preset, nodes: usize) -> Attempted<()> {
     let caller = CallerId::new(CLUSTER);
     let rights = Rights::new().with(caller.clone(), Labels::Below(CLUSTER.parse()?), Right::Manage);
     let clock: Arc<dyn Clock> = Arc::new(ServiceClock::start());
-    let server = Agent::new(Arc::new(SoftwareKeyStore::new()), rights).server(ServerLimits::AGENT, clock);
+    let store: Arc<dyn KeyStore> = Arc::new(SoftwareKeyStore::new());
+    let server = Agent::new(Arc::clone(&store), rights).server(ServerLimits::AGENT, clock);
     let own = rustix::process::geteuid().as_raw();
     server.listen_unix(socket, 0o600, Peers::new().with_user(own, caller))?;
     let mut stdout = io::stdout().lock();
+    let issuing = Serving::begin(socket, store, preset, nodes)?;
     writeln!(stdout, "{READY}")?;
     stdout.flush()?;
-    io::copy(&mut io::stdin().lock(), &mut io::sink())?;
+    for line in io::stdin().lock().lines() {
+        match issuing.obey(&line?) {
+            Ok(()) => writeln!(stdout, "{READY}")?,
+            Err(error) => writeln!(stdout, "{}", error.to_string().escape_debug())?,
+        }
+        stdout.flush()?;
+    }
     let _unfinished = server.drain(TIMEOUT);
+    writeln!(stdout, "{}", issuing.end()?)?;
     Ok(())
 }

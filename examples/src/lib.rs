@@ -46,8 +46,8 @@ pub use crate::issue_cluster::{
 };
 pub use crate::probe::Accepted;
 pub use crate::report::{
-    ConnectionReport, CostReport, ExportReport, HeldReport, KeysReport, PathReport, ProbeReport, Report, SleepReport,
-    StageReport, UnitReport,
+    ConnectionReport, CostReport, ExportReport, HeldReport, IssuingReport, KeysReport, PathReport, ProbeReport, Report,
+    SleepReport, StageReport, UnitReport,
 };
 pub use crate::rotation::{Options, Outcome, Progress, Row, RunError, run};
 pub use crate::timeline::{Change, Holding, Timeline};

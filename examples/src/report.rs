@@ -36,7 +36,7 @@ pub struct Report {
 
 impl Report {
     /// The version of the shape.
-    pub const VERSION: u32 = 3;
+    pub const VERSION: u32 = 4;
 }
 
 /// The keys of the authorities, and what attempts at taking them came to.
@@ -51,6 +51,22 @@ pub struct KeysReport {
     pub exports: Vec<ExportReport>,
     /// The same attempts at a key that was made to be taken.
     pub control: Option<ExportReport>,
+    /// What the issuing service did that was beside them, where there was one.
+    pub issuing: Option<IssuingReport>,
+}
+
+/// What the log of an issuing service says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct IssuingReport {
+    /// Certificates that it issued.
+    pub issued: u64,
+    /// Requests that it refused.
+    pub refused: u64,
+    /// How often its epoch was switched.
+    pub switches: u64,
+    /// Generations that were retired there.
+    pub retired: u64,
 }
 
 impl KeysReport {
@@ -264,6 +280,7 @@ mod tests {
             keys: vec!["a".to_owned(), "b".to_owned()],
             exports: vec![export("a", [0; 3]), export("b", [0; 3])],
             control: Some(export("control", [32; 3])),
+            issuing: None,
         };
         assert!(sound.is_sound());
         for octets in [[1, 0, 0], [0, 1, 0], [0, 0, 1]] {

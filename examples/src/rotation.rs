@@ -44,6 +44,8 @@ pub struct Options {
     pub sleeping_node: Option<NodeName>,
     /// Where the keys of the authorities are.
     pub keys: Arc<dyn KeyStore>,
+    /// Who signs what nodes ask for, where it is not this process.
+    pub issuing: Option<Arc<keys::Issuing>>,
     /// What is done wrong, if anything.
     pub fault: Option<Fault>,
     /// How long each stage lasts at least, so that traffic flows in it.
@@ -62,6 +64,7 @@ impl Options {
             rollback_at: None,
             sleeping_node: None,
             keys: Arc::new(SoftwareKeyStore::new()),
+            issuing: None,
             fault: None,
             dwell: Duration::from_millis(250),
         }
@@ -69,6 +72,7 @@ impl Options {
 
     fn spec(&self) -> ClusterSpec {
         let mut spec = ClusterSpec::new(Hierarchy::preset(self.preset), self.nodes, Arc::clone(&self.keys));
+        spec.issuing.clone_from(&self.issuing);
         spec.fault = self.fault;
         spec.strategy = self.strategy;
         if matches!(self.preset, Preset::Gke(_)) {

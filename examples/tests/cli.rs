@@ -133,6 +133,10 @@ mod cli {
             // The old ones were destroyed where they were.
             assert_eq!(keys["keys"], serde_json::json!(second), "{place}");
         }
+        // What nodes asked for came from there, from the next generation since one switch, and the first one ended there.
+        let issued = serde_json::json!({ "issued": 4, "refused": 0, "switches": 1, "retired": 1 });
+        assert_eq!(service["issuing"], issued);
+        assert_eq!((&memory["issuing"], &token["issuing"]), (&serde_json::Value::Null, &serde_json::Value::Null));
         for export in token["exports"].as_array().unwrap() {
             assert_eq!([&export["read"], &export["wrapped"], &export["copied"]], [0, 0, 0], "{export}");
         }

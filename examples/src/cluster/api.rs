@@ -165,8 +165,8 @@ fn enrol(
     let signer = csr_signer(shared).ok_or_else(|| Response::refused(503, "no CSR signer"))?;
     let holder = holder_of(kubelet, leaf);
     let (version, _) = signer.loaded().material.signs.ok_or_else(|| Response::refused(503, "no CSR signer"))?;
-    let now = shared.environment().clock.now();
-    let signed = shared.authorities.sign_request(leaf, version, &holder, &request.body, now);
+    let clock = &shared.environment().clock;
+    let signed = shared.authorities.sign_for_node(leaf, version, &holder, &request.body, clock);
     signed.map(|certificate| Response::ok(certificate.to_vec())).map_err(|error| Response::refused(403, error))
 }
 

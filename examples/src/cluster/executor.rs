@@ -252,6 +252,8 @@ impl MiniCluster {
         {
             component.claim(|claims| claims.signs = Some(id));
         } else {
+            // Before anybody hears of it: what is asked of the one before is refused from then on.
+            self.shared.authorities.switch(role, version)?;
             component.write(|material| material.signs = Some((version, id)));
         }
         Ok(())
@@ -268,6 +270,7 @@ impl MiniCluster {
         {
             let version = bundle.versions.first();
             let id = self.shared.authorities.id(AuthorityRole::Cluster, version)?;
+            self.shared.authorities.switch(AuthorityRole::Cluster, version)?;
             signer.write(|material| material.signs = Some((version, id)));
             signer.load(self.shared.environment())?;
         }
