@@ -312,7 +312,9 @@ impl Answer {
         let mut reader = Reader(frame);
         match reader.u64() {
             Some(found) if found != expected => Err(ProtocolError::OutOfOrder { expected, found }),
-            _ => Self::read(reader).ok_or(ProtocolError::Malformed("answer")),
+            Some(_) => Self::read(reader).ok_or(ProtocolError::Malformed("answer")),
+            // Too short for a number: what is there must not pass for what follows one.
+            None => Err(ProtocolError::Malformed("answer")),
         }
     }
 

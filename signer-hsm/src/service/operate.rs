@@ -79,7 +79,7 @@ impl IssuingService {
     /// Ends a generation that does not sign: nothing switches to it any more, and none of its version is installed, also after a
     /// restart. There is no way back from it. When it returns, the disk has it, and the service has let go of the key: it is
     /// gone from memory unless the embedder holds the signer, too. Destroying a stored key is the embedder's. Whose the key is
-    /// stays known. The same again changes nothing. Says who signs now.
+    /// stays known. The same again changes nothing. It waits as a [`switch`](Self::switch) does. Says who signs now.
     ///
     /// # Errors
     /// [`ServiceError::Signing`] for the one that signs; [`ServiceError::StaleEpoch`] when `epoch` is not the current one;

@@ -335,6 +335,16 @@ fn frames_are_bounded_and_cut_wherever_they_are_split() {
     assert_eq!(frames.pop(), Err(ProtocolError::FrameTooLong { found: 51, max: 50 }));
 }
 
+#[test]
+fn an_answer_of_an_agent_without_its_number_is_none() {
+    let done = [0_u64.to_be_bytes().as_slice(), &[0]].concat();
+    assert_eq!(signer_hsm::agent::read_and_write(&done), [None, Some(done.clone())]);
+    // As an answer without a number each of these would say something: done, found, refused.
+    for short in [&done[8..], &[1, 1], &[4, 0], &[5]] {
+        assert_eq!(signer_hsm::agent::read_and_write(short), [None, None], "{short:?}");
+    }
+}
+
 proptest! {
     #[test]
     fn messages_that_are_read_are_written_the_same(octets in proptest::collection::vec(any::<u8>(), 0..300)) {

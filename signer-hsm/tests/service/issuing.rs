@@ -206,6 +206,28 @@ fn a_request_that_is_being_worked_on_is_not_begun_again_and_the_log_says_so() {
 }
 
 #[test]
+fn requests_that_come_together_are_each_of_their_own_cluster_and_authority() {
+    let bench = Bench::new();
+    let service = bench.service();
+    let etcd = Ca::mint("blue", 1);
+    service.install(&blue(), pki_core::AuthorityRole::Etcd, etcd.generation()).unwrap();
+    let of = |cluster: &str, role: &str| Request { cluster: cluster.into(), role: role.into(), ..blue_request() };
+    let requests = [of("blue", "cluster"), of("green", "cluster"), of("blue", "etcd"), of("blue", "front-proxy")];
+    let outcomes: Vec<_> = service.answer(&caller(), &requests).into_iter().map(|response| response.outcome).collect();
+    let issuer = |outcome: &Outcome| match outcome {
+        Outcome::Certificate(certificate) => {
+            let leaf = pki_core::LeafIdentity::parse(certificate, &pki_core::Limits::DEFAULT).unwrap();
+            leaf.authority_key_id().unwrap().to_vec()
+        }
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(issuer(&outcomes[0]), bench.blue.certificate.subject_key_id());
+    assert_eq!(outcomes[1], Outcome::Refused(Refusal::ClusterDenied));
+    assert_eq!(issuer(&outcomes[2]), etcd.certificate.subject_key_id());
+    assert_eq!(outcomes[3], Outcome::Refused(Refusal::UnknownAuthority));
+}
+
+#[test]
 fn a_panic_leaves_no_request_in_progress() {
     use std::sync::atomic::{AtomicU32, Ordering};
     let bench = Bench::new();
