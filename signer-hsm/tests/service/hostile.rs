@@ -10,7 +10,7 @@ use signer_hsm::service::epoch::SignerEpoch;
 use signer_hsm::service::limits::ServerLimits;
 use signer_hsm::service::log::{Entry, verify_directory};
 use signer_hsm::service::protocol::{
-    Frames, Hello, Outcome, ProtocolError, Refusal, Request, Response, Service, Welcome, push_frame,
+    Ask, Frames, Hello, Outcome, ProtocolError, Refusal, Request, Response, Service, SignerAsk, Welcome, push_frame,
 };
 use signer_hsm::service::server::{ListenError, Peers};
 use signer_hsm::service::{CallerId, Server};
@@ -333,6 +333,29 @@ fn frames_are_bounded_and_cut_wherever_they_are_split() {
     let mut frames = Frames::new(50);
     frames.push(&51_u32.to_be_bytes());
     assert_eq!(frames.pop(), Err(ProtocolError::FrameTooLong { found: 51, max: 50 }));
+}
+
+#[test]
+fn a_message_is_of_this_protocol_within_its_bounds_and_nothing_more() {
+    let sound = Hello::new(Service::Issuing, Welcome::Ready).encode();
+    let mut other = sound.clone();
+    other[0] ^= 1;
+    assert_eq!(Hello::decode(&other), Err(ProtocolError::NotThisProtocol));
+    assert_eq!(Hello::decode(&[&sound[..], &[0]].concat()), Err(ProtocolError::Malformed("hello")));
+    let refused = Response { sequence: 0, id: request_id(), outcome: Outcome::Refused(Refusal::LogFull) }.encode();
+    Response::decode(&refused).unwrap();
+    assert_eq!(Response::decode(&[&refused[..], &[0]].concat()), Err(ProtocolError::Malformed("response")));
+    let named = |length| Request { cluster: "c".repeat(length), ..request(0) }.encode();
+    Request::decode(&named(63)).unwrap();
+    assert_eq!(Request::decode(&named(64)), Err(ProtocolError::Malformed("request")));
+    let using = |count| {
+        let (signer, csr) = ("example.com/s".to_owned(), Vec::new());
+        let (usages, groups) = (vec!["client auth".to_owned(); count], Vec::new());
+        let ask = SignerAsk { signer, usages, expiration_seconds: None, username: String::new(), groups, csr };
+        Request { ask: Ask::signer(ask), ..request(0) }.encode()
+    };
+    Request::decode(&using(32)).unwrap();
+    assert_eq!(Request::decode(&using(33)), Err(ProtocolError::Malformed("request")));
 }
 
 #[test]

@@ -102,12 +102,13 @@ fn nothing_off_policy_and_nothing_of_another_cluster() {
 #[test]
 fn a_signer_of_the_kubernetes_api_signs_by_its_rules_and_the_policys() {
     use pki_core::kubernetes::{NodeAddress, NodeAddressType, NodeAddresses, SignerName, SignerPolicy};
-    use signer_hsm::service::policy::{ClusterPolicy, SignerRule};
+    use signer_hsm::service::policy::{ClusterPolicy, NodeRule, SignerRule};
     let bench = Bench::new();
     let service = bench.empty_service();
     let addresses = [NodeAddress { address_type: NodeAddressType::InternalDNS, address: NODE.to_owned() }];
     let serving_rule = SignerRule::new(SignerPolicy::new(SignerName::KubeletServing).unwrap())
-        .with_addresses(NodeAddresses::new(NODE.parse().unwrap(), &addresses));
+        .with_addresses(NodeAddresses::new(NODE.parse().unwrap(), &addresses))
+        .for_nodes(NodeRule::Under(vec!["pool-a.example".parse().unwrap()]));
     let policy = ClusterPolicy::new().with_signer(serving_rule);
     service.add_cluster(ClusterConfig::new("red".parse().unwrap(), policy).with_caller(caller())).unwrap();
     let red = Ca::mint("red", 1);
@@ -142,7 +143,8 @@ fn a_signer_of_the_kubernetes_api_signs_by_its_rules_and_the_policys() {
     expected.check(&certificate, &red.certificate, aws_lc_rs(), now).unwrap();
     for (names, node, signer, code) in [
         (&["node-2.pool-a.example"][..], NODE, "kubernetes.io/kubelet-serving", "strict.known_address"),
-        (&["node-2.example"], "node-2.example", "kubernetes.io/kubelet-serving", "policy.name"),
+        (&["node-2.example"], "node-2.example", "kubernetes.io/kubelet-serving", "policy.node"),
+        (&["node-3.pool-a.example"], "node-3.pool-a.example", "kubernetes.io/kubelet-serving", "policy.name"),
         (&[NODE], NODE, "kubernetes.io/kube-apiserver-client", "service.unknown_profile"),
         (&[NODE], NODE, "example.com/any", "service.unknown_profile"),
     ] {

@@ -205,9 +205,15 @@ fn a_log_has_one_process_and_is_missed_when_it_is_gone() {
     let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
     file.write_all_at(b"x", u64::try_from(octets.len()).unwrap()).unwrap();
     assert!(matches!(first.0.append(&[refused(4, 1)]), Err(LogError::Lost)));
-    drop(first);
+    // Or it is as long as it was, and nobody will find it.
+    file.set_len(u64::try_from(octets.len()).unwrap()).unwrap();
+    first.0.append(&[refused(4, 1)]).unwrap();
     std::fs::remove_file(&path).unwrap();
+    assert!(matches!(first.0.append(&[refused(5, 1)]), Err(LogError::Lost)));
+    drop(first);
     assert!(matches!(open(directory.path()), Err(LogError::Lost)));
+    std::os::unix::fs::symlink("/dev/null", &path).unwrap();
+    assert!(matches!(open(directory.path()), Err(LogError::Damaged { why: "not a regular file", .. })));
 }
 
 #[test]
@@ -297,6 +303,17 @@ fn an_entry_that_could_not_be_read_back_is_not_written() {
         of.caller = "k".repeat((64 << 10) + 1);
     }
     assert!(matches!(log.append(&[by_another]), Err(LogError::TooLong)));
+    let Entry::Refused { of, .. } = refused(5, 1) else { panic!() };
+    let long = || "x".repeat((64 << 10) + 1);
+    let (epoch, key) = (SignerEpoch::FIRST, [0; 20]);
+    for entry in [
+        Entry::Signer { time: 1, cluster: long(), role: String::new(), epoch, version: 1, key },
+        Entry::Prepared { of: of.clone(), tbs_sha256: [0; 32], record: long() },
+        Entry::Ordered { of: Origin { caller: long(), ..of.clone() } },
+        Entry::Issued { of, certificate: vec![0; 128 << 10] },
+    ] {
+        assert!(matches!(log.append(&[entry]), Err(LogError::TooLong)));
+    }
     drop(log);
     assert_eq!(open(directory.path()).unwrap().1, [refused(1, 64 << 10)]);
 }

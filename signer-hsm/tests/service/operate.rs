@@ -14,7 +14,7 @@ use signer_hsm::service::epoch::SignerEpoch;
 use signer_hsm::service::limits::{Rate, ServerLimits};
 use signer_hsm::service::log::{Entry, Verified, verify_directory};
 use signer_hsm::service::protocol::{
-    Ask, Frames, GenerationAsk, Hello, Outcome, Refusal, Request, Response, Service, Welcome, push_frame,
+    Ask, Frames, GenerationAsk, Hello, Outcome, ProtocolError, Refusal, Request, Response, Service, Welcome, push_frame,
 };
 use signer_hsm::service::server::Peers;
 use signer_hsm::service::{CallerId, Client, ClusterConfig, IssuingService, Server, ServiceError};
@@ -99,6 +99,11 @@ fn an_operator_switches_once_for_each_epoch_and_a_restart_keeps_it() {
         // A late one to another generation, and one that is too early.
         assert_eq!(refusal(controller.switch(&after(1), third.version, &third.certificate)), stale(2, 1));
         assert_eq!(refusal(controller.switch(&after(3), third.version, &third.certificate)), stale(2, 3));
+        // In the process nobody names a key: the version and the epoch tell the same switch from another one.
+        for (follows, to) in [(FIRST, third.version), (epoch(3), second.version)] {
+            let refused = service.switch(&blue(), ROLE, follows, to);
+            assert!(matches!(refused, Err(ServiceError::StaleEpoch { .. })), "{refused:?}");
+        }
         assert_eq!(service.current(&blue(), ROLE).unwrap().epoch, epoch(2));
     }
     let service = bench.empty_service();
@@ -244,6 +249,20 @@ fn nothing_leads_back_to_a_retired_generation_and_its_key_is_let_go() {
 }
 
 #[test]
+fn the_key_of_a_generation_that_ended_before_it_signed_is_nobody_elses_after_a_restart() {
+    let bench = Bench::new();
+    let second = Ca::mint("blue", 2);
+    {
+        let service = bench.service();
+        service.install(&blue(), ROLE, second.generation()).unwrap();
+        service.retire(&blue(), ROLE, FIRST, second.version).unwrap();
+    }
+    let service = bench.service();
+    let reused = service.install(&blue(), ROLE, Ca::of("blue", 3, &second.key).generation());
+    assert!(matches!(reused, Err(ServiceError::KeyReuse { version: 2, .. })), "{reused:?}");
+}
+
+#[test]
 fn a_caller_who_floods_the_service_is_fenced_off_all_the_same() {
     let mut bench = Bench::new();
     bench.rate = Rate::new(1, 1).unwrap();
@@ -336,6 +355,11 @@ fn an_order_that_the_log_does_not_take_is_not_carried_out() {
 
 /// A service that says what it likes.
 fn liar(socket: &Path, outcome: Outcome) -> thread::JoinHandle<()> {
+    misnumbered(socket, outcome, 0, 0)
+}
+
+/// One that answers this many messages on, and to a request whose identifier begins with another octet.
+fn misnumbered(socket: &Path, outcome: Outcome, on: u64, other: u8) -> thread::JoinHandle<()> {
     let listener = UnixListener::bind(socket).unwrap();
     thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
@@ -350,7 +374,9 @@ fn liar(socket: &Path, outcome: Outcome) -> thread::JoinHandle<()> {
                 if core::mem::take(&mut hello) {
                     continue;
                 }
-                let Request { sequence, id, .. } = Request::decode(frame).unwrap();
+                let Request { sequence, mut id, .. } = Request::decode(frame).unwrap();
+                let sequence = sequence + on;
+                id.0[0] ^= other;
                 let mut out = Vec::new();
                 push_frame(&mut out, &Response { sequence, id, outcome: outcome.clone() }.encode());
                 return stream.write_all(&out).unwrap();
@@ -384,6 +410,22 @@ fn whoever_orders_a_switch_believes_no_other_signer() {
         let answer = bench.client().retire(&after(5), second.version, &second.certificate);
         thread.join().unwrap();
         assert!(matches!(answer, Err(ClientError::Answer(AnswerFault::OtherSigner))), "{answer:?}");
+    }
+}
+
+#[test]
+fn an_answer_out_of_turn_or_to_another_request_is_not_believed() {
+    let second = Ca::mint("blue", 2);
+    let certificate = second.certificate.der().to_vec();
+    let outcome = || Outcome::Authority { epoch: epoch(2), version: 2, certificate: certificate.clone() };
+    for (on, other, expected) in
+        [(1, 0, ProtocolError::OutOfOrder { expected: 0, found: 1 }), (0, 1, ProtocolError::OtherRequest)]
+    {
+        let bench = Bench::new();
+        let thread = misnumbered(&bench.socket(), outcome(), on, other);
+        let answer = bench.client().switch(&after(1), second.version, &second.certificate);
+        thread.join().unwrap();
+        assert!(matches!(&answer, Err(ClientError::Protocol(error)) if *error == expected), "{answer:?}");
     }
 }
 
