@@ -1,53 +1,16 @@
 //! From the octets of a request to the octets of a certificate: the pipeline, its parts, a peer, and the bare
-//! cryptography below which none of them can come.
+//! cryptography below which none of them can come. `table` sets more beside them, in turns.
 
 #![expect(clippy::expect_used, reason = "a bench that cannot do its work must stop, not measure the refusal")]
 
 use std::hint::black_box;
 
-use aws_lc_rs::rand::SystemRandom;
-use benches::{Authority, Case, RequestKeys, Setup, believing};
+use benches::{Authority, Case, Setup, ours, peers};
 use criterion::measurement::WallTime;
 use criterion::{BatchSize, BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use getrandom::SysRng;
 use pki_core::verify::aws_lc_rs;
-use pki_core::{CertificationRequest, IssuedCertificate, LeafKind, Limits, SelfCheck, Serial, VerifiedRequest};
-use time::OffsetDateTime;
-
-const LEAF: LeafKind = LeafKind::KubeletServing;
-
-fn verify(case: &Case) -> Setup<VerifiedRequest<'_>> {
-    Ok(CertificationRequest::parse(&case.request, &Limits::DEFAULT)?.verify(aws_lc_rs())?)
-}
-
-fn issue(authority: &Authority, case: &Case, check: SelfCheck) -> Setup<IssuedCertificate> {
-    let (request, serial) = (verify(case)?, Serial::generate(&mut SysRng)?);
-    let prepared = authority.issuer.prepare(LEAF, request, &case.approval, serial, authority.now)?;
-    Ok(prepared.sign_with(&authority.signer, aws_lc_rs(), check)?)
-}
-
-/// The whole way with a verifier that believes and a signer that answers: what is left is this workspace's own work.
-fn issue_without_cryptography(authority: &Authority, case: &Case, serial: Serial) -> Setup<IssuedCertificate> {
-    let verifiers = believing(case.keys);
-    let request = CertificationRequest::parse(&case.request, &Limits::DEFAULT)?.verify(verifiers)?;
-    let prepared = authority.issuer.prepare(LEAF, request, &case.approval, serial, authority.now)?;
-    Ok(prepared.sign(&authority.answering, believing(RequestKeys::P256))?)
-}
-
-/// The same extensions, a random serial and a validity; neither a comparison with an approval nor a check
-/// of the fresh signature.
-fn issue_with_rcgen(authority: &Authority, case: &Case) -> Setup<rcgen::Certificate> {
-    let mut request = rcgen::CertificateSigningRequestParams::from_der(&case.request)?;
-    let params = &mut request.params;
-    params.key_usages = vec![rcgen::KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth];
-    params.is_ca = rcgen::IsCa::ExplicitNoCa;
-    params.use_authority_key_identifier_extension = true;
-    params.serial_number = Some(rcgen::SerialNumber::from_slice(Serial::generate(&mut SysRng)?.as_bytes()));
-    params.not_before = OffsetDateTime::from(authority.now) - time::Duration::minutes(5);
-    params.not_after = OffsetDateTime::from(authority.now) + time::Duration::hours(8_760);
-    Ok(request.signed_by(&authority.rcgen)?)
-}
+use pki_core::{CertificationRequest, KeyAlgorithm, Limits, SelfCheck, Serial};
 
 /// One bench over requests that come round again only after 256 others.
 fn each<'c, T>(
@@ -62,46 +25,47 @@ fn each<'c, T>(
     });
 }
 
-fn compare(criterion: &mut Criterion, name: &str, keys: RequestKeys) {
-    let authority = Authority::generate().expect("an authority");
-    let cases = keys.cases(&authority).expect("requests");
-    let entropy = SystemRandom::new();
+fn compare(criterion: &mut Criterion, name: &str, keys: KeyAlgorithm) {
+    let authority = Authority::generate(KeyAlgorithm::P256).expect("an authority");
+    let cases = Case::all(keys, &authority).expect("requests");
+    let mut buffer = [0; 512];
     let verify_bare = |case: &Case| Ok(case.public_key.verify(&case.info, &case.signature)?);
-    let sign_bare = |case: &Case| Ok(authority.key.sign(&entropy, &case.tbs)?);
 
     let mut group = criterion.benchmark_group(name);
     group.throughput(Throughput::Elements(1));
     each(&mut group, "floor", &cases, |case| {
         verify_bare(case)?;
-        sign_bare(case)
+        authority.key.sign(&case.tbs, &mut buffer).map(<[u8]>::len)
     });
     each(&mut group, "floor+self-check", &cases, |case| {
         verify_bare(case)?;
-        let signature = sign_bare(case)?;
-        authority.public_key.verify_sig(&case.tbs, signature.as_ref())?;
-        Ok(signature)
+        let signature = authority.key.sign(&case.tbs, &mut buffer)?;
+        Ok(authority.public_key.verify_sig(&case.tbs, signature)?)
     });
-    each(&mut group, "pipeline", &cases, |case| issue(&authority, case, SelfCheck::ExceptInProcess));
-    each(&mut group, "pipeline+self-check", &cases, |case| issue(&authority, case, SelfCheck::Always));
-    each(&mut group, "rcgen", &cases, |case| issue_with_rcgen(&authority, case));
+    let issue =
+        |case: &Case, check| ours::issue(&authority, case, &case.request, &authority.signer, aws_lc_rs(), check);
+    each(&mut group, "pipeline", &cases, |case| issue(case, SelfCheck::ExceptInProcess));
+    each(&mut group, "pipeline+self-check", &cases, |case| issue(case, SelfCheck::Always));
+    each(&mut group, "rcgen", &cases, |case| peers::rcgen(&authority, case));
 
     each(&mut group, "bare-verify", &cases, verify_bare);
-    each(&mut group, "bare-sign", &cases, sign_bare);
+    each(&mut group, "bare-sign", &cases, |case| authority.key.sign(&case.tbs, &mut buffer).map(<[u8]>::len));
     each(&mut group, "parse", &cases, |case| Ok(CertificationRequest::parse(&case.request, &Limits::DEFAULT)?));
-    each(&mut group, "parse+verify", &cases, verify);
+    each(&mut group, "parse+verify", &cases, |case| ours::verify(&case.request, aws_lc_rs()));
     each(&mut group, "serial", &cases, |_| Ok(Serial::generate(&mut SysRng)?));
 
     let serial = Serial::generate(&mut SysRng).expect("entropy");
-    each(&mut group, "non-crypto", &cases, |case| issue_without_cryptography(&authority, case, serial));
+    each(&mut group, "non-crypto", &cases, |case| ours::issue_without_cryptography(&authority, case, serial));
     let mut requests = cases.iter().cycle();
     group.bench_function("prepare", |bencher| {
         bencher.iter_batched(
             || {
                 let case = requests.next().expect("there are requests");
-                (verify(case).expect("every request is in order"), &case.approval)
+                (ours::verify(&case.request, aws_lc_rs()).expect("every request is in order"), &case.approval)
             },
             |(request, approval)| {
-                let prepared = authority.issuer.prepare(LEAF, request, approval, black_box(serial), authority.now);
+                let prepared =
+                    authority.issuer.prepare(ours::LEAF, request, approval, black_box(serial), authority.now);
                 prepared.expect("every request is approved")
             },
             BatchSize::SmallInput,
@@ -111,11 +75,11 @@ fn compare(criterion: &mut Criterion, name: &str, keys: RequestKeys) {
 }
 
 fn p256(criterion: &mut Criterion) {
-    compare(criterion, "csr-to-certificate/p256", RequestKeys::P256);
+    compare(criterion, "csr-to-certificate/p256", KeyAlgorithm::P256);
 }
 
 fn rsa2048(criterion: &mut Criterion) {
-    compare(criterion, "csr-to-certificate/rsa2048-request", RequestKeys::Rsa2048);
+    compare(criterion, "csr-to-certificate/rsa2048-request", KeyAlgorithm::Rsa2048);
 }
 
 criterion_group!(benches, p256, rsa2048);

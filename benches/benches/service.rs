@@ -12,10 +12,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use benches::{Authority, RequestKeys, Setup};
+use benches::{Authority, Case, Setup};
 use getrandom::SysRng;
 use pki_core::verify::aws_lc_rs;
-use pki_core::{AuthorityRole, CaVersion, CertificationRequest, LeafKind, Limits, NodeName, Serial, Signer};
+use pki_core::{
+    AuthorityRole, CaVersion, CertificationRequest, KeyAlgorithm, LeafKind, Limits, NodeName, Serial, Signer,
+};
 use signer_hsm::service::client::{CurrentAuthority, Endpoint, Expected, Order};
 use signer_hsm::service::limits::{Clock, Rate, ServerLimits};
 use signer_hsm::service::log::Durability;
@@ -83,8 +85,8 @@ fn disk(directory: &Path) -> Setup<Duration> {
 
 #[expect(clippy::disallowed_methods, reason = "the clock begins")]
 fn measure(rounds: usize, durability: Durability) -> Setup<bool> {
-    let authority = Authority::generate()?;
-    let cases = RequestKeys::P256.cases(&authority)?;
+    let authority = Authority::generate(KeyAlgorithm::P256)?;
+    let cases = Case::all(KeyAlgorithm::P256, &authority)?;
     let each = u32::try_from(cases.len())?;
     let Authority { issuer, signer, now, .. } = authority;
     let (signer, certificate): (Arc<dyn Signer>, _) = (Arc::new(signer), issuer.certificate().clone());
@@ -119,7 +121,7 @@ fn measure(rounds: usize, durability: Durability) -> Setup<bool> {
     let current: CurrentAuthority = client.current(&"bench".parse()?, ROLE)?;
 
     let orders = || -> Setup<Vec<Order>> {
-        let order = |(number, (case, expected)): (usize, (&benches::Case, &Expected))| -> Setup<Order> {
+        let order = |(number, (case, expected)): (usize, (&Case, &Expected))| -> Setup<Order> {
             let node: NodeName = format!("node-{number:03}.pool-a.example").parse()?;
             let ask = Ask::leaf(LEAF, Some(&node), case.request.to_vec());
             Ok(Order::new(request_id()?, "bench".parse()?, ROLE, &current, ask, expected.clone()))

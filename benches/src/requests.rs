@@ -2,14 +2,11 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair, ParsedPublicKey,
-    RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey, VerificationAlgorithm,
-};
+use aws_lc_rs::signature::{ParsedPublicKey, UnparsedPublicKey};
 use der::asn1::BitStringRef;
 use der::{Decode, Header, Reader, SliceReader};
 use getrandom::SysRng;
+use pki_core::pem::{CERTIFICATE_REQUEST, PRIVATE_KEY, decode_single_pem, encode_pem};
 use pki_core::verify::{SubjectPublicKey, Verifiers, aws_lc_rs};
 use pki_core::{
     Approval, AuthorityRole, CaVersion, CertificationRequest, Hierarchy, Issuer, KeyAlgorithm, KeyLedger, LeafKind,
@@ -17,23 +14,30 @@ use pki_core::{
     mint_root, sign_to_vec,
 };
 use rustls_pki_types::{
-    AlgorithmIdentifier, CertificateSigningRequestDer, InvalidSignature, PrivatePkcs8KeyDer,
-    SignatureVerificationAlgorithm, SubjectPublicKeyInfoDer,
+    AlgorithmIdentifier, CertificateSigningRequestDer, InvalidSignature, PrivateKeyDer, SignatureVerificationAlgorithm,
+    SubjectPublicKeyInfoDer,
 };
-use signer_hsm::SoftwareKey;
+use signer_hsm::{ExportableKey, SoftwareKey};
 use time::UtcDateTime;
 
 use crate::Setup;
+use crate::keys::{AwsKey, RingKey, aws_verification, ring_verification};
 
-/// One P-256 authority, in the hands of everybody who is compared.
+/// One authority, in the hands of everybody who is compared.
 #[derive(Debug)]
 pub struct Authority {
+    /// The kind of its key.
+    pub algorithm: KeyAlgorithm,
     /// The issuing pipeline's view of it.
     pub issuer: Issuer,
     /// The key behind the pipeline's `Signer`.
     pub signer: SoftwareKey,
-    /// The same key, bare.
-    pub key: EcdsaKeyPair,
+    /// The same key in PKCS#8.
+    pub pkcs8: Vec<u8>,
+    /// The same key in aws-lc-rs, bare.
+    pub key: AwsKey,
+    /// The same key in ring, bare.
+    pub ring_key: RingKey,
     /// Its public half, parsed once: the fastest way to check a fresh signature.
     pub public_key: ParsedPublicKey,
     /// A signer with the authority's public key, which answers without signing.
@@ -49,11 +53,21 @@ impl Authority {
     ///
     /// # Errors
     /// When one of the libraries refuses the key or the certificate.
-    pub fn generate() -> Setup<Self> {
-        let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &SystemRandom::new())?;
-        let signer = SoftwareKey::from_pkcs8_der(pkcs8.as_ref())?;
-        let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, pkcs8.as_ref())?;
-        let public_key = ParsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, key.public_key().as_ref())?;
+    pub fn generate(algorithm: KeyAlgorithm) -> Setup<Self> {
+        Self::of(&ExportableKey::generate(algorithm)?.to_pem(), algorithm)
+    }
+
+    /// A cluster root with the key of this PKCS#8 file.
+    ///
+    /// # Errors
+    /// As [`generate`](Self::generate).
+    pub fn of(pem: &str, algorithm: KeyAlgorithm) -> Setup<Self> {
+        let pkcs8 = decode_single_pem(pem.as_bytes(), PRIVATE_KEY, &Limits::DEFAULT)?;
+        let signer = SoftwareKey::from_pkcs8_der(&pkcs8)?;
+        let key = AwsKey::from_pkcs8(algorithm, &pkcs8)?;
+        let ring_key = RingKey::from_pkcs8(algorithm, &pkcs8)?;
+        let bits = SubjectPublicKey::parse(signer.public_key())?.bits().to_vec();
+        let public_key = ParsedPublicKey::new(aws_verification(algorithm), &bits)?;
 
         let hierarchy = Hierarchy::kubeadm();
         let now = UtcDateTime::from_unix_timestamp(1_800_000_000)?;
@@ -64,50 +78,19 @@ impl Authority {
         let admitted = ledger.admit(&"bench".parse()?, role, CaVersion::FIRST, &signer)?;
         let certificate = mint_root(&admitted, validity, Serial::generate(&mut SysRng)?, aws_lc_rs())?;
 
-        let rcgen_key = rcgen::KeyPair::try_from(&PrivatePkcs8KeyDer::from(pkcs8.as_ref()))?;
+        let rcgen_key = rcgen::KeyPair::try_from(&PrivateKeyDer::Pkcs8(pkcs8.as_slice().into()))?;
         let rcgen = rcgen::Issuer::from_ca_cert_der(certificate.der(), rcgen_key)?;
         let issuer = Issuer::new(certificate, hierarchy.leaves_of(role))?;
         let answering = Answering::new(&signer)?;
-        Ok(Self { issuer, signer, key, public_key, answering, rcgen, now })
+        Ok(Self { algorithm, issuer, signer, pkcs8, key, ring_key, public_key, answering, rcgen, now })
     }
 }
 
-/// The keys of the requests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RequestKeys {
-    /// P-256, a key of its own for every request.
-    P256,
-    /// RSA-2048. Generating one is slow, so several requests share a key; their octets and signatures differ.
-    Rsa2048,
-}
+/// 256 nodes are rotated through: one request that repeats would flatter, because the branch predictor learns it.
+const LAST_NODE: u8 = u8::MAX;
 
-impl RequestKeys {
-    /// 256 nodes are rotated through: one request that repeats would flatter, because the branch predictor
-    /// learns it.
-    const LAST_NODE: u8 = u8::MAX;
-    const RSA_KEYS: usize = 16;
-
-    const fn verification(self) -> &'static dyn VerificationAlgorithm {
-        match self {
-            Self::P256 => &ECDSA_P256_SHA256_ASN1,
-            Self::Rsa2048 => &RSA_PKCS1_2048_8192_SHA256,
-        }
-    }
-
-    /// 256 kubelets that ask for their serving certificates.
-    ///
-    /// # Errors
-    /// When a request is not one that the pipeline takes.
-    pub fn cases(self, authority: &Authority) -> Setup<Vec<Case>> {
-        let (algorithm, keys) = match self {
-            Self::P256 => (KeyAlgorithm::P256, usize::from(Self::LAST_NODE) + 1),
-            Self::Rsa2048 => (KeyAlgorithm::Rsa2048, Self::RSA_KEYS),
-        };
-        let keys = (0..keys).map(|_| SoftwareKey::generate(algorithm)).collect::<Result<Vec<_>, _>>()?;
-        let nodes = (0..=Self::LAST_NODE).zip(keys.iter().cycle());
-        nodes.map(|(node, key)| Case::new(node, key, self, authority)).collect()
-    }
-}
+/// Generating an RSA key is slow, so several requests share one; their octets and signatures differ.
+const RSA_KEYS: u8 = 16;
 
 /// A signer that gives the same signature to every question.
 #[derive(Debug)]
@@ -157,38 +140,63 @@ impl SignatureVerificationAlgorithm for Believing {
     }
 }
 
-/// Verifiers for keys of this kind that verify nothing: what is measured with them is everything else.
+/// Verifiers that verify nothing: what is measured with them is everything else.
 #[must_use]
-pub const fn believing(keys: RequestKeys) -> Verifiers<'static> {
-    static P256: [&dyn SignatureVerificationAlgorithm; 1] = [&Believing(SignatureAlgorithm::EcdsaP256Sha256)];
-    static RSA: [&dyn SignatureVerificationAlgorithm; 1] = [&Believing(SignatureAlgorithm::RsaPkcs1Sha256)];
-    match keys {
-        RequestKeys::P256 => Verifiers::new(&P256),
-        RequestKeys::Rsa2048 => Verifiers::new(&RSA),
-    }
+pub const fn believing() -> Verifiers<'static> {
+    static ALGORITHMS: [&dyn SignatureVerificationAlgorithm; 4] = [
+        &Believing(SignatureAlgorithm::EcdsaP256Sha256),
+        &Believing(SignatureAlgorithm::EcdsaP384Sha384),
+        &Believing(SignatureAlgorithm::RsaPkcs1Sha256),
+        &Believing(SignatureAlgorithm::Ed25519),
+    ];
+    Verifiers::new(&ALGORITHMS)
 }
 
 /// One request, with its approval and with the parts that the floor works on.
 #[derive(Debug)]
 pub struct Case {
     /// The kind of its key.
-    pub keys: RequestKeys,
+    pub algorithm: KeyAlgorithm,
     /// The request.
     pub request: CertificateSigningRequestDer<'static>,
+    /// The request as PEM.
+    pub pem: String,
     /// What was approved for it: exactly what it asks for.
     pub approval: Approval,
     /// The octets that the request's signature covers.
     pub info: Vec<u8>,
     /// The request's signature.
     pub signature: Vec<u8>,
-    /// The request's key, as a verifier takes it.
+    /// The request's key, as its `SubjectPublicKeyInfo`.
+    pub spki: SubjectPublicKeyInfoDer<'static>,
+    /// The request's key, as aws-lc-rs takes it.
     pub public_key: UnparsedPublicKey<Vec<u8>>,
+    /// The request's key, as ring takes it.
+    pub ring_public_key: ring::signature::UnparsedPublicKey<Vec<u8>>,
     /// The octets that the authority signs for it.
     pub tbs: Vec<u8>,
 }
 
 impl Case {
-    fn new(node: u8, key: &SoftwareKey, keys: RequestKeys, authority: &Authority) -> Setup<Self> {
+    /// 256 kubelets that ask for their serving certificates, each with a key of its own, of 16 if it is RSA.
+    ///
+    /// # Errors
+    /// When a request is not one that the pipeline takes.
+    pub fn all(algorithm: KeyAlgorithm, authority: &Authority) -> Setup<Vec<Self>> {
+        let keys = match algorithm {
+            KeyAlgorithm::P256 | KeyAlgorithm::P384 | KeyAlgorithm::Ed25519 => usize::from(LAST_NODE) + 1,
+            _ => usize::from(RSA_KEYS),
+        };
+        let keys = (0..keys).map(|_| SoftwareKey::generate(algorithm)).collect::<Result<Vec<_>, _>>()?;
+        let nodes = (0..=LAST_NODE).zip(keys.iter().cycle());
+        nodes.map(|(node, key)| Self::new(node, key, algorithm, authority)).collect()
+    }
+
+    /// The request of this node.
+    ///
+    /// # Errors
+    /// As [`all`](Self::all).
+    pub fn new(node: u8, key: &SoftwareKey, algorithm: KeyAlgorithm, authority: &Authority) -> Setup<Self> {
         let name: NodeName = format!("node-{node:03}.pool-a.example").parse()?;
         let subject = LeafKind::KubeletServing.subject(Some(&name)).ok_or("a kubelet has a subject")?;
         let names = [
@@ -208,8 +216,11 @@ impl Case {
 
         let (info, signature) = split(&request)?;
         let bits = SubjectPublicKey::parse(key.public_key())?.bits().to_vec();
-        let public_key = UnparsedPublicKey::new(keys.verification(), bits);
-        Ok(Self { keys, request: request.into(), approval, info, signature, public_key, tbs })
+        let public_key = UnparsedPublicKey::new(aws_verification(algorithm), bits.clone());
+        let ring_public_key = ring::signature::UnparsedPublicKey::new(ring_verification(algorithm), bits);
+        let pem = encode_pem(CERTIFICATE_REQUEST, &request);
+        let (request, spki) = (request.into(), key.public_key().clone());
+        Ok(Self { algorithm, request, pem, approval, info, signature, spki, public_key, ring_public_key, tbs })
     }
 }
 
