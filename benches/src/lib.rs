@@ -16,7 +16,7 @@ pub use crate::judge::judge;
 pub use crate::keys::{AwsKey, RingKey, SignatureBuffer};
 pub use crate::outside::Outside;
 pub use crate::ratio::ratio;
-pub use crate::requests::{Answering, Authority, Case, believing};
+pub use crate::requests::{Answering, Asked, Authority, Case, believing};
 pub use crate::turns::{Der, Series, Spread, Way, measure};
 
 /// The outcome of preparing a bench; the error says what could not be made.

@@ -4,10 +4,12 @@ use getrandom::SysRng;
 use pki_core::pem::{CERTIFICATE, encode_pem};
 use pki_core::verify::Verifiers;
 use pki_core::{
-    CertificationRequest, IssuedCertificate, LeafKind, Limits, SelfCheck, Serial, Signer, VerifiedRequest, request_der,
+    Approval, CertificationRequest, IssuedCertificate, Issuer, LeafKind, Limits, SelfCheck, Serial, Signer,
+    VerifiedRequest, request_der,
 };
+use time::UtcDateTime;
 
-use crate::requests::{Authority, Case, believing};
+use crate::requests::{Answering, Authority, Case, believing};
 use crate::{Der, Setup};
 
 /// What everybody issues.
@@ -52,10 +54,16 @@ pub fn issue_pem(authority: &Authority, case: &Case, verifiers: Verifiers<'_>, c
 ///
 /// # Errors
 /// As [`issue`].
-pub fn issue_without_cryptography(authority: &Authority, case: &Case, serial: Serial) -> Setup<IssuedCertificate> {
-    let request = verify(&case.request, believing())?;
-    let prepared = authority.issuer.prepare(LEAF, request, &case.approval, serial, authority.now)?;
-    Ok(prepared.sign(&authority.answering, believing())?)
+pub fn issue_without_cryptography(
+    issuer: &Issuer,
+    answering: &Answering,
+    request: &[u8],
+    approval: &Approval,
+    serial: Serial,
+    now: UtcDateTime,
+) -> Setup<IssuedCertificate> {
+    let prepared = issuer.prepare(LEAF, verify(request, believing())?, approval, serial, now)?;
+    Ok(prepared.sign(answering, believing())?)
 }
 
 impl Der for IssuedCertificate {

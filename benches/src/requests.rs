@@ -10,8 +10,8 @@ use pki_core::pem::{CERTIFICATE_REQUEST, PRIVATE_KEY, decode_single_pem, encode_
 use pki_core::verify::{SubjectPublicKey, Verifiers, aws_lc_rs};
 use pki_core::{
     Approval, AuthorityRole, CaVersion, CertificationRequest, Hierarchy, Issuer, KeyAlgorithm, KeyLedger, LeafKind,
-    Limits, NodeName, Serial, SignError, SignatureAlgorithm, Signer, SubjectAltName, Validity, create_request,
-    mint_root, sign_to_vec,
+    Limits, NodeName, Serial, SignError, SignatureAlgorithm, Signer, Subject, SubjectAltName, Validity, create_request,
+    mint_root,
 };
 use rustls_pki_types::{
     AlgorithmIdentifier, CertificateSigningRequestDer, InvalidSignature, PrivateKeyDer, SignatureVerificationAlgorithm,
@@ -81,7 +81,7 @@ impl Authority {
         let rcgen_key = rcgen::KeyPair::try_from(&PrivateKeyDer::Pkcs8(pkcs8.as_slice().into()))?;
         let rcgen = rcgen::Issuer::from_ca_cert_der(certificate.der(), rcgen_key)?;
         let issuer = Issuer::new(certificate, hierarchy.leaves_of(role))?;
-        let answering = Answering::new(&signer)?;
+        let answering = Answering::of(&issuer);
         Ok(Self { algorithm, issuer, signer, pkcs8, key, ring_key, public_key, answering, rcgen, now })
     }
 }
@@ -101,9 +101,12 @@ pub struct Answering {
 }
 
 impl Answering {
-    fn new(signer: &dyn Signer) -> Setup<Self> {
-        let signature = sign_to_vec(signer, b"any message")?;
-        Ok(Self { public_key: signer.public_key().clone(), algorithm: signer.algorithm(), signature })
+    /// As if it held the key of this authority.
+    #[must_use]
+    pub fn of(issuer: &Issuer) -> Self {
+        let algorithm = issuer.signature_algorithm();
+        let public_key = issuer.certificate().public_key().clone();
+        Self { public_key, algorithm, signature: vec![0; algorithm.signature_len_max()] }
     }
 }
 
@@ -197,16 +200,9 @@ impl Case {
     /// # Errors
     /// As [`all`](Self::all).
     pub fn new(node: u8, key: &SoftwareKey, algorithm: KeyAlgorithm, authority: &Authority) -> Setup<Self> {
-        let name: NodeName = format!("node-{node:03}.pool-a.example").parse()?;
-        let subject = LeafKind::KubeletServing.subject(Some(&name)).ok_or("a kubelet has a subject")?;
-        let names = [
-            SubjectAltName::dns(name.as_str())?,
-            SubjectAltName::dns(&format!("node-{node:03}"))?,
-            SubjectAltName::ip(IpAddr::V4(Ipv4Addr::new(10, 0, 1, node)))?,
-            SubjectAltName::ip(IpAddr::V6(Ipv6Addr::new(0xfd00, 0, 0, 1, 0, 0, 0, u16::from(node) + 1)))?,
-        ];
-        let request = create_request(&subject, &names, key)?;
-        let approval = Approval::new(Hierarchy::kubeadm().leaf_lifetime()).for_node(name).with_names(names);
+        let asked = Asked::of(node)?;
+        let request = create_request(&asked.subject, &asked.names, key)?;
+        let approval = asked.approval();
 
         let verified = CertificationRequest::parse(&request, &Limits::DEFAULT)?.verify(aws_lc_rs())?;
         let serial = Serial::generate(&mut SysRng)?;
@@ -221,6 +217,38 @@ impl Case {
         let pem = encode_pem(CERTIFICATE_REQUEST, &request);
         let (request, spki) = (request.into(), key.public_key().clone());
         Ok(Self { algorithm, request, pem, approval, info, signature, spki, public_key, ring_public_key, tbs })
+    }
+}
+
+/// What a kubelet asks for.
+#[derive(Debug)]
+pub struct Asked {
+    node: NodeName,
+    subject: Subject,
+    names: [SubjectAltName; 4],
+}
+
+impl Asked {
+    /// What the kubelet of this node does.
+    ///
+    /// # Errors
+    /// When it is no name.
+    pub fn of(node: u8) -> Setup<Self> {
+        let name: NodeName = format!("node-{node:03}.pool-a.example").parse()?;
+        let subject = LeafKind::KubeletServing.subject(Some(&name)).ok_or("a kubelet has a subject")?;
+        let names = [
+            SubjectAltName::dns(name.as_str())?,
+            SubjectAltName::dns(&format!("node-{node:03}"))?,
+            SubjectAltName::ip(IpAddr::V4(Ipv4Addr::new(10, 0, 1, node)))?,
+            SubjectAltName::ip(IpAddr::V6(Ipv6Addr::new(0xfd00, 0, 0, 1, 0, 0, 0, u16::from(node) + 1)))?,
+        ];
+        Ok(Self { node: name, subject, names })
+    }
+
+    /// The approval of exactly that.
+    #[must_use]
+    pub fn approval(self) -> Approval {
+        Approval::new(Hierarchy::kubeadm().leaf_lifetime()).for_node(self.node).with_names(self.names)
     }
 }
 

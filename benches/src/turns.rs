@@ -230,9 +230,10 @@ mod tests {
     #[test]
     fn every_round_takes_the_next_requests_and_the_direction_alternates() {
         let asked = std::cell::RefCell::new(Vec::new());
+        let asked = &asked;
         let way = |name: &'static str| Way {
             name: name.to_owned(),
-            run: Box::new(|from, times| {
+            run: Box::new(move |from, times| {
                 asked.borrow_mut().push((name, from, times));
                 Ok(SLICE)
             }),
@@ -241,7 +242,7 @@ mod tests {
         let mut ways = [way("a"), way("b")];
         measure(&mut ways, 2).unwrap();
         drop(ways);
-        let turns = asked.into_inner().split_off(4);
+        let turns = asked.borrow_mut().split_off(4);
         assert_eq!(turns, [("a", 0, 8), ("b", 0, 8), ("b", 8, 8), ("a", 8, 8)]);
     }
 }
