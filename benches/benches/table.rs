@@ -290,7 +290,7 @@ fn scale(rounds: u32, times: usize) -> Setup<()> {
         })
     };
     let certificates = f64::from(u32::try_from(times)?);
-    let mut ways: [(&str, &(dyn Fn(&Case) -> Setup<()> + Sync), Scaling); 2] =
+    let mut ways: [(&str, Routine<'_>, Scaling); 2] =
         [(FLOOR, &floor, Scaling::default()), (PIPELINE, &pipeline, Scaling::default())];
     for round in 0..rounds {
         for (_, way, scaling) in &mut ways {
@@ -330,6 +330,8 @@ fn scale(rounds: u32, times: usize) -> Setup<()> {
     Ok(())
 }
 
+type Routine<'a> = &'a (dyn Fn(&Case) -> Setup<()> + Sync);
+
 /// Certificates per second, round for round.
 #[derive(Default)]
 struct Scaling {
@@ -344,7 +346,7 @@ fn together(
     threads: usize,
     times: usize,
     cases: &[Case],
-    routine: &(dyn Fn(&Case) -> Setup<()> + Sync),
+    routine: Routine<'_>,
 ) -> Setup<Duration> {
     let gate = Barrier::new(threads + 1);
     let work = |from: usize| {
