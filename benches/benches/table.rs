@@ -98,7 +98,7 @@ impl Group {
         match way {
             PIPELINE if self.authority == KeyAlgorithm::P256 => vec![(FLOOR, self.pipeline_max), (RCGEN, 0.97)],
             PIPELINE => vec![(FLOOR, self.pipeline_max)],
-            PIPELINE_PEM => vec![(FLOOR, 1.07)],
+            PIPELINE_PEM if self.id == "p256" => vec![(FLOOR, 1.07)],
             _ => Vec::new(),
         }
     }
@@ -261,8 +261,9 @@ fn print(group: &Group, measured: &[Series], parts: usize, others: usize) {
             })
             .collect();
         if !is_part && is_to_be_behind(way) {
-            let verdict = if over_ours.low > 1.0 { "met" } else { "**missed**" };
-            said.push(format!("behind the pipeline, {verdict}"));
+            let swapped =
+                Spread { low: 1.0 / over_ours.high, middle: 1.0 / over_ours.middle, high: 1.0 / over_ours.low };
+            said.push(format!("behind the pipeline, {}", verdict(swapped, 1.0)));
         }
         let over_ours = if is_part || way == PIPELINE { String::new() } else { over_ours.to_string() };
         println!("| {way} | {} | {ratio} | {over_ours} | {} |", micros(series.micros()), said.join("; "));
@@ -317,6 +318,7 @@ fn scale(rounds: u32, times: usize) -> Setup<()> {
     println!(
         "| what | one thread, per second | two threads | x one (80 % of rounds) | target |\n|---|---|---|---|---|"
     );
+    ways.sort_by_key(|(name, ..)| *name == PIPELINE);
     for (name, _, Scaling { one, two, ratios }) in ways {
         let spread = Spread::of(ratios);
         let said = match name {
@@ -342,12 +344,7 @@ struct Scaling {
 
 /// How long so many threads take, from the moment in which all are there to that in which all are done.
 #[expect(clippy::disallowed_methods, reason = "measuring is what this is for")]
-fn together(
-    threads: usize,
-    times: usize,
-    cases: &[Case],
-    routine: Routine<'_>,
-) -> Setup<Duration> {
+fn together(threads: usize, times: usize, cases: &[Case], routine: Routine<'_>) -> Setup<Duration> {
     let gate = Barrier::new(threads + 1);
     let work = |from: usize| {
         gate.wait();
