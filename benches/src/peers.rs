@@ -35,7 +35,7 @@ pub fn rcgen(authority: &Authority, case: &Case) -> Setup<rcgen::Certificate> {
 /// The same, from PEM to PEM.
 ///
 /// # Errors
-/// As [`rcgen`].
+/// As [`rcgen`](fn@rcgen).
 pub fn rcgen_pem(authority: &Authority, case: &Case) -> Setup<String> {
     Ok(rcgen_of(authority, case, rcgen::CertificateSigningRequestParams::from_pem(&case.pem)?)?.pem())
 }
