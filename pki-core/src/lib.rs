@@ -2,6 +2,7 @@
 
 mod algorithm;
 mod authority;
+mod batch;
 mod bundle;
 mod calendar;
 mod certificate;
@@ -45,6 +46,7 @@ pub use crate::algorithm::{KeyAlgorithm, SignatureAlgorithm, UnknownAlgorithm};
 pub use crate::authority::{
     CrossCertificate, CrossSignError, RootLimit, ca_subject, cross_sign, mint_external_root, mint_root,
 };
+pub use crate::batch::{Batch, BatchError, BatchOrder, spread};
 pub use crate::bundle::{BundleError, BundleHash, TrustBundle};
 pub use crate::certificate::{AuthorityId, CaCertificate, ExtendedKeyUsage, Fingerprint, LeafIdentity};
 pub use crate::chain::{ChainError, PathError, VerifiedChain, verify_chain, verify_server_name};

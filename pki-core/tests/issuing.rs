@@ -12,16 +12,18 @@ mod tools;
 
 #[cfg(test)]
 mod tests {
+    use core::cell::Cell;
+    use core::num::NonZeroUsize;
     use std::path::Path;
 
-    use pki_core::pem::{CERTIFICATE, encode_pem};
+    use pki_core::pem::{CERTIFICATE, CERTIFICATE_REQUEST, encode_pem};
     use pki_core::verify::{SubjectPublicKey, Verifiers, VerifyError};
     use pki_core::{
-        Approval, AuthorityId, AuthorityRole, CaCertificate, CaVersion, CertificationRequest, Custody,
-        ExtendedKeyUsage, Hierarchy, IssueError, IssuedCertificate, Issuer, KeyAlgorithm, KeyLedger, LeafIdentity,
-        LeafKind, Limits, NodeName, PreparedIssuance, Purpose, SelfCheck, SignError, SignErrorKind, SignatureAlgorithm,
-        Signer, SubjectAltName, TrustBundle, Validity, ValidityError, VerifiedRequest, create_request,
-        mint_external_root, mint_root, sign_to_vec, verify_chain,
+        Approval, AuthorityId, AuthorityRole, Batch, BatchError, BatchOrder, CaCertificate, CaVersion,
+        CertificationRequest, Custody, ExtendedKeyUsage, Hierarchy, IssueError, IssuedCertificate, Issuer,
+        KeyAlgorithm, KeyLedger, LeafIdentity, LeafKind, Limits, NodeName, PreparedIssuance, Purpose, SelfCheck,
+        SignError, SignErrorKind, SignatureAlgorithm, Signer, SubjectAltName, TrustBundle, Validity, ValidityError,
+        VerifiedRequest, create_request, mint_external_root, mint_root, sign_to_vec, verify_chain,
     };
     use rustls_pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
     use sha2::{Digest, Sha256};
@@ -644,5 +646,49 @@ mod tests {
         let error = prepared.sign(&authority.key, Verifiers::new(&[])).unwrap_err();
         let unsupported = VerifyError::Unsupported(SignatureAlgorithm::EcdsaP256Sha256);
         assert!(matches!(error, IssueError::BadSignature(cause) if cause == unsupported), "{error}");
+    }
+
+    // ---- many at once
+
+    fn order(request: Vec<u8>) -> BatchOrder<'static> {
+        let leaf = LeafKind::KubeletServing;
+        BatchOrder { leaf, request: request.into(), approval: approval(leaf, Duration::DAY), serial: serial() }
+    }
+
+    #[test]
+    fn a_request_of_a_batch_may_be_pem_and_one_that_differs_from_its_approval_gets_nothing() {
+        let authority = cluster(KeyAlgorithm::P256);
+        let good = request(LeafKind::KubeletServing, &key(KeyAlgorithm::P256));
+        let pem = encode_pem(CERTIFICATE_REQUEST, &good).into_bytes();
+        let other = request(LeafKind::Scheduler, &key(KeyAlgorithm::P256));
+        let batch = Batch::new(&authority.key, VERIFIERS, at(NOW));
+        let (orders, mut outcomes) = ([pem, other].map(order), Vec::new());
+        authority.issuer.issue_batch(&batch, orders, |outcome| outcomes.push(outcome));
+        let [Ok(issued), Err(BatchError::Issue(refused))] = &outcomes[..] else { panic!("{outcomes:?}") };
+        assert!(matches!(refused, IssueError::Subject(_)), "{refused}");
+        let bundle = TrustBundle::new([authority.issuer.certificate().clone()]).unwrap();
+        verify_chain(issued.der(), &[], &bundle, ExtendedKeyUsage::ServerAuth, &Limits::DEFAULT, VERIFIERS, at(NOW))
+            .unwrap();
+    }
+
+    #[test]
+    fn what_a_batch_holds_does_not_grow_with_it() {
+        let (authority, threads) = (cluster(KeyAlgorithm::P256), 2);
+        let good = request(LeafKind::KubeletServing, &key(KeyAlgorithm::Ed25519));
+        let (asked, given, held) = (Cell::new(0_usize), Cell::new(0_usize), Cell::new(0_usize));
+        let orders = (0..1_200).map(|_| {
+            asked.set(asked.get() + 1);
+            held.set(held.get().max(asked.get() - given.get()));
+            order(good.clone())
+        });
+        let batch = Batch::new(&authority.key, VERIFIERS, at(NOW))
+            .on_threads(NonZeroUsize::new(threads).unwrap())
+            .with_self_check(SelfCheck::ExceptInProcess);
+        authority.issuer.issue_batch(&batch, orders, |outcome| {
+            outcome.unwrap();
+            given.set(given.get() + 1);
+        });
+        assert_eq!((asked.get(), given.get()), (1_200, 1_200));
+        assert_eq!(held.get(), threads * Batch::ORDERS_PER_THREAD);
     }
 }

@@ -21,15 +21,18 @@ mod tools;
 
 #[cfg(test)]
 mod tests {
+    use core::num::NonZeroUsize;
     use std::collections::BTreeSet;
 
     use pki_core::pem::{CERTIFICATE_REQUEST, encode_pem};
     use pki_core::verify::{Verifiers, VerifyError};
     use pki_core::{
-        CertificationRequest, ExtendedKeyUsage, KeyAlgorithm, LeafKind, Limits, NodeName, PresentedNames, RequestError,
-        SignErrorKind, SignatureAlgorithm, SubjectAltName, UnusedExtensions, VerifiedRequest, create_request,
+        Approval, AuthorityRole, Batch, BatchOrder, CaVersion, CertificationRequest, ExtendedKeyUsage, Issuer,
+        KeyAlgorithm, KeyLedger, LeafKind, Limits, NodeName, PresentedNames, RequestError, Serial, SignErrorKind,
+        SignatureAlgorithm, SubjectAltName, UnusedExtensions, Validity, VerifiedRequest, create_request, mint_root,
         request_der,
     };
+    use time::{Duration, UtcDateTime};
 
     use crate::asked;
     use crate::der::UTF8;
@@ -118,6 +121,43 @@ mod tests {
             "request.weak_key",
         ];
         assert_eq!(met.into_iter().collect::<Vec<_>>(), every);
+    }
+
+    #[test]
+    fn in_a_batch_each_of_them_is_refused_as_it_is_alone_and_the_others_have_certificates() {
+        let (signer, holder) = (key(KeyAlgorithm::P256), key(KeyAlgorithm::P256));
+        let now = UtcDateTime::from_unix_timestamp(1_704_067_200).unwrap();
+        let lifetime = Validity::around(now, Duration::ZERO, Duration::DAY).unwrap();
+        let mut ledger = KeyLedger::new();
+        let admitted = ledger.admit(&"batch".parse().unwrap(), AuthorityRole::Cluster, CaVersion::FIRST, &signer);
+        let serial = || Serial::generate(&mut getrandom::SysRng).unwrap();
+        let root = mint_root(&admitted.unwrap(), lifetime, serial(), VERIFIERS).unwrap();
+        let leaf = LeafKind::Scheduler;
+        let issuer = Issuer::new(root, [leaf]).unwrap();
+
+        let good = create_request(&leaf.subject(None).unwrap(), &[], &holder).unwrap();
+        let approval = Approval::new(Duration::HOUR);
+        let order = |der: &[u8]| BatchOrder {
+            leaf,
+            request: der.to_vec().into(),
+            approval: approval.clone(),
+            serial: serial(),
+        };
+        // What does not begin as DER is taken for PEM.
+        let cases: Vec<_> = hostile::corpus().into_iter().filter(|case| case.der.first() == Some(&0x30)).collect();
+        assert!(cases.len() > 200, "{}", cases.len());
+        let orders: Vec<_> = cases.iter().flat_map(|case| [order(&case.der), order(&good)]).collect();
+        for threads in [1, 3] {
+            let batch = Batch::new(&signer, VERIFIERS, now).on_threads(NonZeroUsize::new(threads).unwrap());
+            let mut outcomes = Vec::new();
+            issuer.issue_batch(&batch, orders.clone(), |outcome| outcomes.push(outcome));
+            assert_eq!(outcomes.len(), orders.len());
+            for ((case, pair), orders) in cases.iter().zip(outcomes.chunks(2)).zip(orders.chunks(2)) {
+                let (Err(refused), Ok(issued)) = (&pair[0], &pair[1]) else { panic!("{}: {pair:?}", case.name) };
+                assert_eq!(refused.code(), case.refusal.0, "{}", case.name);
+                assert_eq!(issued.serial(), orders[1].serial, "in the order of the orders");
+            }
+        }
     }
 
     #[test]

@@ -22,8 +22,10 @@
 use core::error::Error;
 use core::fmt;
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::thread;
 
 use pki_core::verify::Verifiers;
 use pki_core::{
@@ -92,6 +94,7 @@ pub struct ServiceConfig {
     durability: Durability,
     self_check: SelfCheck,
     remembered: usize,
+    threads: NonZeroUsize,
 }
 
 impl ServiceConfig {
@@ -102,7 +105,8 @@ impl ServiceConfig {
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, serials: Serials, verifiers: Verifiers<'static>) -> Self {
         let (durability, self_check) = (Durability::Synced, SelfCheck::Always);
-        Self { clock, serials, verifiers, durability, self_check, remembered: Self::REMEMBERED }
+        let threads = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        Self { clock, serials, verifiers, durability, self_check, remembered: Self::REMEMBERED, threads }
     }
 
     /// With another durability of the log.
@@ -119,6 +123,14 @@ impl ServiceConfig {
         self
     }
 
+    /// On so many threads for the requests that one caller makes together; as many as the machine has cores where nothing else
+    /// is said. For keys in a token, as many as it has sessions.
+    #[must_use]
+    pub const fn on_threads(mut self, threads: NonZeroUsize) -> Self {
+        self.threads = threads;
+        self
+    }
+
     /// Remembering so many certificates of each cluster. A retry of an older one is a new request, and gets a new
     /// certificate.
     #[must_use]
@@ -130,11 +142,12 @@ impl ServiceConfig {
 
 impl fmt::Debug for ServiceConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { durability, self_check, remembered, .. } = self;
+        let Self { durability, self_check, remembered, threads, .. } = self;
         f.debug_struct("ServiceConfig")
             .field("durability", durability)
             .field("self_check", self_check)
             .field("remembered", remembered)
+            .field("threads", threads)
             .finish_non_exhaustive()
     }
 }

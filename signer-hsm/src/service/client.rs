@@ -498,7 +498,9 @@ impl Client {
     pub fn issue_all(&mut self, orders: &[Order]) -> Vec<Result<CertificateDer<'static>, ClientError>> {
         let until = self.clock.monotonic().saturating_add(self.deadline);
         let mut results = Vec::with_capacity(orders.len());
-        let broken = self.pipeline(orders, until, &mut results);
+        let mut arrived = Vec::new();
+        let broken = self.pipeline(orders, until, &mut arrived, &mut results);
+        results.extend(arrived.into_iter().map(|(order, outcome)| self.accept(order, outcome)));
         if let Err(error) = broken {
             self.open = None;
             let sent = results.len();
@@ -511,10 +513,13 @@ impl Client {
         results
     }
 
-    fn pipeline(
+    /// What has arrived is checked when the next ones are on their way; what is not checked yet when it ends is left to the
+    /// caller.
+    fn pipeline<'o>(
         &mut self,
-        orders: &[Order],
+        orders: &'o [Order],
         until: Duration,
+        arrived: &mut Vec<(&'o Order, Outcome)>,
         results: &mut Vec<Result<CertificateDer<'static>, ClientError>>,
     ) -> Result<(), ClientError> {
         let mut waiting: std::collections::VecDeque<(&Order, u64, usize)> = std::collections::VecDeque::new();
@@ -544,6 +549,9 @@ impl Client {
             if !out.is_empty() {
                 framed.send(&out, until).map_err(|ended| outcome_unknown(oldest, ended))?;
             }
+            // While the service works on the next ones.
+            results.extend(arrived.drain(..).map(|(order, outcome)| self.accept(order, outcome)));
+            let Some((framed, _)) = &mut self.open else { continue };
             let frames = framed.receive(WINDOW, Wait::until(until));
             for frame in frames.map_err(|ended| outcome_unknown(oldest, ended))? {
                 let response = Response::decode(&frame).map_err(ClientError::Protocol)?;
@@ -552,8 +560,7 @@ impl Client {
                 };
                 on_the_way = on_the_way.saturating_sub(length);
                 let outcome = outcome_of(response, sequence, order.id)?;
-                let accepted = self.accept(order, outcome);
-                results.push(accepted);
+                arrived.push((order, outcome));
             }
         }
         Ok(())

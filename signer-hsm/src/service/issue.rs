@@ -1,10 +1,13 @@
 //! From requests to outcomes: what is asked of each request, in which order it is written, signed and answered.
 
+use core::num::NonZeroUsize;
+use std::sync::Mutex;
+
 use pki_core::kubernetes::{Refused, Requestor, SignerName, SigningRequest, Usages};
 use pki_core::verify::Verifiers;
 use pki_core::{
     Approval, AuthorityRole, CertificationRequest, IssueError, LeafKind, Limits, NodeName, PreparedIssuance,
-    RequestError, Serial, SignErrorKind, UnusedExtensions,
+    RequestError, Serial, SignErrorKind, UnusedExtensions, spread,
 };
 use time::{Duration, UtcDateTime};
 
@@ -15,6 +18,9 @@ use super::operate::authority_outcome;
 use super::policy::{ClusterPolicy, LeafRule, SignerRule, node_of};
 use super::protocol::{Ask, LeafAsk, Outcome, Refusal, Request, Response, SignerAsk, TEXT_LEN_MAX, cut};
 use super::{CallerId, Cluster, Current, Generation, IssuingService, locked, read};
+
+/// Fewer are not worth a thread, which takes as long to begin as a request to verify.
+const ITEMS_PER_THREAD: usize = 4;
 
 /// Where the digest of a request begins: behind its number and its identifier.
 const BOUND_FROM: usize = 24;
@@ -58,6 +64,8 @@ impl Drop for InProgress<'_> {
 }
 
 enum Step<'g> {
+    /// New, and to be prepared.
+    Asked(&'g Ask),
     Prepared(Box<PreparedIssuance<'g>>),
     Issued(Vec<u8>),
     /// To be written, then answered.
@@ -138,7 +146,15 @@ impl IssuingService {
         let mut in_progress = InProgress { cluster: &cluster, keys: Vec::new() };
         let bucket = if as_operator { &cluster.operations } else { &cluster.bucket };
         let begin = |request| self.begin(caller, bucket, &mut in_progress, current, request, now);
-        let mut items: Vec<_> = run.iter().map(begin).collect();
+        let items: Vec<_> = run.iter().map(begin).collect();
+        let prepare = |ask| match self.prepare(&cluster.config.policy, &current.generation, ask, now) {
+            Ok(prepared) => Step::Prepared(Box::new(prepared)),
+            Err(refusal) => Step::Refuse(refusal),
+        };
+        let mut items = self.spread(items, |step| match step {
+            Step::Asked(ask) => prepare(ask),
+            step => step,
+        });
         for item in items.iter_mut().filter(|item| matches!(item.step, Step::Refuse(_))) {
             if let Err(wait) = cluster.refusals.take(self.clock.monotonic()) {
                 item.step = Step::Done(Outcome::Refused(rate_limited(wait)));
@@ -153,22 +169,25 @@ impl IssuingService {
             _ => item.refusal_entry(),
         });
         // A backend that did not answer for one is not waited for by all the others: a switch waits for the whole run.
-        let mut down = None;
-        for item in &mut items {
-            let step = core::mem::replace(&mut item.step, Step::Done(Outcome::Refused(Refusal::LogUnavailable)));
-            item.step = match (step, down) {
-                (Step::Prepared(_), Some(kind)) => Step::Refuse(Refusal::Signer(kind)),
-                (Step::Prepared(prepared), None) => self.sign(&current.generation, *prepared),
-                // It is written by now.
-                (Step::Refuse(refusal), _) => Step::Done(Outcome::Refused(refusal)),
-                (step, _) => step,
-            };
-            if let Step::Refuse(Refusal::Signer(kind @ (SignErrorKind::TimedOut | SignErrorKind::Unavailable))) =
-                &item.step
-            {
-                down = Some(*kind);
+        let down = Mutex::new(None);
+        let sign = |prepared| {
+            let is_down = *locked(&down);
+            if let Some(kind) = is_down {
+                return Step::Refuse(Refusal::Signer(kind));
             }
-        }
+            let step = self.sign(&current.generation, prepared);
+            if let Step::Refuse(Refusal::Signer(kind @ (SignErrorKind::TimedOut | SignErrorKind::Unavailable))) = &step
+            {
+                *locked(&down) = Some(*kind);
+            }
+            step
+        };
+        let mut items = self.spread(items, |step| match step {
+            Step::Prepared(prepared) => sign(*prepared),
+            // It is written by now.
+            Step::Refuse(refusal) => Step::Done(Outcome::Refused(refusal)),
+            step => step,
+        });
         self.write(&cluster, &mut items, |item| match &item.step {
             Step::Issued(certificate) => Some(Entry::Issued { of: item.of.clone(), certificate: certificate.clone() }),
             _ => item.refusal_entry(),
@@ -179,9 +198,15 @@ impl IssuingService {
                 Step::Issued(certificate) => Outcome::Certificate(certificate),
                 Step::Refuse(refusal) => Outcome::Refused(refusal),
                 Step::Done(outcome) => outcome,
-                Step::Prepared(_) => Outcome::Refused(Refusal::LogUnavailable),
+                Step::Asked(_) | Step::Prepared(_) => Outcome::Refused(Refusal::LogUnavailable),
             })
             .collect()
+    }
+
+    /// Takes each item a step further, on several threads if there are enough to be worth it.
+    fn spread<'g>(&self, items: Vec<Item<'g>>, further: impl Fn(Step<'g>) -> Step<'g> + Sync) -> Vec<Item<'g>> {
+        let worth = NonZeroUsize::new(items.len() / ITEMS_PER_THREAD).unwrap_or(NonZeroUsize::MIN);
+        spread(self.config.threads.min(worth), items, |Item { of, key, step }| Item { of, key, step: further(step) })
     }
 
     /// Writes what there is to write of these items, together. What is not written is not answered.
@@ -238,7 +263,7 @@ impl IssuingService {
         bucket: &TokenBucket,
         in_progress: &mut InProgress<'_>,
         current: &'g Current,
-        request: &Request,
+        request: &'g Request,
         now: UtcDateTime,
     ) -> Item<'g> {
         let (digest, cluster) = (bound_digest(request), in_progress.cluster);
@@ -269,11 +294,7 @@ impl IssuingService {
                 return item(None, Step::Done(outcome));
             }
         }
-        let step = match self.prepare(&cluster.config.policy, &current.generation, &request.ask, now) {
-            Ok(prepared) => Step::Prepared(Box::new(prepared)),
-            Err(refusal) => Step::Refuse(refusal),
-        };
-        item(Some(key), step)
+        item(Some(key), Step::Asked(&request.ask))
     }
 
     fn prepare<'g>(

@@ -7,10 +7,11 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+use rustix::net::{AddressFamily, RecvFlags, SocketAddrUnix, SocketFlags, SocketType, connect, recv, socket_with};
 
 use super::limits::Clock;
 use super::protocol::{Frames, ProtocolError};
@@ -73,6 +74,9 @@ pub(crate) struct Timed<S> {
     writes: Option<Duration>,
 }
 
+/// How often whoever waits looks before it sleeps: so often takes about as long as to be woken.
+const LOOKS: usize = 64;
+
 /// As much as is written at once. A Unix socket waits anew for every piece of a write that it cuts itself, and takes this much
 /// as one.
 const WRITE_LEN: usize = 32 << 10;
@@ -103,11 +107,28 @@ impl<S: AsFd> Timed<S> {
             }
         }
     }
+
+    /// Looks for a moment whether something comes, before the thread sleeps until it is woken.
+    fn look(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        // What comes late is not taken, however little it is.
+        left(self.wait.until, &*self.clock)?;
+        for _ in 0..LOOKS {
+            match recv(&self.socket, &mut *buffer, RecvFlags::DONTWAIT) {
+                Ok((count, _)) => return Ok(Some(count)),
+                Err(Errno::AGAIN) => thread::yield_now(),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(None)
+    }
 }
 
 impl<S: Read + AsFd> Read for Timed<S> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.in_time(Timeout::Recv, |socket| socket.read(buffer))?;
+        let count = match self.look(buffer)? {
+            Some(count) => count,
+            None => self.in_time(Timeout::Recv, |socket| socket.read(buffer))?,
+        };
         if count > 0 {
             self.wait.begin(&*self.clock);
         }
@@ -322,6 +343,18 @@ mod tests {
 
     fn framed<S: Read + Write + AsFd + Send + 'static>(socket: S, clock: &Arc<dyn Clock>) -> Framed<Timed<S>> {
         Framed::new(Box::new(Timed::new(socket, Arc::clone(clock))), 1 << 20)
+    }
+
+    #[test]
+    fn what_comes_after_the_deadline_is_not_read() {
+        let clock = clock();
+        let (near, mut far) = UnixStream::pair().unwrap();
+        far.write_all(&[1]).unwrap();
+        let mut near = Timed::new(near, Arc::clone(&clock));
+        near.wait(Wait::until(clock.monotonic()));
+        assert_eq!(near.read(&mut [0; 8]).unwrap_err().kind(), io::ErrorKind::TimedOut);
+        near.wait(Wait::until(clock.monotonic() + LONG));
+        assert_eq!(near.read(&mut [0; 8]).unwrap(), 1);
     }
 
     fn tcp() -> (TcpStream, TcpStream) {
