@@ -1,11 +1,15 @@
 //! The pipeline of this workspace, in the ways in which it is measured.
 
+use std::borrow::Cow;
+use std::hint::black_box;
+use std::num::NonZeroUsize;
+
 use getrandom::SysRng;
 use pki_core::pem::{CERTIFICATE, encode_pem};
-use pki_core::verify::Verifiers;
+use pki_core::verify::{Verifiers, aws_lc_rs};
 use pki_core::{
-    Approval, CertificationRequest, IssuedCertificate, Issuer, LeafKind, Limits, SelfCheck, Serial, Signer,
-    VerifiedRequest, request_der,
+    Approval, Batch, BatchOrder, CertificationRequest, IssuedCertificate, Issuer, LeafKind, Limits, SelfCheck, Serial,
+    Signer, VerifiedRequest, request_der,
 };
 use time::UtcDateTime;
 
@@ -48,6 +52,30 @@ pub fn issue_pem(authority: &Authority, case: &Case, verifiers: Verifiers<'_>, c
     let request = request_der(case.pem.as_bytes(), &Limits::DEFAULT)?;
     let issued = issue(authority, case, &request, &authority.signer, verifiers, check)?;
     Ok(encode_pem(CERTIFICATE, issued.der()))
+}
+
+/// So many certificates through a batch, each a request of its own until they come round.
+///
+/// # Errors
+/// When one was refused.
+pub fn issue_batch(authority: &Authority, cases: &[Case], count: usize, threads: NonZeroUsize) -> Setup<()> {
+    let batch = Batch::new(&authority.signer, aws_lc_rs(), authority.now)
+        .on_threads(threads)
+        .with_self_check(SelfCheck::ExceptInProcess);
+    let mut entropy = Ok(());
+    let orders = cases.iter().cycle().take(count).map_while(|case| {
+        let serial = Serial::generate(&mut SysRng).map_err(|error| entropy = Err(error)).ok()?;
+        let (request, approval) = (Cow::Borrowed(&*case.request), case.approval.clone());
+        Some(BatchOrder { leaf: LEAF, request, approval, serial })
+    });
+    let (mut issued, mut refused) = (0, Ok(()));
+    authority.issuer.issue_batch(&batch, orders, |outcome| match outcome {
+        Ok(certificate) => issued += usize::from(!black_box(certificate).der().is_empty()),
+        Err(error) => refused = Err(error),
+    });
+    entropy?;
+    refused?;
+    if issued == count { Ok(()) } else { Err("not every certificate was issued".into()) }
 }
 
 /// The whole way with a verifier that believes and a signer that answers: what is left is this workspace's own work.
