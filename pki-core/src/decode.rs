@@ -143,6 +143,7 @@ impl<'a> Elements<'a> {
 
     /// Takes the next element, content and whole, if it has a tag of this crate and at most two octets of length, in the
     /// only form that DER has for it (X.690 10.1).
+    #[inline]
     fn take_plain(&mut self) -> Option<(&'a [u8], &'a [u8])> {
         let (header, content) = match *self.rest {
             [tag, ..] if !tag::is_known(tag) => return None,

@@ -189,8 +189,7 @@ fn extended_key_usage_is_sound(tbs: &TbsView<'_>, expected: &Expected<'_>) -> bo
     match tbs.extensions.extended_key_usage {
         None => expected.extended_key_usage.is_empty(),
         Some(extension) => {
-            let wanted = expected.extended_key_usage.iter().map(|purpose| Ok(*purpose));
-            !expected.ca && Purposes::of(extension.value).is_ok_and(|found| found.eq(wanted))
+            !expected.ca && Purposes::of(extension.value).is_ok_and(|found| found.are(expected.extended_key_usage))
         }
     }
 }

@@ -138,6 +138,16 @@ impl<'a> Purposes<'a> {
     }
 }
 
+impl Purposes<'_> {
+    /// Whether they are these, octet for octet.
+    pub(crate) fn are(mut self, purposes: &[ObjectIdentifier]) -> bool {
+        let mut same = |purpose: &ObjectIdentifier| {
+            self.0.content(tag::OBJECT_IDENTIFIER).is_ok_and(|found| found == purpose.as_bytes())
+        };
+        purposes.iter().all(&mut same) && self.0.is_empty()
+    }
+}
+
 impl Iterator for Purposes<'_> {
     type Item = Result<ObjectIdentifier, DecodeError>;
 

@@ -157,13 +157,20 @@ fn parse_attribute(encoded: &[u8]) -> Result<(Attribute, &str), DecodeError> {
     attribute.finish()?;
     let printable = |octet: &u8| octet.is_ascii_alphanumeric() || b" '()+,-./:=?".contains(octet);
     let text = match string {
-        der::Tag::Utf8String => core::str::from_utf8(value).ok(),
-        der::Tag::PrintableString if value.iter().all(printable) => core::str::from_utf8(value).ok(),
+        der::Tag::Utf8String => text_of(value),
+        der::Tag::PrintableString if value.iter().all(printable) => text_of(value),
         _ => None,
     };
-    text.filter(|text| !text.is_empty() && !text.chars().any(char::is_control))
-        .map(|text| (kind, text))
+    text.map(|text| (kind, text))
         .ok_or(DecodeError::value(NAME, "a value is not a non-empty UTF8String or PrintableString"))
+}
+
+/// A text of at least one character, none of which is a control character.
+fn text_of(value: &[u8]) -> Option<&str> {
+    let text = core::str::from_utf8(value).ok().filter(|text| !text.is_empty())?;
+    // Of what is ASCII, which is nearly every name, no character has to be decoded.
+    let is_plain = value.iter().all(|octet| (b' '..=b'~').contains(octet));
+    (is_plain || !text.chars().any(char::is_control)).then_some(text)
 }
 
 /// As [`SubjectRef::parse`], owned.
@@ -249,7 +256,8 @@ impl<'a> SubjectAltNamesRef<'a> {
     /// Each of them.
     pub fn iter(&self) -> impl Iterator<Item = SubjectAltNameRef<'a>> {
         let mut names = Elements::of(ALT_NAMES, tag::SEQUENCE, self.value).ok();
-        core::iter::from_fn(move || parse_alt_name(names.as_mut()?).ok())
+        // They were judged when they were read.
+        core::iter::from_fn(move || take_alt_name(names.as_mut()?).ok())
     }
 
     /// All of them, owned.
@@ -282,17 +290,27 @@ impl fmt::Debug for SubjectAltNamesRef<'_> {
     }
 }
 
+const NOT_A_DNS_NAME: DecodeError = DecodeError::value(ALT_NAMES, "a dNSName is not a DNS-1123 subdomain");
+const NOT_A_HOST: DecodeError = DecodeError::value(ALT_NAMES, "an iPAddress is not the address of one host");
+
 fn parse_alt_name<'a>(names: &mut Elements<'a>) -> Result<SubjectAltNameRef<'a>, DecodeError> {
+    let name = take_alt_name(names)?;
+    match name {
+        SubjectAltNameRef::Dns(text) => check_dns_name(text).map_err(|_| NOT_A_DNS_NAME)?,
+        SubjectAltNameRef::Ip(address) => check_host(address).map_err(|_| NOT_A_HOST)?,
+    }
+    Ok(name)
+}
+
+/// A name of which nobody has judged what it says.
+fn take_alt_name<'a>(names: &mut Elements<'a>) -> Result<SubjectAltNameRef<'a>, DecodeError> {
     match names.peek() {
-        Some(tag::DNS_NAME) => core::str::from_utf8(names.content(tag::DNS_NAME)?)
-            .ok()
-            .filter(|text| check_dns_name(text).is_ok())
-            .map(SubjectAltNameRef::Dns)
-            .ok_or(DecodeError::value(ALT_NAMES, "a dNSName is not a DNS-1123 subdomain")),
-        Some(tag::IP_ADDRESS) => parse_ip_address(names.content(tag::IP_ADDRESS)?)
-            .filter(|address| check_host(*address).is_ok())
-            .map(SubjectAltNameRef::Ip)
-            .ok_or(DecodeError::value(ALT_NAMES, "an iPAddress is not the address of one host")),
+        Some(tag::DNS_NAME) => {
+            core::str::from_utf8(names.content(tag::DNS_NAME)?).map(SubjectAltNameRef::Dns).map_err(|_| NOT_A_DNS_NAME)
+        }
+        Some(tag::IP_ADDRESS) => {
+            parse_ip_address(names.content(tag::IP_ADDRESS)?).map(SubjectAltNameRef::Ip).ok_or(NOT_A_HOST)
+        }
         _ => Err(DecodeError::value(ALT_NAMES, "a name that is neither dNSName nor iPAddress")),
     }
 }
