@@ -15,8 +15,8 @@ use crate::tbs::{
     CA_KEY_USAGE, Part, Tbs, assemble, authority_key_identifier, basic_constraints, encode_subject, key_usage,
 };
 use crate::time::Validity;
-use crate::verify::{SubjectPublicKey, Verifiers};
-use crate::{AuthorityId, AuthorityRole, CaCertificate, CaVersion, Serial, SignatureAlgorithm};
+use crate::verify::{IdentifiedKey, SubjectPublicKey, Verifiers};
+use crate::{AuthorityRole, CaCertificate, CaVersion, Serial, SignatureAlgorithm};
 
 /// The subject of a CA: kubeadm's names for the first version, and a subject of its own for each
 /// later one, so that a verifier's error names the right authority and path building never tries
@@ -96,7 +96,8 @@ fn mint_self_signed(
 ) -> Result<CaCertificate, IssueError> {
     let signature_algorithm = key.algorithm().certificate_signature().identifier();
     let (decided, subject) = (subject, encode_subject(subject));
-    let id = AuthorityId::of(key);
+    let identified = IdentifiedKey::new(*key);
+    let id = identified.id();
     let tbs = Tbs {
         serial,
         signature_algorithm: &signature_algorithm,
@@ -114,7 +115,7 @@ fn mint_self_signed(
     .encode();
     let mut expected = expected_ca(&subject, id.as_bytes(), &signature_algorithm, validity);
     let serial = serial.as_bytes();
-    expected.decided = Some(Decided { serial, validity, subject: decided.into(), key, id });
+    expected.decided = Some(Decided { serial, validity, subject: decided.into(), key: &identified });
     let der = finish(&tbs, lint(&tbs, &expected), key, signer, verifiers)?;
     CaCertificate::parse(der).map_err(IssueError::Issuer)
 }

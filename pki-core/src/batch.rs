@@ -136,14 +136,15 @@ impl Issuer {
     ///
     /// Each order goes the whole way of a single one, with all its checks, and one that is refused stops no other. At most
     /// [`Batch::ORDERS_PER_THREAD`] orders of each thread and their outcomes are held at once; the next ones are asked of
-    /// the iterator when `take` has those. A panic of the signer or of a verification algorithm is passed on.
+    /// the iterator when `take` has those. A panic of the signer or of a verification algorithm is passed on when the other
+    /// threads have done what is held; outcomes that `take` has not got are lost with it.
     pub fn issue_batch<'o>(
         &self,
         batch: &Batch<'_>,
         orders: impl IntoIterator<Item = BatchOrder<'o>>,
         mut take: impl FnMut(Result<IssuedCertificate, BatchError>),
     ) {
-        let mut orders = orders.into_iter();
+        let mut orders = orders.into_iter().fuse();
         loop {
             let held: Vec<_> =
                 orders.by_ref().take(batch.threads.get().saturating_mul(Batch::ORDERS_PER_THREAD)).collect();
@@ -155,8 +156,11 @@ impl Issuer {
     }
 }
 
+/// For crates of this workspace.
+///
 /// Does the same work for every item, on so many threads at most, of which the calling one is one; gives the outcomes in the
 /// order of the items. Where a thread cannot be begun the others do its work. A panic of `work` is passed on.
+#[doc(hidden)]
 pub fn spread<T: Send, R: Send>(threads: NonZeroUsize, items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
     let helpers = threads.get().min(items.len()).saturating_sub(1);
     if helpers == 0 {

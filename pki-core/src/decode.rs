@@ -177,8 +177,9 @@ impl<'a> Elements<'a> {
     ///
     /// The `der` crate reads a padded arc as an identifier of its own, which prints like the one that it imitates.
     pub(crate) fn object_identifier(&mut self) -> Result<ObjectIdentifier, DecodeError> {
+        let before = self.clone();
         let content = self.content(tag::OBJECT_IDENTIFIER)?;
-        self.identifier(content)
+        before.identifier(content)
     }
 
     /// As [`object_identifier`](Self::object_identifier), of one whose content was read.

@@ -217,7 +217,7 @@ impl Issuer {
                 Part::SubjectAltNames(&subject_alt_names),
             ],
         };
-        let unsigned = Unsigned::write(Vec::new(), &tbs, self.signature_algorithm());
+        let unsigned = Unsigned::write(&tbs, self.signature_algorithm());
         let faults = lint(
             unsigned.as_der(),
             &Expected {
@@ -229,7 +229,12 @@ impl Issuer {
                 key_usage: *key_usage,
                 extended_key_usage: &usages.extended_key_usage,
                 subject_alt_names: &subject_alt_names,
-                decided: Some(lint::Decided { serial: serial.as_bytes(), validity, subject: subject.parts(), key, id }),
+                decided: Some(lint::Decided {
+                    serial: serial.as_bytes(),
+                    validity,
+                    subject: subject.parts(),
+                    key: request.identified_key(),
+                }),
             },
         );
         if !faults.is_empty() {

@@ -11,7 +11,7 @@ use crate::certificate::{Purposes, TbsView, parse_basic_constraints, parse_key_u
 use crate::decode::Elements;
 use crate::encode::tag;
 use crate::name::{SubjectAltNamesRef, SubjectParts, SubjectRef};
-use crate::verify::SubjectPublicKey;
+use crate::verify::IdentifiedKey;
 use crate::{AuthorityId, CaCertificate, SubjectAltName, Validity};
 
 /// One structural fault in a `TBSCertificate`.
@@ -102,9 +102,7 @@ pub(crate) struct Decided<'a> {
     pub(crate) serial: &'a [u8],
     pub(crate) validity: Validity,
     pub(crate) subject: SubjectParts<'a>,
-    pub(crate) key: &'a SubjectPublicKey<'a>,
-    /// The identifier of that key.
-    pub(crate) id: AuthorityId,
+    pub(crate) key: &'a IdentifiedKey<'a>,
 }
 
 /// Every fault of `tbs_der`, in the order of its fields; empty when there is none.
@@ -143,7 +141,7 @@ fn faults(tbs_der: &[u8], expected: &Expected<'_>, repeated: Option<&CaCertifica
         ),
         (
             repeated.is_none_or(|root| tbs.public_key.as_der() == &**root.public_key())
-                && decided(&|decided| tbs.public_key.as_der() == decided.key.as_der()),
+                && decided(&|decided| tbs.public_key.as_der() == decided.key.key().as_der()),
             Lint::PublicKey,
         ),
         (basic_constraints_are_sound(&tbs, expected.ca), Lint::BasicConstraints),
@@ -207,7 +205,8 @@ fn subject_alt_names_are_sound(tbs: &TbsView<'_>, approved: &[SubjectAltName]) -
 
 fn subject_key_id_is_sound(tbs: &TbsView<'_>, repeated: Option<&CaCertificate>, decided: Option<&Decided<'_>>) -> bool {
     // Whose key is the one that was decided on has its identifier.
-    let known = decided.filter(|decided| decided.key.bits() == tbs.public_key.bits()).map(|decided| decided.id);
+    let known =
+        decided.filter(|decided| decided.key.key().bits() == tbs.public_key.bits()).map(|decided| decided.key.id());
     let own = known.unwrap_or_else(|| AuthorityId::of(&tbs.public_key));
     // A root that was adopted has the identifier that its maker chose, and its leaves name that one.
     let expected = repeated.map_or(own.as_bytes().as_slice(), CaCertificate::subject_key_id);
@@ -234,6 +233,7 @@ mod tests {
     use crate::certificate::oids;
     use crate::encode;
     use crate::tbs::{CA_KEY_USAGE, assemble, encode_oid};
+    use crate::verify::SubjectPublicKey;
     use crate::{SignatureAlgorithm, Subject};
 
     const CRITICAL: &[u8] = &[tag::BOOLEAN, 1, 0xff];
@@ -382,7 +382,7 @@ mod tests {
         fn faults_beside(&self, repeated: Option<&CaCertificate>) -> Vec<Lint> {
             let approved = [SubjectAltName::dns("a").unwrap()];
             let decided = self.decided.as_ref().map(|(serial, validity, subject, key)| {
-                (serial, validity, subject, SubjectPublicKey::parse(key).unwrap())
+                (serial, validity, subject, IdentifiedKey::new(SubjectPublicKey::parse(key).unwrap()))
             });
             let expected = Expected {
                 issuer_name: &name(b"kubernetes"),
@@ -398,7 +398,6 @@ mod tests {
                     validity: **validity,
                     subject: (*subject).into(),
                     key,
-                    id: AuthorityId::of(key),
                 }),
             };
             faults(&self.encode(), &expected, repeated)

@@ -14,7 +14,7 @@ use crate::decode::Elements;
 use crate::encode::tag;
 use crate::name::{SubjectAltNamesRef, SubjectRef};
 use crate::pem::{CERTIFICATE_REQUEST, decode_single_pem};
-use crate::verify::{SubjectPublicKey, Verifiers, VerifyError};
+use crate::verify::{IdentifiedKey, SubjectPublicKey, Verifiers, VerifyError};
 use crate::weak_key::{self, KeyBlocklist, WeakKey};
 use crate::{AuthorityId, ExtendedKeyUsage, Fingerprint, Limits, PresentedNames, SignatureAlgorithm};
 
@@ -49,8 +49,7 @@ pub struct VerifiedRequest<'a> {
     subject: SubjectRef<'a>,
     subject_alt_names: SubjectAltNamesRef<'a>,
     extended_key_usage: Vec<ExtendedKeyUsage>,
-    public_key: SubjectPublicKey<'a>,
-    key_id: AuthorityId,
+    public_key: IdentifiedKey<'a>,
 }
 
 /// What to do with an extension that a request asks for and no leaf gets from a request.
@@ -223,8 +222,8 @@ impl<'a> ProvenRequest<'a> {
                 return Err(RequestError::Extension(oid.to_string()));
             }
         }
-        let key_id = AuthorityId::of(&public_key);
-        Ok(VerifiedRequest { subject, subject_alt_names, extended_key_usage, public_key, key_id })
+        let public_key = IdentifiedKey::new(public_key);
+        Ok(VerifiedRequest { subject, subject_alt_names, extended_key_usage, public_key })
     }
 }
 
@@ -267,12 +266,16 @@ impl<'a> VerifiedRequest<'a> {
     /// The key whose possession is proven.
     #[must_use]
     pub const fn public_key(&self) -> &SubjectPublicKey<'a> {
+        self.public_key.key()
+    }
+
+    pub(crate) const fn identified_key(&self) -> &IdentifiedKey<'a> {
         &self.public_key
     }
 
     /// The identifier of that key, as its certificate will have it.
     #[must_use]
     pub const fn key_id(&self) -> AuthorityId {
-        self.key_id
+        self.public_key.id()
     }
 }

@@ -126,13 +126,11 @@ pub(crate) struct Unsigned {
 }
 
 impl Unsigned {
-    /// Writes it into memory that was used before, or that is fresh.
-    pub(crate) fn write(mut octets: Vec<u8>, tbs: &Tbs<'_>, algorithm: SignatureAlgorithm) -> Self {
+    pub(crate) fn write(tbs: &Tbs<'_>, algorithm: SignatureAlgorithm) -> Self {
         let signature = encode::element_len(algorithm.signature_len_max() + 1);
         let content = encode::element_len(tbs.content_len()) + encode::element_len(tbs.signature_algorithm.len());
         let room = encode::header_len(content + signature);
-        octets.clear();
-        octets.reserve_exact(room + content + signature);
+        let mut octets = Vec::with_capacity(room + content + signature);
         octets.resize(room, 0);
         tbs.push(&mut octets);
         Self { octets, room }

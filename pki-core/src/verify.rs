@@ -6,7 +6,7 @@ use rustls_pki_types::{AlgorithmIdentifier, SignatureVerificationAlgorithm, Subj
 
 use crate::decode::{DecodeError, Elements};
 use crate::encode::tag;
-use crate::{KeyAlgorithm, SignatureAlgorithm};
+use crate::{AuthorityId, KeyAlgorithm, SignatureAlgorithm};
 
 #[cfg(feature = "rustcrypto")]
 mod rustcrypto;
@@ -198,6 +198,27 @@ impl<'a> SubjectPublicKey<'a> {
     #[must_use]
     pub fn to_owned_der(&self) -> SubjectPublicKeyInfoDer<'static> {
         SubjectPublicKeyInfoDer::from(self.der.to_vec())
+    }
+}
+
+/// A key with its identifier, which is no other key's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct IdentifiedKey<'a> {
+    key: SubjectPublicKey<'a>,
+    id: AuthorityId,
+}
+
+impl<'a> IdentifiedKey<'a> {
+    pub(crate) fn new(key: SubjectPublicKey<'a>) -> Self {
+        Self { key, id: AuthorityId::of(&key) }
+    }
+
+    pub(crate) const fn key(&self) -> &SubjectPublicKey<'a> {
+        &self.key
+    }
+
+    pub(crate) const fn id(&self) -> AuthorityId {
+        self.id
     }
 }
 

@@ -22,8 +22,8 @@
 use core::error::Error;
 use core::fmt;
 use std::collections::{BTreeMap, BTreeSet};
-use std::num::NonZeroUsize;
 use std::path::Path;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::thread;
 
@@ -94,7 +94,7 @@ pub struct ServiceConfig {
     durability: Durability,
     self_check: SelfCheck,
     remembered: usize,
-    threads: NonZeroUsize,
+    helpers: usize,
 }
 
 impl ServiceConfig {
@@ -105,8 +105,8 @@ impl ServiceConfig {
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, serials: Serials, verifiers: Verifiers<'static>) -> Self {
         let (durability, self_check) = (Durability::Synced, SelfCheck::Always);
-        let threads = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        Self { clock, serials, verifiers, durability, self_check, remembered: Self::REMEMBERED, threads }
+        let helpers = thread::available_parallelism().map_or(0, |cores| cores.get().saturating_sub(1));
+        Self { clock, serials, verifiers, durability, self_check, remembered: Self::REMEMBERED, helpers }
     }
 
     /// With another durability of the log.
@@ -123,11 +123,11 @@ impl ServiceConfig {
         self
     }
 
-    /// On so many threads for the requests that one caller makes together; as many as the machine has cores where nothing else
-    /// is said. For keys in a token, as many as it has sessions.
+    /// With so many threads in all for requests that are made together, beside the one of their connection, shared by all
+    /// connections: as many as the machine has cores but one where nothing else is said.
     #[must_use]
-    pub const fn on_threads(mut self, threads: NonZeroUsize) -> Self {
-        self.threads = threads;
+    pub const fn with_helpers(mut self, helpers: usize) -> Self {
+        self.helpers = helpers;
         self
     }
 
@@ -142,12 +142,12 @@ impl ServiceConfig {
 
 impl fmt::Debug for ServiceConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { durability, self_check, remembered, threads, .. } = self;
+        let Self { durability, self_check, remembered, helpers, .. } = self;
         f.debug_struct("ServiceConfig")
             .field("durability", durability)
             .field("self_check", self_check)
             .field("remembered", remembered)
-            .field("threads", threads)
+            .field("helpers", helpers)
             .finish_non_exhaustive()
     }
 }
@@ -365,6 +365,8 @@ pub struct IssuingService {
     owners: Mutex<Owners>,
     /// Of requests that reach no cluster, so that they cannot fill the log.
     strays: TokenBucket,
+    /// Threads that nobody has taken for requests that are made together.
+    helpers: AtomicUsize,
     clusters: RwLock<BTreeMap<ClusterId, Arc<Cluster>>>,
 }
 
@@ -442,6 +444,7 @@ impl IssuingService {
         let strays = TokenBucket::new(Rate::REFUSALS, config.clock.monotonic());
         Ok(Self {
             clock: Arc::clone(&config.clock),
+            helpers: AtomicUsize::new(config.helpers),
             config,
             log,
             history: Mutex::new(history),

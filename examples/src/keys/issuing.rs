@@ -179,10 +179,12 @@ impl Issuing {
     pub(crate) fn switch(&self, to: CaVersion, certificate: &CaCertificate) -> Result<(), ServiceFailure> {
         let mut operator = locked(&self.operates);
         let current = operator.current(&self.cluster, self.role)?;
-        if current.version != to {
-            let now = operator.switch(&self.operation(current.epoch)?, to, certificate)?;
-            locked(&self.told).insert(to, now);
-        }
+        // It may have been switched by an order whose answer was lost.
+        let now = match current.version == to {
+            true => current,
+            false => operator.switch(&self.operation(current.epoch)?, to, certificate)?,
+        };
+        locked(&self.told).insert(to, now);
         Ok(())
     }
 

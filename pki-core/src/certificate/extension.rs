@@ -32,7 +32,7 @@ impl<'a> Extension<'a> {
 
     fn push_to(self, others: &mut Vec<Self>) -> Result<(), DecodeError> {
         if others.len() == Self::COUNT_MAX {
-            return Err(DecodeError::value("Extensions", "more than any certificate of a cluster has"));
+            return Err(TOO_MANY);
         }
         if others.iter().any(|other| other.oid == self.oid) {
             return Err(TWICE);
@@ -44,6 +44,7 @@ impl<'a> Extension<'a> {
 
 /// What errors call an `Extension`.
 const WHAT: &str = "Extension";
+const TOO_MANY: DecodeError = DecodeError::value("Extensions", "more than any certificate of a cluster has");
 const EMPTY: DecodeError = DecodeError::value("Extensions", "empty (RFC 5280 4.1)");
 const TWICE: DecodeError = DecodeError::value("Extensions", "one identifier stands twice (RFC 5280 4.2)");
 
@@ -85,7 +86,12 @@ impl<'a> Extensions<'a> {
             return Err(EMPTY);
         }
         let mut extensions = Self::default();
+        let mut count = 0;
         while !list.is_empty() {
+            if count == Extension::COUNT_MAX {
+                return Err(TOO_MANY);
+            }
+            count += 1;
             let mut extension = list.enter(WHAT, tag::SEQUENCE)?;
             let identifier = extension.content(tag::OBJECT_IDENTIFIER)?;
             match extensions.place(identifier) {
@@ -197,5 +203,40 @@ pub(crate) fn parse_basic_constraints(value: &[u8]) -> Result<(bool, Option<u8>)
 
 /// The octets of a `SubjectKeyIdentifier`.
 pub(crate) fn parse_subject_key_id(value: &[u8]) -> Result<&[u8], DecodeError> {
-    Elements::new("subjectKeyIdentifier", value)?.content(tag::OCTET_STRING)
+    let mut id = Elements::new("subjectKeyIdentifier", value)?;
+    let octets = id.content(tag::OCTET_STRING)?;
+    id.finish()?;
+    Ok(octets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tbs::extension;
+
+    #[test]
+    fn those_with_a_place_count_as_well() {
+        let known = [
+            oids::BASIC_CONSTRAINTS,
+            oids::KEY_USAGE,
+            oids::EXT_KEY_USAGE,
+            oids::SUBJECT_ALT_NAME,
+            oids::SUBJECT_KEY_IDENTIFIER,
+            oids::AUTHORITY_KEY_IDENTIFIER,
+            oids::NAME_CONSTRAINTS,
+        ];
+        let others = |count: u8| (0..count).map(|last| ObjectIdentifier::from_bytes(&[0x2a, last]).unwrap());
+        for (count, is_read) in [(25, true), (26, false)] {
+            let list: Vec<_> =
+                known.into_iter().chain(others(count)).flat_map(|oid| extension(oid, &[], &[])).collect();
+            let read = Extensions::parse(Elements::new("test", &list).unwrap());
+            assert_eq!(read.is_ok(), is_read, "{count} beside the known ones");
+            if let Ok(read) = read {
+                assert_eq!(read.others.len(), usize::from(count));
+                assert!(read.name_constraints.is_some() && read.basic_constraints.is_some());
+            }
+        }
+        let twice = extension(oids::KEY_USAGE, &[], &[]).repeat(2);
+        assert_eq!(Extensions::parse(Elements::new("test", &twice).unwrap()).unwrap_err(), TWICE);
+    }
 }

@@ -89,6 +89,8 @@ impl PartialEq for SubjectRef<'_> {
     }
 }
 
+impl Eq for SubjectRef<'_> {}
+
 impl PartialEq<Subject> for SubjectRef<'_> {
     fn eq(&self, other: &Subject) -> bool {
         self.common_name == other.common_name() && self.organizations().eq(other.organizations())
@@ -269,12 +271,14 @@ impl<'a> SubjectAltNamesRef<'a> {
     /// Whether they are these, which are sorted and stand there once each; in whatever order, and however often.
     pub(crate) fn are(&self, sorted: &[SubjectAltName]) -> bool {
         let mut seen = vec![false; sorted.len()];
+        let mut walked = 0;
         let known = self.iter().all(|name| {
+            walked += 1;
             let place = sorted.binary_search_by(|own| own.cmp_read(name)).ok();
             let place = place.and_then(|place| seen.get_mut(place));
             place.map(|seen| *seen = true).is_some()
         });
-        known && seen.into_iter().all(|seen| seen)
+        known && walked == self.count && seen.into_iter().all(|seen| seen)
     }
 }
 
@@ -283,6 +287,8 @@ impl PartialEq for SubjectAltNamesRef<'_> {
         self.iter().eq(other.iter())
     }
 }
+
+impl Eq for SubjectAltNamesRef<'_> {}
 
 impl fmt::Debug for SubjectAltNamesRef<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

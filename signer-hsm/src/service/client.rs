@@ -463,7 +463,8 @@ impl Client {
     ) -> Result<CurrentAuthority, ClientError> {
         let ask = Ask::Switch(GenerationAsk { version: to, key: *certificate.id().as_bytes() });
         let now = authority_of(self.again(&operation.request(ask))?)?;
-        let is_done = operation.epoch.next() == Some(now.epoch) && now.version == to && now.certificate == *certificate;
+        let is_done =
+            operation.epoch.next() == Some(now.epoch) && now.version == to && now.certificate.id() == certificate.id();
         if is_done { Ok(now) } else { Err(ClientError::Answer(AnswerFault::OtherSigner)) }
     }
 

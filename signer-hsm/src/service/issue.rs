@@ -2,6 +2,7 @@
 
 use core::num::NonZeroUsize;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pki_core::kubernetes::{Refused, Requestor, SignerName, SigningRequest, Usages};
 use pki_core::verify::Verifiers;
@@ -48,6 +49,27 @@ struct Item<'g> {
     of: Origin,
     key: Option<Key>,
     step: Step<'g>,
+}
+
+/// Threads out of those that all connections share.
+struct Helpers<'s> {
+    free: &'s AtomicUsize,
+    taken: usize,
+}
+
+impl<'s> Helpers<'s> {
+    /// As many as are wanted, or as there are.
+    fn take(free: &'s AtomicUsize, wanted: usize) -> Self {
+        let left = |there: usize| Some(there.saturating_sub(wanted));
+        let there = free.fetch_update(Ordering::AcqRel, Ordering::Acquire, left).unwrap_or_default();
+        Self { free, taken: there.min(wanted) }
+    }
+}
+
+impl Drop for Helpers<'_> {
+    fn drop(&mut self) {
+        self.free.fetch_add(self.taken, Ordering::AcqRel);
+    }
 }
 
 /// The requests of a run that got nothing may be made again, also when a backend has panicked, or a source of serials.
@@ -205,8 +227,9 @@ impl IssuingService {
 
     /// Takes each item a step further, on several threads if there are enough to be worth it.
     fn spread<'g>(&self, items: Vec<Item<'g>>, further: impl Fn(Step<'g>) -> Step<'g> + Sync) -> Vec<Item<'g>> {
-        let worth = NonZeroUsize::new(items.len() / ITEMS_PER_THREAD).unwrap_or(NonZeroUsize::MIN);
-        spread(self.config.threads.min(worth), items, |Item { of, key, step }| Item { of, key, step: further(step) })
+        let helpers = Helpers::take(&self.helpers, (items.len() / ITEMS_PER_THREAD).saturating_sub(1));
+        let threads = NonZeroUsize::MIN.saturating_add(helpers.taken);
+        spread(threads, items, |Item { of, key, step }| Item { of, key, step: further(step) })
     }
 
     /// Writes what there is to write of these items, together. What is not written is not answered.
@@ -453,4 +476,22 @@ fn prepare_for_signer<'g>(
     }
     let verified = proven.read(UnusedExtensions::Refuse).map_err(bad_request)?;
     generation.issuer.prepare_for_signer(granted, &verified, serial, now).map_err(not_issued)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_connections_together_have_no_more_threads_than_there_are() {
+        let free = AtomicUsize::new(3);
+        let first = Helpers::take(&free, 2);
+        let second = Helpers::take(&free, 2);
+        let third = Helpers::take(&free, 2);
+        assert_eq!([first.taken, second.taken, third.taken], [2, 1, 0]);
+        drop(first);
+        assert_eq!(Helpers::take(&free, 5).taken, 2);
+        drop((second, third));
+        assert_eq!(free.into_inner(), 3);
+    }
 }

@@ -110,9 +110,9 @@ impl<S: AsFd> Timed<S> {
 
     /// Looks for a moment whether something comes, before the thread sleeps until it is woken.
     fn look(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
-        // What comes late is not taken, however little it is.
-        left(self.wait.until, &*self.clock)?;
         for _ in 0..LOOKS {
+            // What comes late is not taken, however little it is.
+            left(self.wait.until, &*self.clock)?;
             match recv(&self.socket, &mut *buffer, RecvFlags::DONTWAIT) {
                 Ok((count, _)) => return Ok(Some(count)),
                 Err(Errno::AGAIN) => thread::yield_now(),
