@@ -412,7 +412,7 @@ mod runs {
     #[test]
     fn the_report_has_the_documented_shape() {
         let report = outcome(Preset::Kubeadm, 1, None).report;
-        assert_eq!((report.version, report.preset.as_str(), report.strategy.as_str()), (3, "kubeadm", "staged"));
+        assert_eq!((report.version, report.preset.as_str(), report.strategy.as_str()), (4, "kubeadm", "staged"));
         let found = serde_json::to_string_pretty(&shape(&serde_json::to_value(&report).unwrap())).unwrap() + "\n";
         let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/report-shape.json");
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
