@@ -123,6 +123,17 @@ fn verdict(spread: Spread, bound: f64) -> &'static str {
     }
 }
 
+/// The same of a bound that is to be reached.
+fn reached(spread: Spread, bound: f64) -> &'static str {
+    if spread.low >= bound {
+        "met"
+    } else if spread.high < bound {
+        "**missed**"
+    } else {
+        "open: within the interval"
+    }
+}
+
 fn micros(value: f64) -> String {
     let digits = if value < 100.0 { 1 } else { 0 };
     format!("{value:.digits$}")
@@ -279,15 +290,18 @@ fn is_to_be_behind(way: &str) -> bool {
     ![RCGEN, RCGEN_PEM, RCGEN_RING, X509_CERT_AWS].contains(&way) && !way.contains("pipeline")
 }
 
+/// What the floor is: one verification and one signature of aws-lc-rs.
+fn bare(authority: &Authority, case: &Case) -> Setup<()> {
+    case.public_key.verify(&case.info, &case.signature)?;
+    authority.key.sign(&case.tbs, &mut [0; 512])?;
+    Ok(())
+}
+
 /// Two threads over one issuer and one signer, beside one thread, by the wall clock.
 fn scale(rounds: u32, times: usize) -> Setup<()> {
     let authority = &Authority::generate(KeyAlgorithm::P256)?;
     let cases = &Case::all(KeyAlgorithm::P256, authority)?;
-    let floor = |case: &Case| -> Setup<()> {
-        case.public_key.verify(&case.info, &case.signature)?;
-        authority.key.sign(&case.tbs, &mut [0; 512])?;
-        Ok(())
-    };
+    let floor = |case: &Case| bare(authority, case);
     let pipeline = |case: &Case| -> Setup<()> {
         let (signer, check) = (&authority.signer, SelfCheck::ExceptInProcess);
         ours::issue(authority, case, &case.request, signer, aws_lc_rs(), check).map(|issued| {
@@ -326,9 +340,7 @@ fn scale(rounds: u32, times: usize) -> Setup<()> {
     for (name, _, Scaling { one, two, ratios }) in ways {
         let spread = Spread::of(ratios);
         let said = match name {
-            PIPELINE if spread.low >= SCALING_MIN => format!("at least {SCALING_MIN:.2}, met"),
-            PIPELINE if spread.high < SCALING_MIN => format!("at least {SCALING_MIN:.2}, **missed**"),
-            PIPELINE => format!("at least {SCALING_MIN:.2}, open: within the interval"),
+            PIPELINE => format!("at least {SCALING_MIN:.2}, {}", reached(spread, SCALING_MIN)),
             _ => String::new(),
         };
         println!("| {name} | {:.0} | {:.0} | {spread} | {said} |", Spread::of(one).middle, Spread::of(two).middle);
@@ -340,11 +352,7 @@ fn scale(rounds: u32, times: usize) -> Setup<()> {
 fn storm(rounds: u32, times: usize, certificates: usize) -> Setup<()> {
     let authority = &Authority::generate(KeyAlgorithm::P256)?;
     let cases = &Case::all(KeyAlgorithm::P256, authority)?;
-    let floor = |case: &Case| -> Setup<()> {
-        case.public_key.verify(&case.info, &case.signature)?;
-        authority.key.sign(&case.tbs, &mut [0; 512])?;
-        Ok(())
-    };
+    let floor = |case: &Case| bare(authority, case);
     let batch = |count| ours::issue_batch(authority, cases, count, NonZeroUsize::MIN.saturating_add(1));
     let mut ratios = Vec::new();
     for round in 0..rounds {
@@ -364,11 +372,7 @@ fn storm(rounds: u32, times: usize, certificates: usize) -> Setup<()> {
         return Ok(());
     }
     let spread = Spread::of(ratios);
-    let said = match spread {
-        Spread { low, .. } if low >= STORM_MIN => "met",
-        Spread { high, .. } if high < STORM_MIN => "**missed**",
-        _ => "open: within the interval",
-    };
+    let said = reached(spread, STORM_MIN);
     println!("\n### Node storm on two threads, P-256 request, P-256 CA, wall clock\n");
     println!(
         "| certificates | seconds | per second | memory beyond that before | x the floor's rate on two threads (80 % of rounds) | target |"

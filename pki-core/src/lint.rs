@@ -7,7 +7,7 @@ use core::fmt;
 
 use der::asn1::ObjectIdentifier;
 
-use crate::certificate::{Purposes, TbsView, parse_basic_constraints, parse_key_usage, parse_subject_key_id};
+use crate::certificate::{Purposes, TbsView, parse_basic_constraints, parse_key_usage};
 use crate::decode::Elements;
 use crate::encode::tag;
 use crate::name::{SubjectAltNamesRef, SubjectParts, SubjectRef};
@@ -210,8 +210,7 @@ fn subject_key_id_is_sound(tbs: &TbsView<'_>, repeated: Option<&CaCertificate>, 
     let own = known.unwrap_or_else(|| AuthorityId::of(&tbs.public_key));
     // A root that was adopted has the identifier that its maker chose, and its leaves name that one.
     let expected = repeated.map_or(own.as_bytes().as_slice(), CaCertificate::subject_key_id);
-    let content = tbs.extensions.subject_key_id.and_then(|extension| parse_subject_key_id(extension.value).ok());
-    content == Some(expected)
+    tbs.subject_key_id() == Some(expected)
 }
 
 fn authority_key_id_is(tbs: &TbsView<'_>, expected: &[u8]) -> bool {
