@@ -106,20 +106,23 @@ impl<'a> Elements<'a> {
     }
 
     /// The next element with its tag and length, which must be `tag`.
+    #[inline]
     pub(crate) fn element(&mut self, tag: u8) -> Result<&'a [u8], DecodeError> {
-        self.expect(tag)?;
-        match self.take_plain() {
-            Some((_, encoded)) => Ok(encoded),
-            None => self.by_der(|reader| reader.tlv_bytes()),
-        }
+        self.both(tag).map(|(_, encoded)| encoded)
     }
 
     /// The content of the next element, which must have `tag`.
+    #[inline]
     pub(crate) fn content(&mut self, tag: u8) -> Result<&'a [u8], DecodeError> {
-        self.expect(tag)?;
-        match self.take_plain() {
-            Some((content, _)) => Ok(content),
-            None => self.decode::<AnyRef<'a>>().map(|any| any.value()),
+        self.both(tag).map(|(content, _)| content)
+    }
+
+    /// The content of the next element, which must have `tag`, and all of it.
+    #[inline]
+    pub(crate) fn both(&mut self, tag: u8) -> Result<(&'a [u8], &'a [u8]), DecodeError> {
+        match self.take_plain(tag) {
+            Some(both) => Ok(both),
+            None => self.both_by_der(tag),
         }
     }
 
@@ -130,32 +133,40 @@ impl<'a> Elements<'a> {
 
     /// The next element of any tag: its tag and content.
     pub(crate) fn any(&mut self) -> Result<(Tag, &'a [u8]), DecodeError> {
-        let tag = match self.peek() {
-            Some(tag::UTF8_STRING) => Tag::Utf8String,
-            Some(tag::PRINTABLE_STRING) => Tag::PrintableString,
-            _ => return self.decode::<AnyRef<'a>>().map(|any| (any.tag(), any.value())),
-        };
-        match self.take_plain() {
-            Some((content, _)) => Ok((tag, content)),
-            None => self.decode::<AnyRef<'a>>().map(|any| (any.tag(), any.value())),
+        for (octet, tag) in [(tag::UTF8_STRING, Tag::Utf8String), (tag::PRINTABLE_STRING, Tag::PrintableString)] {
+            if let Some((content, _)) = self.take_plain(octet) {
+                return Ok((tag, content));
+            }
         }
+        self.decode::<AnyRef<'a>>().map(|any| (any.tag(), any.value()))
     }
 
-    /// Takes the next element, content and whole, if it has a tag of this crate and at most two octets of length, in the
-    /// only form that DER has for it (X.690 10.1).
+    /// Takes the next element, content and whole, if it has this tag of this crate and at most two octets of length, in
+    /// the only form that DER has for it (X.690 10.1).
     #[inline]
-    fn take_plain(&mut self) -> Option<(&'a [u8], &'a [u8])> {
+    fn take_plain(&mut self, tag: u8) -> Option<(&'a [u8], &'a [u8])> {
         let (header, content) = match *self.rest {
-            [tag, ..] if !tag::is_known(tag) => return None,
-            [_, len @ ..=0x7f, ..] => (2, usize::from(len)),
-            [_, 0x81, len @ 0x80..=0xff, ..] => (3, usize::from(len)),
-            [_, 0x82, high @ 1..=0xff, low, ..] => (4, usize::from(u16::from_be_bytes([high, low]))),
+            _ if !tag::is_known(tag) => return None,
+            [found, len @ ..=0x7f, ..] if found == tag => (2, usize::from(len)),
+            [found, 0x81, len @ 0x80..=0xff, ..] if found == tag => (3, usize::from(len)),
+            [found, 0x82, high @ 1..=0xff, low, ..] if found == tag => {
+                (4, usize::from(u16::from_be_bytes([high, low])))
+            }
             _ => return None,
         };
         let (encoded, rest) = self.rest.split_at_checked(header + content)?;
         let content = encoded.get(header..)?;
         self.rest = rest;
         Some((content, encoded))
+    }
+
+    #[cold]
+    fn both_by_der(&mut self, tag: u8) -> Result<(&'a [u8], &'a [u8]), DecodeError> {
+        self.expect(tag)?;
+        let before = self.rest;
+        let content = self.decode::<AnyRef<'a>>()?;
+        let taken = before.len().saturating_sub(self.rest.len());
+        Ok((content.value(), before.get(..taken).unwrap_or_default()))
     }
 
     fn by_der<T>(&mut self, read: impl FnOnce(&mut SliceReader<'a>) -> der::Result<T>) -> Result<T, DecodeError> {
@@ -169,6 +180,7 @@ impl<'a> Elements<'a> {
     }
 
     /// The elements inside the next element, which must have `tag`.
+    #[inline]
     pub(crate) fn enter(&mut self, what: &'static str, tag: u8) -> Result<Self, DecodeError> {
         Self::new(what, self.content(tag)?)
     }
@@ -270,7 +282,7 @@ mod tests {
                 for content in [0, 1, 0x7f, 0x80, 0xff, 0x100, 0x7fff, 0xffff, 0x1_0000] {
                     let octets = &longest[..1 + length.len() + content];
                     let mut elements = Elements::new("test", octets).unwrap();
-                    if let Some(taken) = elements.take_plain() {
+                    if let Some(taken) = elements.take_plain(tag) {
                         plain += 1;
                         assert_eq!(Some(taken), by_der(octets), "{tag:#04x} {length:02x?} {content}");
                         assert_eq!(taken.1.len() + elements.rest.len(), octets.len());

@@ -12,7 +12,7 @@ mod encoded;
 mod parts;
 
 pub use encoded::{SubjectAltNameRef, SubjectAltNamesRef, SubjectRef};
-pub(crate) use encoded::{parse_ip_address, parse_subject, parse_subject_alt_names};
+pub(crate) use encoded::{are_alt_names, parse_ip_address, parse_subject, parse_subject_alt_names};
 pub(crate) use parts::{DecidedSubject, SubjectParts};
 
 /// The longest DNS label (RFC 1035 2.3.4).

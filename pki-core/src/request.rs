@@ -144,9 +144,9 @@ fn read_attributes(mut attributes: Elements<'_>) -> Result<Extensions<'_>, Reque
     let mut extensions = None;
     while !attributes.is_empty() {
         let mut attribute = attributes.enter("Attribute", tag::SEQUENCE)?;
-        let attribute_type = attribute.object_identifier()?;
-        if attribute_type != oids::EXTENSION_REQUEST {
-            return Err(RequestError::Attribute(attribute_type.to_string()));
+        let attribute_type = attribute.content(tag::OBJECT_IDENTIFIER)?;
+        if attribute_type != oids::EXTENSION_REQUEST.as_bytes() {
+            return Err(RequestError::Attribute(attribute.identifier(attribute_type)?.to_string()));
         }
         let mut values = attribute.enter("extensionRequest", tag::SET)?;
         attribute.finish()?;

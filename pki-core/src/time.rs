@@ -3,7 +3,7 @@
 use core::fmt;
 
 use rustls_pki_types::UnixTime;
-use time::{Duration, UtcDateTime};
+use time::{Date, Duration, Time, UtcDateTime};
 
 use crate::decode::{DecodeError, Elements};
 use crate::encode::tag;
@@ -157,6 +157,45 @@ pub(crate) fn push_time(out: &mut Vec<u8>, time: UtcDateTime) {
 }
 
 pub(crate) fn decode_time(elements: &mut Elements<'_>) -> Result<UtcDateTime, DecodeError> {
+    let mut ahead = elements.clone();
+    match take_plain_time(&mut ahead) {
+        Some(time) => {
+            *elements = ahead;
+            Ok(time)
+        }
+        None => decode_time_by_der(elements),
+    }
+}
+
+/// Takes a `Time` in the form that a certificate has (RFC 5280 4.1.2.5), if it is that.
+fn take_plain_time(elements: &mut Elements<'_>) -> Option<UtcDateTime> {
+    let pair = |digits: [u8; 2]| {
+        let [tens, ones] = digits.map(|digit| digit.wrapping_sub(b'0'));
+        (tens <= 9 && ones <= 9).then_some(tens.wrapping_mul(10).wrapping_add(ones))
+    };
+    let is_utc = elements.peek() == Some(tag::UTC_TIME);
+    let content = elements.content(if is_utc { tag::UTC_TIME } else { tag::GENERALIZED_TIME }).ok()?;
+    let (digits, rest) = content.as_chunks();
+    let (year, digits) = match *digits {
+        [year, ref digits @ ..] if is_utc => (2000 + i32::from(pair(year)?), digits),
+        [century, year, ref digits @ ..] => (100 * i32::from(pair(century)?) + i32::from(pair(year)?), digits),
+        _ => return None,
+    };
+    let (&[month, day, hour, minute, second], b"Z") = (digits, rest) else { return None };
+    // Two digits from 50 on are of the last century; those before 1970 are as rare as `der` is strict with them.
+    let year = match year {
+        ..FIRST_GENERALIZED if is_utc => year,
+        FIRST_GENERALIZED.. if !is_utc => year,
+        2070.. if is_utc => year - 100,
+        _ => return None,
+    };
+    let date = Date::from_calendar_date(year, pair(month)?.try_into().ok()?, pair(day)?).ok()?;
+    let time = Time::from_hms(pair(hour)?, pair(minute)?, pair(second)?).ok()?;
+    Some(UtcDateTime::new(date, time))
+}
+
+#[cold]
+fn decode_time_by_der(elements: &mut Elements<'_>) -> Result<UtcDateTime, DecodeError> {
     let seconds = match elements.peek() {
         Some(tag::UTC_TIME) => elements.decode::<der::asn1::UtcTime>()?.to_unix_duration(),
         _ => match elements.decode::<der::asn1::GeneralizedTime>()? {
@@ -219,6 +258,36 @@ mod tests {
         assert_eq!(decode(b"\x18\x0f20500101000000Z").unwrap(), at(2_524_608_000));
         let refused = decode(b"\x18\x0f20491231235959Z").unwrap_err().to_string();
         assert_eq!(refused, "Time: a year before 2050 as GeneralizedTime (RFC 5280 4.1.2.5)");
+    }
+
+    #[test]
+    fn a_plain_time_is_read_as_the_der_crate_reads_it() {
+        let plain = |encoded: &[u8]| take_plain_time(&mut Elements::new("test", encoded).unwrap());
+        let by_der = |encoded: &[u8]| decode_time_by_der(&mut Elements::new("test", encoded).unwrap());
+        let mut changed = 0;
+        for (time, length) in
+            [("20260131235959Z", 2), ("20240229000000Z", 2), ("20510630120000Z", 0), ("99991231235959Z", 0)]
+        {
+            let form = if length == 2 { tag::UTC_TIME } else { tag::GENERALIZED_TIME };
+            let octets = crate::encode::element(form, &time.as_bytes()[length..]);
+            assert_eq!(plain(&octets), Some(by_der(&octets).unwrap()), "{time}");
+            for place in 0..octets.len() {
+                for octet in 0..=u8::MAX {
+                    let mut octets = octets.clone();
+                    octets[place] = octet;
+                    if let Some(time) = plain(&octets) {
+                        assert_eq!(Ok(time), by_der(&octets), "{octets:?}");
+                        changed += 1;
+                    }
+                }
+                assert_eq!(plain(&octets[..place]), None);
+            }
+        }
+        assert!(changed > 200, "{changed}");
+        for year in 0..100 {
+            let octets = crate::encode::element(tag::UTC_TIME, format!("{year:02}0630120000Z").as_bytes());
+            assert_eq!(plain(&octets), by_der(&octets).ok().filter(|_| !(50..70).contains(&year)), "{year}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Extensions, and what stands in those that a cluster uses.
 
-use der::asn1::{BitStringRef, ObjectIdentifier};
+use der::asn1::ObjectIdentifier;
 
 use super::oids;
 use crate::decode::{DecodeError, Elements};
@@ -111,14 +111,14 @@ impl<'a> Extensions<'a> {
     }
 
     fn place(&mut self, identifier: &[u8]) -> Option<&mut Option<Found<'a>>> {
-        const BASIC_CONSTRAINTS: &[u8] = oids::BASIC_CONSTRAINTS.as_bytes();
-        const KEY_USAGE: &[u8] = oids::KEY_USAGE.as_bytes();
-        const EXT_KEY_USAGE: &[u8] = oids::EXT_KEY_USAGE.as_bytes();
-        const SUBJECT_ALT_NAME: &[u8] = oids::SUBJECT_ALT_NAME.as_bytes();
-        const SUBJECT_KEY_IDENTIFIER: &[u8] = oids::SUBJECT_KEY_IDENTIFIER.as_bytes();
-        const AUTHORITY_KEY_IDENTIFIER: &[u8] = oids::AUTHORITY_KEY_IDENTIFIER.as_bytes();
-        const NAME_CONSTRAINTS: &[u8] = oids::NAME_CONSTRAINTS.as_bytes();
-        Some(match identifier {
+        const BASIC_CONSTRAINTS: [u8; 3] = three_octets(oids::BASIC_CONSTRAINTS);
+        const KEY_USAGE: [u8; 3] = three_octets(oids::KEY_USAGE);
+        const EXT_KEY_USAGE: [u8; 3] = three_octets(oids::EXT_KEY_USAGE);
+        const SUBJECT_ALT_NAME: [u8; 3] = three_octets(oids::SUBJECT_ALT_NAME);
+        const SUBJECT_KEY_IDENTIFIER: [u8; 3] = three_octets(oids::SUBJECT_KEY_IDENTIFIER);
+        const AUTHORITY_KEY_IDENTIFIER: [u8; 3] = three_octets(oids::AUTHORITY_KEY_IDENTIFIER);
+        const NAME_CONSTRAINTS: [u8; 3] = three_octets(oids::NAME_CONSTRAINTS);
+        Some(match identifier.try_into().ok()? {
             BASIC_CONSTRAINTS => &mut self.basic_constraints,
             KEY_USAGE => &mut self.key_usage,
             EXT_KEY_USAGE => &mut self.extended_key_usage,
@@ -128,6 +128,14 @@ impl<'a> Extensions<'a> {
             NAME_CONSTRAINTS => &mut self.name_constraints,
             _ => return None,
         })
+    }
+}
+
+/// An identifier that has as many, as all below id-ce have that stand here.
+const fn three_octets(oid: ObjectIdentifier) -> [u8; 3] {
+    match oid.as_bytes() {
+        [first, second, third] => [*first, *second, *third],
+        _ => [0; 3],
     }
 }
 
@@ -174,13 +182,13 @@ pub(crate) fn parse_key_usage(value: &[u8]) -> Result<u16, DecodeError> {
     /// encipherOnly is bit 7 and decipherOnly bit 8: the last.
     const NAMED: u32 = 9;
     let mut usage = Elements::new(WHAT, value)?;
-    let bits: BitStringRef<'_> = usage.decode()?;
+    let bits = usage.content(tag::BIT_STRING)?;
     usage.finish()?;
-    match bits.raw_bytes().last() {
-        Some(last) if last.trailing_zeros() == u32::from(bits.unused_bits()) => {}
+    let octets = match bits {
+        [unused, octets @ ..] if octets.last().is_some_and(|last| ends_with(*last, *unused)) => octets,
         _ => return Err(DecodeError::value(WHAT, "empty, or with trailing zero bits (X.690 11.2.2)")),
-    }
-    let octets = match *bits.raw_bytes() {
+    };
+    let octets = match *octets {
         [first] => [first, 0],
         [first, second] => [first, second],
         _ => return Err(DecodeError::value(WHAT, "a bit without a name (RFC 5280 4.2.1.3)")),
@@ -190,6 +198,11 @@ pub(crate) fn parse_key_usage(value: &[u8]) -> Result<u16, DecodeError> {
         return Err(DecodeError::value(WHAT, "a bit without a name (RFC 5280 4.2.1.3)"));
     }
     Ok(named)
+}
+
+/// Whether the last octet of a named bit list has a one before so many unused zeros.
+fn ends_with(last: u8, unused: u8) -> bool {
+    last != 0 && last.trailing_zeros() == u32::from(unused)
 }
 
 /// Whether a `BasicConstraints` says CA, and its path length.
@@ -213,6 +226,28 @@ pub(crate) fn parse_subject_key_id(value: &[u8]) -> Result<&[u8], DecodeError> {
 mod tests {
     use super::*;
     use crate::tbs::extension;
+
+    #[test]
+    fn a_named_bit_list_is_read_as_the_der_crate_reads_it() {
+        use der::Decode as _;
+        use der::asn1::BitStringRef;
+        let mut read = 0;
+        for unused in 0..=u8::MAX {
+            for first in 0..=u8::MAX {
+                for octets in [&[tag::BIT_STRING, 2, unused, first][..], &[tag::BIT_STRING, 3, unused, 0, first]] {
+                    let by_der = BitStringRef::from_der(octets).ok().filter(|bits| {
+                        bits.raw_bytes().last().map(|last| last.trailing_zeros()) == Some(bits.unused_bits().into())
+                    });
+                    // Beside the rules of DER, no more than nine bits have names.
+                    let expected = by_der.filter(|bits| bits.bit_len() <= 9);
+                    assert_eq!(parse_key_usage(octets).is_ok(), expected.is_some(), "{octets:02x?}");
+                    read += usize::from(expected.is_some());
+                }
+            }
+        }
+        assert_eq!(read, 255 + 1, "every octet that is not zero, and the ninth bit");
+        assert!(parse_key_usage(&[tag::BIT_STRING, 1, 0]).is_err() && parse_key_usage(&[tag::BIT_STRING, 0]).is_err());
+    }
 
     #[test]
     fn those_with_a_place_count_as_well() {

@@ -33,31 +33,24 @@ impl<'a> SubjectRef<'a> {
         if name.len() > len_max {
             return Err(DecodeError::value(NAME, "longer than the limit"));
         }
-        let mut rdns = Elements::of(NAME, tag::SEQUENCE, name)?;
+        let mut attributes = Attributes::of(name)?;
         let mut common_name = None;
-        while !rdns.is_empty() {
-            let mut rdn = rdns.enter(NAME, tag::SET)?;
-            let mut previous: Option<&[u8]> = None;
-            loop {
-                let encoded = rdn.element(tag::SEQUENCE)?;
-                let (attribute, text) = parse_attribute(encoded)?;
-                let is_alone = previous.is_none() && rdn.is_empty();
-                match attribute {
-                    Attribute::CommonName if !is_alone => {
-                        return Err(DecodeError::value(NAME, "a relative distinguished name of several values"));
-                    }
-                    Attribute::CommonName if common_name.is_none() => common_name = Some(text),
-                    Attribute::CommonName => return Err(DecodeError::value(NAME, "more than one common name")),
-                    Attribute::Organization => {}
-                    Attribute::Other => return Err(DecodeError::value(NAME, "an attribute other than CN and O")),
+        while let Some(attribute) = attributes.next()? {
+            match attribute.kind {
+                Kind::CommonName if !attribute.is_alone() => {
+                    return Err(DecodeError::value(NAME, "a relative distinguished name of several values"));
                 }
-                // Of two whole elements neither is the beginning of the other, so that no padding is needed to compare.
-                if previous.replace(encoded).is_some_and(|previous| previous >= encoded) {
-                    return Err(DecodeError::value(NAME, "a SET OF that is not in order (X.690 11.6)"));
+                Kind::CommonName if common_name.is_none() => common_name = Some(attribute.text()?),
+                Kind::CommonName => return Err(DecodeError::value(NAME, "more than one common name")),
+                Kind::Organization => drop(attribute.text()?),
+                Kind::Other => {
+                    attribute.text()?;
+                    return Err(DecodeError::value(NAME, "an attribute other than CN and O"));
                 }
-                if rdn.is_empty() {
-                    break;
-                }
+            }
+            // Of two whole elements neither is the beginning of the other, so that no padding is needed to compare.
+            if attribute.before.is_some_and(|before| before >= attribute.encoded) {
+                return Err(DecodeError::value(NAME, "a SET OF that is not in order (X.690 11.6)"));
             }
         }
         let common_name = common_name.ok_or(DecodeError::value(NAME, "no common name"))?;
@@ -72,7 +65,16 @@ impl<'a> SubjectRef<'a> {
 
     /// The organizations (`O`): the groups, in their order.
     pub fn organizations(&self) -> impl Iterator<Item = &'a str> {
-        Organizations { rdns: Elements::of(NAME, tag::SEQUENCE, self.name).ok(), rdn: None }
+        self.organization_octets().filter_map(|octets| core::str::from_utf8(octets).ok())
+    }
+
+    /// As [`organizations`](Self::organizations), which are UTF-8.
+    pub(super) fn organization_octets(&self) -> impl Iterator<Item = &'a [u8]> {
+        // Nothing is wrong with a `Name` that was read already.
+        let mut attributes = Attributes::of(self.name).ok();
+        core::iter::from_fn(move || attributes.as_mut()?.next().ok()?)
+            .filter(|attribute| attribute.kind == Kind::Organization)
+            .map(|attribute| attribute.value)
     }
 
     /// The same subject, owned.
@@ -109,69 +111,92 @@ impl fmt::Debug for SubjectRef<'_> {
     }
 }
 
-/// Walks a `Name` that was read already: nothing is wrong with it any more.
-struct Organizations<'a> {
-    rdns: Option<Elements<'a>>,
-    rdn: Option<Elements<'a>>,
+/// Walks a `Name`, whatever its attributes say.
+pub(super) struct Attributes<'a> {
+    rdns: Elements<'a>,
+    rdn: Elements<'a>,
+    before: Option<&'a [u8]>,
 }
 
-impl<'a> Iterator for Organizations<'a> {
-    type Item = &'a str;
-
-    fn next(&mut self) -> Option<&'a str> {
-        loop {
-            match self.rdn.as_mut().filter(|rdn| !rdn.is_empty()) {
-                Some(rdn) => {
-                    if let (Attribute::Organization, text) = parse_attribute(rdn.element(tag::SEQUENCE).ok()?).ok()? {
-                        return Some(text);
-                    }
-                }
-                None => {
-                    let rdns = self.rdns.as_mut().filter(|rdns| !rdns.is_empty())?;
-                    self.rdn = Some(rdns.enter(NAME, tag::SET).ok()?);
-                }
-            }
-        }
-    }
+/// One attribute of a `Name`, as it stands there.
+pub(super) struct Attribute<'a> {
+    pub(super) kind: Kind,
+    pub(super) string: der::Tag,
+    pub(super) value: &'a [u8],
+    encoded: &'a [u8],
+    /// The one before it in the same relative distinguished name.
+    before: Option<&'a [u8]>,
+    is_last: bool,
 }
 
 /// What an attribute of a `Name` is for.
-#[derive(Clone, Copy)]
-enum Attribute {
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
     CommonName,
     Organization,
     Other,
 }
 
-fn parse_attribute(encoded: &[u8]) -> Result<(Attribute, &str), DecodeError> {
-    const COMMON_NAME: &[u8] = oids::COMMON_NAME.as_bytes();
-    const ORGANIZATION_NAME: &[u8] = oids::ORGANIZATION_NAME.as_bytes();
-    let mut attribute = Elements::of(NAME, tag::SEQUENCE, encoded)?;
-    let kind = match attribute.content(tag::OBJECT_IDENTIFIER)? {
-        COMMON_NAME => Attribute::CommonName,
-        ORGANIZATION_NAME => Attribute::Organization,
-        other => {
-            let _well_formed: ObjectIdentifier = attribute.identifier(other)?;
-            Attribute::Other
+impl<'a> Attributes<'a> {
+    pub(super) fn of(name: &'a [u8]) -> Result<Self, DecodeError> {
+        let rdns = Elements::of(NAME, tag::SEQUENCE, name)?;
+        Ok(Self { rdns, rdn: Elements::new(NAME, &[])?, before: None })
+    }
+
+    pub(super) fn next(&mut self) -> Result<Option<Attribute<'a>>, DecodeError> {
+        if self.rdn.is_empty() {
+            if self.rdns.is_empty() {
+                return Ok(None);
+            }
+            (self.rdn, self.before) = (self.rdns.enter(NAME, tag::SET)?, None);
         }
-    };
-    let (string, value) = attribute.any()?;
-    attribute.finish()?;
-    let printable = |octet: &u8| octet.is_ascii_alphanumeric() || b" '()+,-./:=?".contains(octet);
-    let text = match string {
-        der::Tag::Utf8String => text_of(value),
-        der::Tag::PrintableString if value.iter().all(printable) => text_of(value),
-        _ => None,
-    };
-    text.map(|text| (kind, text))
-        .ok_or(DecodeError::value(NAME, "a value is not a non-empty UTF8String or PrintableString"))
+        let (content, encoded) = self.rdn.both(tag::SEQUENCE)?;
+        let before = self.before.replace(encoded);
+        let mut attribute = Elements::new(NAME, content)?;
+        let kind = Kind::of(&mut attribute)?;
+        let (string, value) = attribute.any()?;
+        attribute.finish()?;
+        Ok(Some(Attribute { kind, string, value, encoded, before, is_last: self.rdn.is_empty() }))
+    }
+}
+
+impl Kind {
+    fn of(attribute: &mut Elements<'_>) -> Result<Self, DecodeError> {
+        const COMMON_NAME: &[u8] = oids::COMMON_NAME.as_bytes();
+        const ORGANIZATION_NAME: &[u8] = oids::ORGANIZATION_NAME.as_bytes();
+        Ok(match attribute.content(tag::OBJECT_IDENTIFIER)? {
+            COMMON_NAME => Self::CommonName,
+            ORGANIZATION_NAME => Self::Organization,
+            other => {
+                let _well_formed: ObjectIdentifier = attribute.identifier(other)?;
+                Self::Other
+            }
+        })
+    }
+}
+
+impl<'a> Attribute<'a> {
+    /// Whether its relative distinguished name holds nothing else.
+    pub(super) const fn is_alone(&self) -> bool {
+        self.before.is_none() && self.is_last
+    }
+
+    fn text(&self) -> Result<&'a str, DecodeError> {
+        let printable = |octet: &u8| octet.is_ascii_alphanumeric() || b" '()+,-./:=?".contains(octet);
+        let text = match self.string {
+            der::Tag::Utf8String => text_of(self.value),
+            der::Tag::PrintableString if self.value.iter().all(printable) => text_of(self.value),
+            _ => None,
+        };
+        text.ok_or(DecodeError::value(NAME, "a value is not a non-empty UTF8String or PrintableString"))
+    }
 }
 
 /// A text of at least one character, none of which is a control character.
 fn text_of(value: &[u8]) -> Option<&str> {
     let text = core::str::from_utf8(value).ok().filter(|text| !text.is_empty())?;
     // Of what is ASCII, which is nearly every name, no character has to be decoded.
-    let is_plain = value.iter().all(|octet| (b' '..=b'~').contains(octet));
+    let is_plain = value.iter().fold(true, |is_plain, octet| is_plain & (b' '..=b'~').contains(octet));
     (is_plain || !text.chars().any(char::is_control)).then_some(text)
 }
 
@@ -208,6 +233,18 @@ impl fmt::Display for SubjectAltNameRef<'_> {
 }
 
 impl SubjectAltName {
+    fn is_next(&self, names: &mut Elements<'_>) -> bool {
+        match self {
+            Self::Dns(name) => names.content(tag::DNS_NAME).is_ok_and(|found| found == name.as_str().as_bytes()),
+            Self::Ip(IpAddr::V4(address)) => {
+                names.content(tag::IP_ADDRESS).is_ok_and(|found| found == address.octets())
+            }
+            Self::Ip(IpAddr::V6(address)) => {
+                names.content(tag::IP_ADDRESS).is_ok_and(|found| found == address.octets())
+            }
+        }
+    }
+
     /// Orders it beside one that was read, as among its own kind.
     pub(crate) fn cmp_read(&self, read: SubjectAltNameRef<'_>) -> Ordering {
         let own = match self {
@@ -270,6 +307,10 @@ impl<'a> SubjectAltNamesRef<'a> {
 
     /// Whether they are these, which are sorted and stand there once each; in whatever order, and however often.
     pub(crate) fn are(&self, sorted: &[SubjectAltName]) -> bool {
+        are_alt_names(self.value, sorted) || self.are_in_any_order(sorted)
+    }
+
+    fn are_in_any_order(&self, sorted: &[SubjectAltName]) -> bool {
         let mut seen = vec![false; sorted.len()];
         let mut walked = 0;
         let known = self.iter().all(|name| {
@@ -280,6 +321,13 @@ impl<'a> SubjectAltNamesRef<'a> {
         });
         known && walked == self.count && seen.into_iter().all(|seen| seen)
     }
+}
+
+/// Whether a `SubjectAltName` holds these names in this order and nothing else; there is none of no names.
+pub(crate) fn are_alt_names(value: &[u8], expected: &[SubjectAltName]) -> bool {
+    Elements::of(ALT_NAMES, tag::SEQUENCE, value).is_ok_and(|mut names| {
+        !expected.is_empty() && expected.iter().all(|name| name.is_next(&mut names)) && names.is_empty()
+    })
 }
 
 impl PartialEq for SubjectAltNamesRef<'_> {

@@ -1,9 +1,11 @@
 //! A subject before it is one: in the parts from which a profile and a node's name make it.
 
-use core::iter;
+use core::{iter, mem};
 
+use super::encoded::{Attributes, Kind};
 use super::{NodeName, Subject, SubjectRef};
 use crate::certificate::oids;
+use crate::decode::DecodeError;
 use crate::encode::{self, tag};
 
 /// A subject that was decided on. What makes it up is shared, so that it costs nothing to keep.
@@ -49,7 +51,33 @@ impl<'a> SubjectParts<'a> {
 
     /// Whether that is what was read.
     pub(crate) fn is(&self, read: SubjectRef<'_>) -> bool {
-        read.common_name().strip_prefix(self.prefix) == Some(self.name) && read.organizations().eq(self.organizations())
+        self.is_named(read.common_name().as_bytes())
+            && read.organization_octets().eq(self.organizations().map(str::as_bytes))
+    }
+
+    fn is_named(&self, common_name: &[u8]) -> bool {
+        common_name.strip_prefix(self.prefix.as_bytes()) == Some(self.name.as_bytes())
+    }
+
+    /// Whether a `Name` says that and nothing else, each text a UTF8String in a relative distinguished name of its own.
+    pub(crate) fn are_in(&self, name: &[u8]) -> bool {
+        self.read_in(name).unwrap_or(false)
+    }
+
+    fn read_in(&self, name: &[u8]) -> Result<bool, DecodeError> {
+        let mut attributes = Attributes::of(name)?;
+        let (mut organizations, mut is_named) = (self.organizations(), false);
+        while let Some(attribute) = attributes.next()? {
+            let is_expected = match attribute.kind {
+                Kind::CommonName => !mem::replace(&mut is_named, true) && self.is_named(attribute.value),
+                Kind::Organization => organizations.next().map(str::as_bytes) == Some(attribute.value),
+                Kind::Other => false,
+            };
+            if !is_expected || !attribute.is_alone() || attribute.string != der::Tag::Utf8String {
+                return Ok(false);
+            }
+        }
+        Ok(is_named && organizations.next().is_none())
     }
 
     pub(crate) fn to_subject(self) -> Subject {

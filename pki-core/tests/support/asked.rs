@@ -191,9 +191,7 @@ pub(crate) fn extensions() -> Vec<Case> {
         refuse(
             "key usage as INTEGER",
             usage(&[2, 1, 0x80]),
-            malformed(
-                "keyUsage: not DER (X.690) at octet 2: unexpected ASN.1 DER tag: expected BIT STRING, got INTEGER",
-            ),
+            malformed("keyUsage: expected tag 0x03, found 0x02 at octet 0"),
         ),
         refuse("code signing", purposes(&[&oid(CODE_SIGNING)]), EXTENDED_KEY_USAGE),
         refuse(

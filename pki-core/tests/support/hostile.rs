@@ -122,7 +122,7 @@ pub(crate) fn structure() -> Vec<Case> {
         refuse(
             "indefinite inner length",
             seq(&[&indefinite(SEQUENCE, &info[2..]), &algorithm, &signature]),
-            malformed("CertificationRequest: not DER (X.690) at octet 0: indefinite length disallowed/malformed"),
+            malformed("CertificationRequest: not DER (X.690) at octet 2: indefinite length disallowed/malformed"),
         ),
         refuse(
             "outer length not minimal",
