@@ -146,12 +146,10 @@ impl<'a> Elements<'a> {
     #[inline]
     fn take_plain(&mut self, tag: u8) -> Option<(&'a [u8], &'a [u8])> {
         let (header, content) = match *self.rest {
-            _ if !tag::is_known(tag) => return None,
-            [found, len @ ..=0x7f, ..] if found == tag => (2, usize::from(len)),
-            [found, 0x81, len @ 0x80..=0xff, ..] if found == tag => (3, usize::from(len)),
-            [found, 0x82, high @ 1..=0xff, low, ..] if found == tag => {
-                (4, usize::from(u16::from_be_bytes([high, low])))
-            }
+            [found, ..] if found != tag || !tag::is_known(tag) => return None,
+            [_, len @ ..=0x7f, ..] => (2, usize::from(len)),
+            [_, 0x81, len @ 0x80..=0xff, ..] => (3, usize::from(len)),
+            [_, 0x82, high @ 1..=0xff, low, ..] => (4, usize::from(u16::from_be_bytes([high, low]))),
             _ => return None,
         };
         let (encoded, rest) = self.rest.split_at_checked(header + content)?;
@@ -282,6 +280,8 @@ mod tests {
                 for content in [0, 1, 0x7f, 0x80, 0xff, 0x100, 0x7fff, 0xffff, 0x1_0000] {
                     let octets = &longest[..1 + length.len() + content];
                     let mut elements = Elements::new("test", octets).unwrap();
+                    let another = if tag == tag::SET { tag::SEQUENCE } else { tag::SET };
+                    assert_eq!(elements.take_plain(another), None, "{tag:#04x} is not {another:#04x}");
                     if let Some(taken) = elements.take_plain(tag) {
                         plain += 1;
                         assert_eq!(Some(taken), by_der(octets), "{tag:#04x} {length:02x?} {content}");

@@ -610,7 +610,8 @@ mod tests {
             ],
         );
         let named = |draft: &mut Draft| draft.subject_alt_name = Some(subject_alt_name(&[tag::DNS_NAME, 1, b'a']));
-        assert_fault(Draft::root, Lint::SubjectAltName, &[&named]);
+        let empty = |draft: &mut Draft| draft.subject_alt_name = Some(subject_alt_name(&[]));
+        assert_fault(Draft::root, Lint::SubjectAltName, &[&named, &empty]);
     }
 
     #[test]
@@ -657,6 +658,54 @@ mod tests {
             draft.decided.as_mut().unwrap().3 = key;
         };
         assert_fault(sound, Lint::PublicKey, &[&other]);
+    }
+
+    #[test]
+    fn a_subject_is_what_was_decided_on_word_for_word() {
+        let sound = |subject: Vec<u8>| {
+            let decided = Subject::user("node", &["a", "b"]).unwrap();
+            let decided = Some((vec![0x40; 17], validity(1_000, 2_000), decided, public_key()));
+            Draft { subject, decided, ..Draft::leaf() }.faults()
+        };
+        let attribute =
+            |oid, string, text: &[u8]| encode::wrap(tag::SEQUENCE, &[&encode_oid(oid), &encode::element(string, text)]);
+        let group = |text| attribute(oids::ORGANIZATION_NAME, tag::UTF8_STRING, text);
+        let rdn = |attributes: &[&[u8]]| encode::wrap(tag::SET, attributes);
+        let subject = |rdns: &[&[u8]]| encode::wrap(tag::SEQUENCE, rdns);
+        let [a, b, c] = [b"a", b"b", b"c"].map(|text| rdn(&[&group(text)]));
+        let node = rdn(&[&attribute(oids::COMMON_NAME, tag::UTF8_STRING, b"node")]);
+        let printable = rdn(&[&attribute(oids::COMMON_NAME, tag::PRINTABLE_STRING, b"node")]);
+        let unit = rdn(&[&attribute(const_oid::db::rfc4519::ORGANIZATIONAL_UNIT_NAME, tag::UTF8_STRING, b"a")]);
+        let both = rdn(&[&group(b"a"), &group(b"b")]);
+        let longer = encode::wrap(
+            tag::SET,
+            &[&encode::wrap(
+                tag::SEQUENCE,
+                &[&encode_oid(oids::COMMON_NAME), &encode::element(tag::UTF8_STRING, b"node"), &[5, 0]],
+            )],
+        );
+        assert_eq!(sound(subject(&[&a, &b, &node])), []);
+        assert_eq!(sound(subject(&[&node, &a, &b])), [], "readers do not mind where the common name stands");
+        let others: [&[&[u8]]; 15] = [
+            &[&node],
+            &[&a, &node],
+            &[&b, &a, &node],
+            &[&a, &c, &node],
+            &[&a, &b, &c, &node],
+            &[&a, &b],
+            &[&a, &b, &node, &node],
+            &[&a, &b, &unit, &node],
+            &[&unit, &b, &node],
+            &[&a, &b, &printable],
+            &[&both, &node],
+            &[&a, &b, &rdn(&[]), &node],
+            &[&a, &b, &node, &rdn(&[])],
+            &[&a, &b, &longer],
+            &[&a, &b, &node, &[5, 0]],
+        ];
+        for (index, other) in others.into_iter().enumerate() {
+            assert_eq!(sound(subject(other)), [Lint::Subject], "other {index}");
+        }
     }
 
     #[test]

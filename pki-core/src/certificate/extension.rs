@@ -131,8 +131,9 @@ impl<'a> Extensions<'a> {
     }
 }
 
-/// An identifier that has as many, as all below id-ce have that stand here.
+/// The octets of an identifier directly below id-ce (2.5.29), which are three.
 const fn three_octets(oid: ObjectIdentifier) -> [u8; 3] {
+    assert!(matches!(oid.as_bytes(), [0x55, 0x1d, _]), "an identifier below id-ce");
     match oid.as_bytes() {
         [first, second, third] => [*first, *second, *third],
         _ => [0; 3],
@@ -186,7 +187,7 @@ pub(crate) fn parse_key_usage(value: &[u8]) -> Result<u16, DecodeError> {
     usage.finish()?;
     let octets = match bits {
         [unused, octets @ ..] if octets.last().is_some_and(|last| ends_with(*last, *unused)) => octets,
-        _ => return Err(DecodeError::value(WHAT, "empty, or with trailing zero bits (X.690 11.2.2)")),
+        _ => return Err(DecodeError::value(WHAT, "not a named bit list that ends with its last one (X.690 11.2)")),
     };
     let octets = match *octets {
         [first] => [first, 0],

@@ -36,17 +36,15 @@ impl<'a> SubjectRef<'a> {
         let mut attributes = Attributes::of(name)?;
         let mut common_name = None;
         while let Some(attribute) = attributes.next()? {
+            let text = attribute.text()?;
             match attribute.kind {
                 Kind::CommonName if !attribute.is_alone() => {
                     return Err(DecodeError::value(NAME, "a relative distinguished name of several values"));
                 }
-                Kind::CommonName if common_name.is_none() => common_name = Some(attribute.text()?),
+                Kind::CommonName if common_name.is_none() => common_name = Some(text),
                 Kind::CommonName => return Err(DecodeError::value(NAME, "more than one common name")),
-                Kind::Organization => drop(attribute.text()?),
-                Kind::Other => {
-                    attribute.text()?;
-                    return Err(DecodeError::value(NAME, "an attribute other than CN and O"));
-                }
+                Kind::Organization => {}
+                Kind::Other => return Err(DecodeError::value(NAME, "an attribute other than CN and O")),
             }
             // Of two whole elements neither is the beginning of the other, so that no padding is needed to compare.
             if attribute.before.is_some_and(|before| before >= attribute.encoded) {
@@ -324,6 +322,8 @@ impl<'a> SubjectAltNamesRef<'a> {
 }
 
 /// Whether a `SubjectAltName` holds these names in this order and nothing else; there is none of no names.
+///
+/// What the names say was judged when they were approved.
 pub(crate) fn are_alt_names(value: &[u8], expected: &[SubjectAltName]) -> bool {
     Elements::of(ALT_NAMES, tag::SEQUENCE, value).is_ok_and(|mut names| {
         !expected.is_empty() && expected.iter().all(|name| name.is_next(&mut names)) && names.is_empty()
@@ -378,4 +378,36 @@ pub(crate) fn parse_ip_address(octets: &[u8]) -> Option<IpAddr> {
 /// As [`SubjectAltNamesRef::parse`], owned.
 pub(crate) fn parse_subject_alt_names(value: &[u8], max: usize) -> Result<Vec<SubjectAltName>, DecodeError> {
     SubjectAltNamesRef::parse(value, max).map(|names| names.to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encode::{element, wrap};
+
+    #[test]
+    fn alternative_names_are_those_that_are_expected_in_their_order() {
+        const V6: [u8; 16] = [0xfd, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1];
+        let expected = [
+            SubjectAltName::dns("a").unwrap(),
+            SubjectAltName::ip(Ipv4Addr::new(10, 0, 0, 1).into()).unwrap(),
+            SubjectAltName::ip(Ipv6Addr::from(V6).into()).unwrap(),
+        ];
+        let are = |names: &[&[u8]]| are_alt_names(&wrap(tag::SEQUENCE, names), &expected);
+        let (dns, v4, v6) =
+            (element(tag::DNS_NAME, b"a"), element(tag::IP_ADDRESS, &[10, 0, 0, 1]), element(tag::IP_ADDRESS, &V6));
+        assert!(are(&[&dns, &v4, &v6]));
+        for sound in [&dns, &v4, &v6] {
+            for place in 0..sound.len() {
+                let mut other = sound.clone();
+                other[place] ^= 1;
+                let changed = [&dns, &v4, &v6].map(|name| if name == sound { &*other } else { &**name });
+                assert!(!are(&changed), "{other:02x?}");
+            }
+        }
+        let mapped = element(tag::IP_ADDRESS, &Ipv4Addr::new(10, 0, 0, 1).to_ipv6_mapped().octets());
+        assert!(!are(&[&dns, &mapped, &v6]) && !are(&[&v4, &dns, &v6]) && !are(&[&dns, &v4]));
+        assert!(!are(&[&dns, &v4, &v6, &v6]) && !are(&[]));
+        assert!(!are_alt_names(&[tag::SEQUENCE, 0], &[]));
+    }
 }

@@ -60,6 +60,8 @@ impl<'a> SubjectParts<'a> {
     }
 
     /// Whether a `Name` says that and nothing else, each text a UTF8String in a relative distinguished name of its own.
+    ///
+    /// What the texts say was judged when they were decided on.
     pub(crate) fn are_in(&self, name: &[u8]) -> bool {
         self.read_in(name).unwrap_or(false)
     }

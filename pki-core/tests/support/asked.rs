@@ -10,7 +10,7 @@ use crate::hostile::{Case, Refusal, malformed, refuse};
 const STRING: Refusal = malformed("Name: a value is not a non-empty UTF8String or PrintableString");
 const CERTIFICATE_AUTHORITY: Refusal =
     ("request.certificate_authority", "the request asks to become a CA (RFC 5280 4.2.1.9)");
-const NAMED_BITS: Refusal = malformed("keyUsage: empty, or with trailing zero bits (X.690 11.2.2)");
+const NAMED_BITS: Refusal = malformed("keyUsage: not a named bit list that ends with its last one (X.690 11.2)");
 const EXTENDED_KEY_USAGE: Refusal =
     ("request.extended_key_usage", "the request has an extended key usage that no leaf has");
 const CRITICAL_BOOLEAN: Refusal = malformed("Extension: a BOOLEAN that is not DER TRUE (X.690 11.1, 11.5)");
